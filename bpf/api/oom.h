@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Records and shared maps of bpf/oom.bpf.c
+ *
+ * Sizes of memory are in pages as the kernel counts them; user space multiplies by its page size. UNKNOWN64 stands for
+ * "this variant could not read it". Zero is a value. Text parts lie behind the fixed part of a record, in text[];
+ * a part is (offset from the start of text[], length), length 0 = not known.
+ */
+#pragma once
+#include "bpf/api/record.h"
+
+#define OOM_LEVELS_MAX 13 /* the victim's memory cgroup and up to 12 ancestors, leaf first */
+#define OOM_STACK_MAX 16
+#define OOM_ANCESTORS_MAX 8
+#define OOM_TEXT_MAX 2048 /* all text parts of one record together */
+#define OOM_PATH_MAX 512
+#define OOM_ARGS_MAX 1024
+#define OOM_UNKNOWN64 (~0ULL)
+#define OOM_UNKNOWN32 (~0U)
+
+enum oom_record { /* append only, never renumber */
+	OOM_RECORD_VICTIM = 1, /* struct oom_victim: a mark, or a shared-mm SIGKILL */
+	OOM_RECORD_DECISION = 2, /* struct oom_decision: oom_kill_process entered (fentry, kprobe) */
+	OOM_RECORD_ATTEMPT = 3, /* struct oom_attempt: __oom_kill_process entered */
+	OOM_RECORD_INVOKE = 4, /* struct oom_invoke: out_of_memory returned */
+	OOM_RECORD_REAPER = 5, /* struct oom_reaper */
+	OOM_RECORD_EXIT = 6, /* struct oom_exit: a followed victim's thread group has gone */
+	OOM_RECORD_SPILL = 7, /* struct oom_core, synthesised by the reader from the spill map */
+	_OOM_RECORD_MAX,
+};
+
+enum oom_victim_kind {
+	OOM_VICTIM_KILL = 1, /* an OOM SIGKILL to the same thread group came before the mark */
+	OOM_VICTIM_RESERVE = 2, /* marked without a kill */
+	OOM_VICTIM_SHARED_MM = 3, /* an OOM SIGKILL without a mark, mm of the last marked victim */
+	OOM_VICTIM_UNSURE = 4, /* oom_signal has no variant: kill or reserve */
+};
+
+enum oom_victim_flags {
+	OOM_VICTIM_STACK = 1 << 0, /* stack[] is filled */
+	OOM_VICTIM_V1 = 1 << 1, /* the memory controller lives on cgroup v1 */
+	OOM_VICTIM_LEVELS_CUT = 1 << 2, /* more levels than OOM_LEVELS_MAX */
+	OOM_VICTIM_SAME_MM = 1 << 3, /* trigger and victim share the mm */
+	OOM_VICTIM_TRIGGER_KTHREAD = 1 << 4,
+	OOM_VICTIM_EXE_DELETED = 1 << 5,
+	OOM_VICTIM_SNAPSHOT = 1 << 6, /* memory, ids and cgroup of the victim were read from its task */
+	OOM_VICTIM_RECLAIM = 1 << 7, /* reclaim_* are filled */
+	OOM_VICTIM_DECISION = 1 << 8, /* decision number comes from oom_kill_process */
+};
+
+enum oom_args_source {
+	OOM_ARGS_NONE,
+	OOM_ARGS_EXEC, /* taken at exec */
+	OOM_ARGS_PARENT, /* of the nearest ancestor that exec'd */
+	OOM_ARGS_SELF, /* read at the kill: the trigger shares the mm */
+};
+
+enum oom_reclaim_kind {
+	OOM_RECLAIM_NONE,
+	OOM_RECLAIM_MEMCG,
+	OOM_RECLAIM_DIRECT,
+};
+
+struct oom_text {
+	__u16 offset, length;
+};
+
+/* One memory cgroup between the victim and the root. v1: swap_* are memsw counters, oom_count is memory.failcnt. */
+struct oom_level {
+	__u64 id; /* kernfs id in the memory hierarchy */
+	__u64 usage, max; /* pages; max OOM_UNKNOWN64 = no limit */
+	__u64 swap_usage, swap_max;
+	__u64 oom_count; /* local OOM events (v2), failcnt (v1) */
+	__u64 swap_count; /* v1: memsw failcnt */
+	__u8 oom_group;
+	__u8 pad[7];
+};
+
+struct oom_ancestor {
+	__u32 pid;
+	__u32 pad;
+	__u64 start_boot_ns;
+	char comm[COMM_MAX];
+};
+
+struct oom_victim {
+	struct record_head head;
+	/* Victim. */
+	__u32 tgid, tid, vpid, ppid;
+	__u64 start_boot_ns; /* of the thread group leader */
+	__u32 uid; /* real uid, initial user namespace */
+	__s32 adj;
+	__u32 threads;
+	__u16 kind; /* enum oom_victim_kind */
+	__u16 args_source; /* enum oom_args_source */
+	__u32 flags; /* enum oom_victim_flags */
+	__u32 variant; /* index of the oom_kill variant that wrote it, set as rodata */
+	char comm[COMM_MAX];
+	__u64 mm; /* address: equality only, never shown */
+	__u64 rss_anon, rss_file, rss_shmem, swap, total_vm; /* pages */
+	__u64 pgtables_bytes;
+	__u64 cgroup_id; /* memory hierarchy */
+	__u64 cgroup2_id; /* unified hierarchy, 0 = none */
+	/* Trigger: current. */
+	__u32 trigger_tgid, trigger_tid;
+	__u64 trigger_start_boot_ns;
+	__u64 trigger_cgroup_id;
+	char trigger_comm[COMM_MAX];
+	/* Decision: number per host, counted at oom_kill_process where hooked; else 0. */
+	__u64 decision;
+	/* Last reclaim of the trigger's thread. */
+	__u64 reclaim_cgroup_id; /* 7.2 and later, else 0 */
+	__u32 reclaim_gfp;
+	__s16 reclaim_order;
+	__u16 reclaim_kind; /* enum oom_reclaim_kind */
+	__u32 n_levels, n_stack, n_ancestors, pad;
+	struct oom_level levels[OOM_LEVELS_MAX];
+	__u64 stack[OOM_STACK_MAX];
+	struct oom_ancestor ancestors[OOM_ANCESTORS_MAX];
+	/* Text parts. */
+	struct oom_text path; /* cgroup of the memory hierarchy, walked in the kernel */
+	struct oom_text exe, cwd, args; /* args: NUL-separated */
+	char text[OOM_TEXT_MAX]; /* the record ends at the last part, see head.size */
+};
+
+/* What survives when the ring is full: value of the spill map, keyed by a running number. */
+struct oom_core {
+	struct record_head head;
+	__u32 tgid, tid, vpid, uid;
+	__u64 start_boot_ns;
+	__u64 cgroup_id;
+	__u64 rss_pages; /* anon + file + shmem */
+	__u32 trigger_tgid;
+	__u16 kind; /* enum oom_victim_kind */
+	__s16 adj;
+	char comm[COMM_MAX];
+};
+_Static_assert(sizeof(struct oom_core) == 80, "both sides agree on the size");
+
+enum oom_constraint { /* as the kernel's enum oom_constraint */
+	OOM_CONSTRAINT_NONE,
+	OOM_CONSTRAINT_CPUSET,
+	OOM_CONSTRAINT_MEMORY_POLICY,
+	OOM_CONSTRAINT_MEMCG,
+};
+
+struct oom_decision {
+	struct record_head head;
+	__u64 decision; /* number per host */
+	__u32 trigger_tgid, trigger_tid;
+	__u32 chosen_tgid;
+	__u32 constraint; /* enum oom_constraint */
+	__u64 memcg_id; /* 0 = host */
+	__u64 totalpages;
+	__u32 gfp;
+	__s32 order; /* -1 = sysrq */
+	__s64 points; /* pages, as the kernel computed them */
+	struct oom_text path, nodemask, cpuset; /* path of the limiting cgroup */
+	char text[OOM_TEXT_MAX];
+};
+
+struct oom_attempt {
+	struct record_head head;
+	__u64 decision;
+	__u32 tgid, trigger_tid;
+	struct oom_text message;
+	char text[256];
+};
+
+struct oom_invoke {
+	struct record_head head; /* boot_ns: return of out_of_memory() */
+	__u64 duration_ns;
+	__u64 memcg_id; /* 0 = host */
+	__u64 decision; /* taken inside, 0 = none */
+	__u32 trigger_tgid, trigger_tid;
+	__u32 result; /* return value */
+	__u32 marks; /* marks seen between entry and return */
+};
+
+enum oom_reaper_what { OOM_REAPER_WAKE, OOM_REAPER_START, OOM_REAPER_FINISH, OOM_REAPER_SKIP };
+
+struct oom_reaper {
+	struct record_head head;
+	__u32 tid; /* the marked thread */
+	__u32 what; /* enum oom_reaper_what */
+};
+
+struct oom_exit {
+	struct record_head head; /* boot_ns: last thread gone */
+	__u32 tgid;
+	__u32 exit_code;
+	__u64 start_boot_ns;
+};
+
+/* Loss: per-CPU array, index by enum. */
+enum oom_lost { OOM_LOST_RING, OOM_LOST_SPILL, OOM_LOST_OTHER, _OOM_LOST_MAX };
+
+/* Command lines taken at exec: LRU hash. */
+struct oom_args_key {
+	__u32 tgid;
+	__u32 pad;
+	__u64 start_boot_ns;
+};
+struct oom_args_value {
+	__u16 length; /* of data, NUL-separated */
+	__u16 exe_length; /* exe stands first in data, then the arguments */
+	__u32 pad;
+	char data[OOM_PATH_MAX + OOM_ARGS_MAX];
+};
+
+/* Limit hits counted in the kernel (variants fentry, kprobe of oom_limit): hash keyed by cgroup id. */
+enum oom_limit_event { OOM_LIMIT_MAX, OOM_LIMIT_OOM, OOM_LIMIT_GROUP_KILL, _OOM_LIMIT_EVENT_MAX };
+struct oom_limit_hits {
+	__u64 hits[_OOM_LIMIT_EVENT_MAX];
+};
+
+/* cgroup_track: ring of its own, so that a storm of cgroups cannot push out OOM records. */
+enum cgroup_record { CGROUP_RECORD_MKDIR = 1, CGROUP_RECORD_RMDIR = 2, CGROUP_RECORD_RENAME = 3, CGROUP_RECORD_RELEASE = 4 };
+struct cgroup_event {
+	struct record_head head;
+	__u64 id;
+	__u32 hierarchy; /* root id; matches hierarchy number of /proc/cgroups, 0 = v2 */
+	__u16 level;
+	__u16 path_length;
+	char path[OOM_PATH_MAX]; /* as the tracepoint gives it, not terminated */
+};
