@@ -213,14 +213,3 @@ enum oom_limit_event { OOM_LIMIT_MAX, OOM_LIMIT_OOM, OOM_LIMIT_GROUP_KILL, _OOM_
 struct oom_limit_hits {
 	__u64 hits[_OOM_LIMIT_EVENT_MAX];
 };
-
-/* cgroup_track: ring of its own, so that a storm of cgroups cannot push out OOM records. */
-enum cgroup_record { CGROUP_RECORD_MKDIR = 1, CGROUP_RECORD_RMDIR = 2, CGROUP_RECORD_RENAME = 3, CGROUP_RECORD_RELEASE = 4 };
-struct cgroup_event {
-	struct record_head head;
-	__u64 id;
-	__u32 hierarchy; /* root id; matches hierarchy number of /proc/cgroups, 0 = v2 */
-	__u16 level;
-	__u16 path_length;
-	char path[OOM_PATH_MAX]; /* as the tracepoint gives it, not terminated */
-};

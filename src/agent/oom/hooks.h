@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "bpf/api/oom.h"
+#include "sys/hook.h"
+#include "sys/probe.h"
+
+/* The only file that includes the skeleton of bpf/oom.bpf.c; all other code sees decoded records. */
+
+struct oom_hooks_options {
+	uint64_t ring_bytes; /* rounded up to a power of two of pages */
+	uint32_t spill_entries, args_entries, victims;
+	uint32_t args_bytes; /* 0: no command lines */
+	bool user_args; /* seed the args map from /proc at start */
+};
+
+struct oom_hooks_sink {
+	/* Called on the reader's thread in ring order; the record is valid during the call. Allocates nothing. */
+	void (*record)(void *ctx, const struct record_head *head, bool spilled);
+	void *ctx;
+};
+
+enum oom_capability { /* index into the states */
+	OOM_CAP_KILL,
+	OOM_CAP_SIGNAL,
+	OOM_CAP_DECISION,
+	OOM_CAP_ATTEMPT,
+	OOM_CAP_INVOKE,
+	OOM_CAP_RECLAIM,
+	OOM_CAP_LIMIT,
+	OOM_CAP_REAPER,
+	OOM_CAP_EXIT,
+	OOM_CAP_ARGS,
+	OOM_CAP_STAT,
+	_OOM_CAP_MAX,
+};
+extern const struct hook *const oom_capabilities[_OOM_CAP_MAX];
+
+struct oom_hooks;
+/* Selects, loads and attaches. Succeeds with no BPF program live at all (states say so); fails only for -ENOMEM. */
+int oom_hooks_new(const struct oom_hooks_options *options, const struct hook_env *env,
+		  const struct oom_hooks_sink *sink, struct oom_hooks **ret);
+struct oom_hooks *oom_hooks_free(struct oom_hooks *h);
+DEFINE_CLEANUP(struct oom_hooks *, oom_hooks_free);
+const struct hook_state *oom_hooks_states(const struct oom_hooks *h); /* _OOM_CAP_MAX of them */
+
+int oom_hooks_fd(const struct oom_hooks *h); /* poll for reading; negative when no ring exists */
+int oom_hooks_consume(struct oom_hooks *h); /* all that waits, ring then spill; number of records or -errno */
+int oom_hooks_drain_spill(struct oom_hooks *h); /* each second; number drained */
+void oom_hooks_lost(const struct oom_hooks *h, uint64_t ret[_OOM_LOST_MAX]); /* totals since start */
+
+/* Level counters of the kernel program (oom_limit fentry/kprobe): calls @fn for each cgroup with its totals. */
+int oom_hooks_limits(const struct oom_hooks *h,
+		     void (*fn)(void *ctx, uint64_t cgroup_id, const struct oom_limit_hits *hits), void *ctx);
+/* Command line and exe taken at exec. -ENOENT. Not for the ring callback. */
+int oom_hooks_args(const struct oom_hooks *h, uint32_t tgid, uint64_t start_boot_ns,
+		   struct oom_args_value *ret);

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * What container runtimes write about a container: OCI config.json, runc and crun state, docker's config.v2.json,
+ * podman's containers.json, the kubelet's log links. Files are foreign: O_NOFOLLOW below fixed roots, regular files only,
+ * ≤ 1 MiB (runc state ≤ 4 MiB), parsed strictly; a bad file is an error code that the caller counts.
+ */
+enum oci_source { OCI_CONTAINERD, OCI_CRIO, OCI_DOCKER, OCI_PODMAN, OCI_RUNC, OCI_CRUN, OCI_PODS_LOG, OCI_KUBELET, _OCI_SOURCE_MAX };
+const char *oci_source_name(enum oci_source s);
+enum oci_error { OCI_MISSING, OCI_DENIED, OCI_TOO_LARGE, OCI_PARSE, OCI_TIMEOUT, _OCI_ERROR_MAX };
+const char *oci_error_name(enum oci_error e);
+
+struct oci_label {
+	char key[128], value[256];
+};
+
+struct oci_info { /* "" = not known; filled field by field, first source that answers wins */
+	char name[256], image[512], hostname[256];
+	char pod_name[256], pod_uid[64], pod_namespace[256], container_name[256];
+	char compose_project[128], compose_service[128];
+	char manager[32]; /* io.container.manager: podman, cri-o, libpod */
+	char cgroup_path[512]; /* exact cgroup path from runtime state, "" = unknown */
+	uint32_t init_pid;
+	bool sandbox; /* pause container */
+	bool found; /* some runtime file names this container */
+	struct oci_label labels[16];
+	size_t n_labels;
+	uint32_t errors[_OCI_SOURCE_MAX][_OCI_ERROR_MAX];
+};
+
+struct oci_roots {
+	int run_fd, containers_fd, docker_fd, pods_log_fd; /* negative: not there */
+	const char *const *label_keys; /* NULL-terminated, ≤ 16 */
+};
+int oci_roots_open(const char *rootfs, const char *run, const char *containers, const char *docker,
+		   const char *pods_log, struct oci_roots *ret);
+void oci_roots_close(struct oci_roots *r);
+
+/* Reads all sources for container @id. Blocks on files: for a worker. 0 when something was found, -ENOENT, else -errno. */
+int oci_read(const struct oci_roots *roots, const char *id, const char *containerd_namespace, uint32_t uid,
+	     struct oci_info *ret);
+/* Parsers of one file's text each; pure, for tests and fuzzers. */
+int oci_parse_config(const char *json, size_t len, const char *const *label_keys, struct oci_info *ret);
+int oci_parse_docker(const char *json, size_t len, const char *const *label_keys, struct oci_info *ret);
+int oci_parse_state(const char *json, size_t len, struct oci_info *ret); /* runc state.json, crun status */
+int oci_parse_containers(const char *json, size_t len, const char *id, struct oci_info *ret); /* podman */
