@@ -63,15 +63,14 @@ struct agent { /* what modules may use; owned by agent.c, valid from start to st
 	struct bus *bus;
 	struct redact *redact;
 	struct clock_map *clock;
-	struct identity_cache *identity;
+	struct identity_cache *identity; /* made by the identity module's prepare(), freed by agent.c after all stops */
 	const struct cgroup_layout *cgroups;
 	const struct hook_env *env;
 	struct provider *providers; /* _PROVIDER_MAX */
 	const struct config *config;
 	const char *rootfs; /* "/" or a fixture tree */
 	const char *host_name;
-	struct metric_set *hooks_metrics; /* of agent.c: telamon_hook_info … */
-	struct metric_set *protection_metrics; /* telamon_agent_protection */
+	void (*hooks_changed)(struct agent *a); /* a module re-probed: metrics and hooks.json follow */
 };
 
 struct module {
@@ -82,6 +81,8 @@ struct module {
 	size_t config_size;
 	const struct metric_row *metrics; /* may be NULL */
 	size_t n_metrics;
+	/* Before any start(), in table order: creates what other modules need (the identity cache). May be NULL. */
+	int (*prepare)(struct agent *a, const void *config);
 	/* Attaches hooks first, then seeds. 0, or -errno: the agent logs it once and runs on without the module. */
 	int (*start)(struct agent *a, const void *config, struct metric_set *metrics, void **ret_state);
 	void (*tick)(void *state, uint64_t now_us); /* each second, for what needs no timer of its own */
