@@ -33,6 +33,7 @@ struct metric_row {
 	/* Histogram: upper bounds in seconds, ascending, without +Inf. */
 	const double *buckets;
 	size_t n_buckets;
+	double scale; /* counters kept in another unit: exposition prints value x scale (microseconds: 1e-6); 0 = 1 */
 	const char *source; /* where the value comes from, for docs */
 	const char *help; /* one sentence */
 };
