@@ -70,17 +70,19 @@ struct agent { /* what modules may use; owned by agent.c, valid from start to st
 	const struct config *config;
 	const char *rootfs; /* "/" or a fixture tree */
 	const char *host_name;
+	bool prefaulted; /* a module touched and locked the pools of its event path (OOM-611) */
 	void (*hooks_changed)(struct agent *a); /* a module re-probed: metrics and hooks.json follow */
 };
 
 struct module {
 	const char *name; /* section of the configuration and label value */
 	const char *help;
-	bool default_on;
 	const struct config_row *config; /* may be NULL */
 	size_t config_size;
 	const struct metric_row *metrics; /* may be NULL */
 	size_t n_metrics;
+	size_t (*series_max)(const void *config); /* of open families; NULL: 256 */
+	bool (*enabled)(const void *config); /* NULL: always on */
 	/* Before any start(), in table order: creates what other modules need (the identity cache). May be NULL. */
 	int (*prepare)(struct agent *a, const void *config);
 	/* Attaches hooks first, then seeds. 0, or -errno: the agent logs it once and runs on without the module. */
