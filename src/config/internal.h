@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "base/arena.h"
+#include "config/config.h"
+
+/* Shared by the files of this room only. */
+struct config {
+	struct arena *arena;
+	const struct config_section *sections;
+	void **values; /* one struct per section */
+};
+
+/* @text in the row's own notation into @value. 0, or -EINVAL with @why. Strings are copied to @arena. */
+int config_value_parse(const struct config_row *row, const char *text, struct arena *arena, void *value, char *why,
+		       size_t why_size);
+/* As a person would write it. */
+void config_value_format(const struct config_row *row, const void *value, struct strbuf *out);
+/* Defaults of all rows into a zeroed struct; an assert fails on a default that does not parse. */
+int config_defaults(const struct config_row *rows, struct arena *arena, void *object);
