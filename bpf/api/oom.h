@@ -137,7 +137,7 @@ struct oom_core {
 };
 _Static_assert(sizeof(struct oom_core) == 80, "both sides agree on the size");
 
-enum oom_constraint { /* as the kernel's enum oom_constraint */
+enum oom_constraint_kind { /* as the kernel's enum oom_constraint */
 	OOM_CONSTRAINT_NONE,
 	OOM_CONSTRAINT_CPUSET,
 	OOM_CONSTRAINT_MEMORY_POLICY,
@@ -149,7 +149,7 @@ struct oom_decision {
 	__u64 decision; /* number per host */
 	__u32 trigger_tgid, trigger_tid;
 	__u32 chosen_tgid;
-	__u32 constraint; /* enum oom_constraint */
+	__u32 constraint; /* enum oom_constraint_kind */
 	__u64 memcg_id; /* 0 = host */
 	__u64 totalpages;
 	__u32 gfp;
@@ -199,13 +199,13 @@ enum oom_lost { OOM_LOST_RING, OOM_LOST_SPILL, OOM_LOST_OTHER, _OOM_LOST_MAX };
 struct oom_args_key {
 	__u32 tgid;
 	__u32 pad;
-	__u64 start_boot_ns;
+	__u64 start_ticks; /* boot time / 10 ms, as /proc/PID/stat prints it: the map is seeded from there */
 };
+#define OOM_TICK_NS 10000000ULL
 struct oom_args_value {
-	__u16 length; /* of data, NUL-separated */
-	__u16 exe_length; /* exe stands first in data, then the arguments */
+	__u32 length; /* of data, NUL-separated */
 	__u32 pad;
-	char data[OOM_PATH_MAX + OOM_ARGS_MAX];
+	char data[OOM_ARGS_MAX];
 };
 
 /* Limit hits counted in the kernel (variants fentry, kprobe of oom_limit): hash keyed by cgroup id. */

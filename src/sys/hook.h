@@ -54,7 +54,7 @@ struct hook_variant {
 	const char *const *programs; /* BPF programs that make the variant, NULL-terminated; NULL for HOOK_USER */
 	enum hook_reason (*probe)(const struct hook_env *env, const struct hook_variant *v);
 	const char *target; /* tracepoint, function or file that the probe looks for */
-	const char *shape; /* BTF prototype that the program was written for: "int (struct task_struct *, uid_t)" */
+	const char *shape; /* parameters that the programs were written for: "struct task_struct *, uid_t"; several: a|b */
 	unsigned flags;
 };
 

@@ -9,7 +9,9 @@ struct btf;
 enum lockdown { LOCKDOWN_NONE, LOCKDOWN_INTEGRITY, LOCKDOWN_CONFIDENTIALITY, LOCKDOWN_UNKNOWN };
 
 struct hook_env {
-	struct btf *btf; /* kernel BTF; NULL without */
+	struct btf *btf; /* use hook_env_btf(): read when first wanted, several MiB, dropped after probing */
+	bool no_btf;
+	char btf_path[256];
 	enum lockdown lockdown;
 	int tracefs_fd; /* events directory readable below it; negative without */
 	uint64_t caps; /* effective capabilities, bit per CAP_* */
@@ -21,6 +23,9 @@ struct hook_env {
 int hook_env_new(const char *btf_path, struct hook_env **ret);
 struct hook_env *hook_env_free(struct hook_env *e);
 DEFINE_CLEANUP(struct hook_env *, hook_env_free);
+const struct btf *hook_env_btf(const struct hook_env *e); /* NULL without */
+void hook_env_drop_btf(const struct hook_env *e);
+bool hook_env_has_function(const struct hook_env *e, const char *name); /* in BTF */
 
 /* Ready-made probes for variant rows; each obeys v->target and v->shape. */
 enum hook_reason probe_btf_tracepoint(const struct hook_env *e, const struct hook_variant *v);
@@ -31,5 +36,5 @@ enum hook_reason probe_kprobe(const struct hook_env *e, const struct hook_varian
 enum hook_reason probe_kfunc(const struct hook_env *e, const struct hook_variant *v);
 enum hook_reason probe_file(const struct hook_env *e, const struct hook_variant *v);
 
-/* "int (struct oom_control *, const char *)" of a BTF function or btf_trace_ typedef; -ENOENT */
-int probe_prototype(const struct hook_env *e, const char *name, struct strbuf *ret);
+/* Parameters of a BTF function or of a tracepoint (typedef btf_trace_NAME): "struct oom_control *, const char *"; -ENOENT */
+int probe_prototype(const struct hook_env *e, const char *name, bool tracepoint, struct strbuf *ret);

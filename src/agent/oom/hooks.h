@@ -13,7 +13,6 @@ struct oom_hooks_options {
 	uint64_t ring_bytes; /* rounded up to a power of two of pages */
 	uint32_t spill_entries, args_entries, victims;
 	uint32_t args_bytes; /* 0: no command lines */
-	bool user_args; /* seed the args map from /proc at start */
 };
 
 struct oom_hooks_sink {
@@ -54,6 +53,5 @@ void oom_hooks_lost(const struct oom_hooks *h, uint64_t ret[_OOM_LOST_MAX]); /* 
 /* Level counters of the kernel program (oom_limit fentry/kprobe): calls @fn for each cgroup with its totals. */
 int oom_hooks_limits(const struct oom_hooks *h,
 		     void (*fn)(void *ctx, uint64_t cgroup_id, const struct oom_limit_hits *hits), void *ctx);
-/* Command line and exe taken at exec. -ENOENT. Not for the ring callback. */
-int oom_hooks_args(const struct oom_hooks *h, uint32_t tgid, uint64_t start_boot_ns,
-		   struct oom_args_value *ret);
+/* Seeds the command lines of processes that run already. Number seeded. Reads /proc: after attach, not on the event path. */
+int oom_hooks_seed_args(struct oom_hooks *h);

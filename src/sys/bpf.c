@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Choosing hook variants by trying them
+ *
+ * Two passes: all probes first, with the kernel's BTF in memory, then it is dropped (it is several MiB, and libbpf reads
+ * its own for each load); then real loads, best variant first, until one loads.
+ */
+#define LOG_MODULE "bpf"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <string.h>
+#include <sys/resource.h>
+#include "base/log.h"
+#include "sys/bpf.h"
+#include "sys/probe.h"
+
+static bool has_cap(const struct hook_env *e, int cap)
+{
+	return e->caps & (1ULL << cap);
+}
+
+static bool may_load(const struct hook_env *e)
+{
+	return has_cap(e, CAP_SYS_ADMIN) || (has_cap(e, CAP_BPF) && has_cap(e, CAP_PERFMON));
+}
+
+static enum hook_reason reason_of(const struct hook_env *e, const struct hook_variant *v, int error)
+{
+	switch (error) {
+	case -EPERM:
+	case -EACCES:
+		if (!may_load(e))
+			return HOOK_NO_CAPABILITY;
+		if (error == -EACCES)
+			return HOOK_LOAD_FAILED; /* the verifier said no */
+		return e->lockdown == LOCKDOWN_CONFIDENTIALITY ? HOOK_LOCKDOWN : HOOK_EPERM;
+	case -EINVAL:
+		return e->lockdown == LOCKDOWN_CONFIDENTIALITY ? HOOK_LOCKDOWN : HOOK_EINVAL;
+	case -EBUSY:
+		return HOOK_BUSY;
+	case -ESRCH:
+	case -ENOENT:
+		return v->flags & (HOOK_TRAMPOLINE | HOOK_KPROBE) ? HOOK_NO_FUNCTION : HOOK_NO_TRACEPOINT;
+	case -EOPNOTSUPP:
+		return HOOK_LIBBPF;
+	default:
+		return HOOK_LOAD_FAILED;
+	}
+}
+
+static bool is_disabled(const char *const *disabled, const struct hook *h, const struct hook_variant *v)
+{
+	char name[96];
+
+	(void)snprintf(name, sizeof(name), "%s/%s", h->capability, v->name);
+	for (; disabled && *disabled; disabled++)
+		if (streq(*disabled, name))
+			return true;
+	return false;
+}
+
+static enum hook_reason probe(const struct hook *h, const struct hook_variant *v, const struct hook_env *env,
+			      const char *const *disabled)
+{
+	if (is_disabled(disabled, h, v))
+		return HOOK_DISABLED;
+	if (env->tracepoint_tier && v->flags & (HOOK_TRAMPOLINE | HOOK_KPROBE))
+		return HOOK_DISABLED;
+	/* Helpers that read kernel memory are refused as a whole under confidentiality. */
+	if (env->lockdown == LOCKDOWN_CONFIDENTIALITY && v->programs && !(v->flags & HOOK_DIRECT))
+		return HOOK_LOCKDOWN;
+	if (v->programs && !may_load(env))
+		return HOOK_NO_CAPABILITY;
+	return v->probe ? v->probe(env, v) : HOOK_OK;
+}
+
+static int trial_load(const struct hook_variant *v, const struct bpf_trial *trial)
+{
+	struct bpf_object *object;
+	int r;
+
+	r = trial->open(trial->ctx, &object);
+	if (r < 0)
+		return r;
+	for (const char *const *name = v->programs; *name && r >= 0; name++) {
+		struct bpf_program *p = bpf_object__find_program_by_name(object, *name);
+
+		r = p ? bpf_program__set_autoload(p, true) : -ENOENT;
+	}
+	if (r >= 0)
+		r = bpf_object__load(object);
+	bpf_object__close(object);
+	return r;
+}
+
+/* The first variant from @from on whose probe was good and that loads. */
+static void settle(struct hook_state *s, int from, const struct hook_env *env, const struct bpf_trial *trial)
+{
+	const struct hook_variant *variants = s->hook->variants;
+
+	s->live = -1;
+	for (int v = from; variants[v].name; v++) {
+		int r;
+
+		if (s->reasons[v] != HOOK_OK && s->reasons[v] != HOOK_NOT_NEEDED)
+			continue;
+		if (s->live >= 0) {
+			s->reasons[v] = HOOK_NOT_NEEDED;
+			continue;
+		}
+		if (variants[v].flags & HOOK_NONE)
+			continue;
+		r = variants[v].programs ? trial_load(&variants[v], trial) : 0;
+		if (r < 0) {
+			s->reasons[v] = reason_of(env, &variants[v], r);
+			s->errors[v] = r;
+			log_debug_errno(r, "%s: variant %s does not load", s->hook->capability,
+					variants[v].name);
+			continue;
+		}
+		s->live = v;
+		s->reasons[v] = HOOK_OK;
+	}
+}
+
+void hooks_select(const struct hook *const *hooks, size_t n, const struct hook_env *env, const struct bpf_trial *trial,
+		  const char *const *disabled, struct hook_state *states)
+{
+	for (size_t i = 0; i < n; i++) {
+		states[i] = (struct hook_state){ .hook = hooks[i], .live = -1 };
+		for (int v = 0; hooks[i]->variants[v].name; v++)
+			states[i].reasons[v] = probe(hooks[i], &hooks[i]->variants[v], env, disabled);
+	}
+	hook_env_drop_btf(env);
+	for (size_t i = 0; i < n; i++)
+		settle(&states[i], 0, env, trial);
+}
+
+int hook_next(struct hook_state *s, const struct hook_env *env, const struct bpf_trial *trial, int error)
+{
+	int failed = s->live;
+
+	if (failed < 0)
+		return -1;
+	s->reasons[failed] = error == -EPERM && s->hook->variants[failed].flags & HOOK_TRAMPOLINE ? HOOK_EPERM :
+												    HOOK_ATTACH_FAILED;
+	s->errors[failed] = error;
+	settle(s, failed + 1, env, trial);
+	return s->live;
+}
+
+static int print_debug(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char line[1024];
+	size_t len;
+
+	/* A refused variant is expected; libbpf calls it a warning. */
+	if (level == LIBBPF_DEBUG || log_level() > LOG_LEVEL_DEBUG)
+		return 0;
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	len = strcspn(line, "\n");
+	line[len] = '\0';
+	log_debug("libbpf: %s", line);
+	return 0;
+}
+
+void bpf_log_to_debug(void)
+{
+	(void)libbpf_set_print(print_debug);
+}
+
+/**
+ * bpf_memlock_raise() - let the kernel account BPF memory where it counts against RLIMIT_MEMLOCK
+ *
+ * Since v5.11 (97306be45fbe) the memory cgroup pays instead. Whether this kernel is older is found by making a map that a
+ * limit of one page would refuse.
+ *
+ * Return: 0; -errno when the limit is needed and cannot be raised.
+ */
+int bpf_memlock_raise(void)
+{
+	struct rlimit old, small = { 0, 0 }, unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	LIBBPF_OPTS(bpf_map_create_opts, opts);
+	int fd;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &old) < 0)
+		return -errno;
+	small.rlim_max = old.rlim_max;
+	(void)setrlimit(RLIMIT_MEMLOCK, &small);
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "memlock_probe", 4, 4096, 1, &opts);
+	(void)setrlimit(RLIMIT_MEMLOCK, &old);
+	if (fd >= 0) {
+		(void)close(fd);
+		return 0;
+	}
+	return setrlimit(RLIMIT_MEMLOCK, &unlimited) < 0 ? -errno : 0;
+}

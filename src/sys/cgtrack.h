@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "bpf/api/cgroup.h"
+#include "sys/hook.h"
+#include "sys/probe.h"
+
+/* Capability cgroup_track: id and path of each cgroup before its first process. Only this room's file sees the skeleton. */
+extern const struct hook cgroup_track;
+
+typedef void (*cgtrack_fn)(void *ctx, const struct cgroup_record_event *e);
+struct cgtrack;
+/* Succeeds also when only "scan" is left: then cgtrack_fd() is negative. -ENOMEM */
+int cgtrack_new(const struct hook_env *env, cgtrack_fn fn, void *ctx, struct cgtrack **ret);
+struct cgtrack *cgtrack_free(struct cgtrack *t);
+DEFINE_CLEANUP(struct cgtrack *, cgtrack_free);
+const struct hook_state *cgtrack_state(const struct cgtrack *t);
+int cgtrack_fd(const struct cgtrack *t);
+int cgtrack_consume(struct cgtrack *t);
+uint64_t cgtrack_lost(const struct cgtrack *t);

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What this kernel allows: BTF, tracefs, lockdown, capabilities, and cheap probes on them
+ *
+ * A probe answers from facts alone, before anything is loaded. Prototypes are compared by the names of their parameter
+ * types: back-ports make version numbers worthless, and a tracepoint whose shape is not known is refused, never guessed.
+ */
+
+#include <bpf/btf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/fs.h"
+#include "base/parse.h"
+#include "base/strbuf.h"
+#include "sys/probe.h"
+
+static enum lockdown read_lockdown(void)
+{
+	char text[128];
+
+	if (fs_read_into(AT_FDCWD, "/sys/kernel/security/lockdown", text, sizeof(text)) < 0)
+		return LOCKDOWN_UNKNOWN;
+	if (strstr(text, "[confidentiality]"))
+		return LOCKDOWN_CONFIDENTIALITY;
+	if (strstr(text, "[integrity]"))
+		return LOCKDOWN_INTEGRITY;
+	return LOCKDOWN_NONE;
+}
+
+static uint64_t read_caps(void)
+{
+	char text[4096];
+	const char *line;
+	uint64_t caps = 0;
+
+	if (fs_read_into(AT_FDCWD, "/proc/self/status", text, sizeof(text)) < 0)
+		return 0;
+	line = strstr(text, "\nCapEff:");
+	if (line) {
+		line += strlen("\nCapEff:");
+		line += strspn(line, " \t");
+		(void)parse_hex64(line, strcspn(line, "\n"), &caps);
+	}
+	return caps;
+}
+
+/* tracefs where it is usually mounted; a mount of our own would change the host. */
+static int open_tracefs(void)
+{
+	static const char *const places[] = { "/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		int fd = open(places[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd >= 0)
+			return fd;
+	}
+	return -ENOENT;
+}
+
+int hook_env_new(const char *btf_path, struct hook_env **ret)
+{
+	struct hook_env *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	(void)snprintf(e->btf_path, sizeof(e->btf_path), "%s", btf_path ? btf_path : "/sys/kernel/btf/vmlinux");
+	e->no_btf = access(e->btf_path, R_OK) < 0;
+	e->lockdown = read_lockdown();
+	e->caps = read_caps();
+	e->tracefs_fd = open_tracefs();
+	*ret = e;
+	return 0;
+}
+
+struct hook_env *hook_env_free(struct hook_env *e)
+{
+	if (!e)
+		return NULL;
+	btf__free(e->btf);
+	if (e->tracefs_fd >= 0)
+		(void)close(e->tracefs_fd);
+	free(e);
+	return NULL;
+}
+
+/* A cache behind a const object: the facts do not change, only whether they are in memory. */
+const struct btf *hook_env_btf(const struct hook_env *e)
+{
+	struct hook_env *cache = (struct hook_env *)e;
+
+	if (!cache->btf && !cache->no_btf) {
+		cache->btf = btf__parse(cache->btf_path, NULL);
+		cache->no_btf = !cache->btf;
+	}
+	return cache->btf;
+}
+
+void hook_env_drop_btf(const struct hook_env *e)
+{
+	struct hook_env *cache = (struct hook_env *)e;
+
+	btf__free(cache->btf);
+	cache->btf = NULL;
+}
+
+bool hook_env_has_function(const struct hook_env *e, const char *name)
+{
+	const struct btf *btf = hook_env_btf(e);
+
+	return btf && btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
+}
+
+/* --- prototypes --- */
+
+static void add_type(const struct btf *btf, uint32_t id, struct strbuf *out)
+{
+	static const char *const tags[] = { [BTF_KIND_STRUCT] = "struct ", [BTF_KIND_UNION] = "union ",
+					    [BTF_KIND_ENUM] = "enum ", [BTF_KIND_FWD] = "struct " };
+	const struct btf_type *t = btf__type_by_id(btf, id);
+	unsigned kind = t ? btf_kind(t) : BTF_KIND_UNKN;
+
+	switch (kind) {
+	case BTF_KIND_PTR:
+		add_type(btf, t->type, out);
+		strbuf_addstr(out, out->len && out->data[out->len - 1] == '*' ? "*" : " *");
+		return;
+	case BTF_KIND_CONST:
+		strbuf_addstr(out, "const ");
+		add_type(btf, t->type, out);
+		return;
+	case BTF_KIND_VOLATILE:
+	case BTF_KIND_RESTRICT:
+	case BTF_KIND_TYPE_TAG:
+		add_type(btf, t->type, out);
+		return;
+	case BTF_KIND_UNKN:
+		strbuf_addstr(out, "void");
+		return;
+	case BTF_KIND_FUNC_PROTO:
+		strbuf_addstr(out, "fn");
+		return;
+	default:
+		if (kind < ARRAY_SIZE(tags) && tags[kind])
+			strbuf_addstr(out, tags[kind]);
+		strbuf_addstr(out, btf__name_by_offset(btf, t->name_off));
+	}
+}
+
+static const struct btf_type *find_proto(const struct btf *btf, const char *name, bool tracepoint)
+{
+	const struct btf_type *t;
+	char full[128];
+	int id;
+
+	if (!tracepoint) {
+		id = btf__find_by_name_kind(btf, name, BTF_KIND_FUNC);
+		return id < 0 ? NULL : btf__type_by_id(btf, btf__type_by_id(btf, (uint32_t)id)->type);
+	}
+	(void)snprintf(full, sizeof(full), "btf_trace_%s", name);
+	id = btf__find_by_name_kind(btf, full, BTF_KIND_TYPEDEF);
+	if (id < 0)
+		return NULL;
+	t = btf__type_by_id(btf, btf__type_by_id(btf, (uint32_t)id)->type);
+	return t && btf_is_ptr(t) ? btf__type_by_id(btf, t->type) : NULL;
+}
+
+int probe_prototype(const struct hook_env *e, const char *name, bool tracepoint, struct strbuf *ret)
+{
+	const struct btf *btf = hook_env_btf(e);
+	const struct btf_type *proto = btf ? find_proto(btf, name, tracepoint) : NULL;
+	const struct btf_param *p;
+
+	if (!proto || !btf_is_func_proto(proto))
+		return -ENOENT;
+	p = btf_params(proto);
+	/* The first parameter of a tracepoint's callback is its private data. */
+	for (int i = tracepoint; i < btf_vlen(proto); i++) {
+		if (i > tracepoint)
+			strbuf_addstr(ret, ", ");
+		add_type(btf, p[i].type, ret);
+	}
+	return ret->error;
+}
+
+/* Is @have one of the alternatives in @want, "a|b"? */
+static bool shape_fits(const char *want, const char *have)
+{
+	size_t len = strlen(have);
+
+	while (*want) {
+		size_t n = strcspn(want, "|");
+
+		if (n == len && strncmp(want, have, n) == 0)
+			return true;
+		want += n;
+		want += *want == '|';
+	}
+	return false;
+}
+
+static enum hook_reason check_shape(const struct hook_env *e, const struct hook_variant *v, bool tracepoint,
+				    enum hook_reason missing)
+{
+	_cleanup_strbuf_ struct strbuf have = STRBUF_INIT;
+
+	if (!hook_env_btf(e))
+		return HOOK_NO_BTF;
+	if (probe_prototype(e, v->target, tracepoint, &have) < 0)
+		return missing;
+	if (v->shape && !shape_fits(v->shape, strbuf_str(&have)))
+		return HOOK_SHAPE_UNKNOWN;
+	return HOOK_OK;
+}
+
+enum hook_reason probe_btf_tracepoint(const struct hook_env *e, const struct hook_variant *v)
+{
+	return check_shape(e, v, true, HOOK_NO_TRACEPOINT);
+}
+
+enum hook_reason probe_raw_tracepoint(const struct hook_env *e, const struct hook_variant *v)
+{
+	return check_shape(e, v, true, HOOK_NO_TRACEPOINT);
+}
+
+enum hook_reason probe_tracepoint(const struct hook_env *e, const struct hook_variant *v)
+{
+	char path[256];
+
+	if (e->tracefs_fd < 0)
+		return HOOK_NO_FILE;
+	(void)snprintf(path, sizeof(path), "%s/format", v->target);
+	return faccessat(e->tracefs_fd, path, R_OK, 0) < 0 ? HOOK_NO_TRACEPOINT : HOOK_OK;
+}
+
+enum hook_reason probe_fentry(const struct hook_env *e, const struct hook_variant *v)
+{
+	return check_shape(e, v, false, HOOK_NO_FUNCTION);
+}
+
+/* HOOK_OK for the exact text symbol, HOOK_SYMBOL_CLONE when only clones with other arguments exist. */
+static enum hook_reason find_symbol(const char *name)
+{
+	_cleanup_(fclosep) FILE *f = fopen("/proc/kallsyms", "re");
+	size_t len = strlen(name);
+	enum hook_reason found = HOOK_NO_FUNCTION;
+	char line[512];
+
+	if (!f)
+		return HOOK_NO_FILE;
+	while (fgets(line, sizeof(line), f)) {
+		const char *p = strchr(line, ' ');
+
+		if (!p || strlen(p) < 4 || strncmp(p + 3, name, len) != 0)
+			continue;
+		if ((p[1] | 32) == 't' && (p[3 + len] == '\n' || p[3 + len] == '\t'))
+			return HOOK_OK;
+		if (p[3 + len] == '.')
+			found = HOOK_SYMBOL_CLONE;
+	}
+	return found;
+}
+
+enum hook_reason probe_kprobe(const struct hook_env *e, const struct hook_variant *v)
+{
+	enum hook_reason r;
+
+	/* Kprobes are a PMU since v4.17 (e12f03d7031a), the oldest kernel of ours is newer. */
+	if (access("/sys/bus/event_source/devices/kprobe/type", R_OK) < 0)
+		return HOOK_NO_FUNCTION;
+	r = check_shape(e, v, false, HOOK_NO_FUNCTION);
+	return r == HOOK_OK ? find_symbol(v->target) : r;
+}
+
+enum hook_reason probe_kfunc(const struct hook_env *e, const struct hook_variant *v)
+{
+	if (!hook_env_btf(e))
+		return HOOK_NO_BTF;
+	return hook_env_has_function(e, v->target) ? HOOK_OK : HOOK_NO_KFUNC;
+}
+
+enum hook_reason probe_file(const struct hook_env *e, const struct hook_variant *v)
+{
+	(void)e;
+	if (access(v->target, R_OK) == 0)
+		return HOOK_OK;
+	return errno == EACCES || errno == EPERM ? HOOK_NO_CAPABILITY : HOOK_NO_FILE;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include "sys/kmsg.h"
+#include "test.h"
+
+static const struct {
+	const char *record;
+	int r;
+	unsigned fields;
+	uint32_t pid, uid;
+	const char *comm, *oom_memcg, *task_memcg, *constraint;
+} cases[] = {
+	{ "6,100,5000,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,"
+	  "task_memcg=/a/b,task=hog,pid=77,uid=1000\n SUBSYSTEM=x\n",
+	  1, KMSG_TASK | KMSG_CONSTRAINT | KMSG_NODEMASK | KMSG_CPUSET | KMSG_OOM_MEMCG | KMSG_TASK_MEMCG, 77, 1000,
+	  "hog", "/a", "/a/b", "CONSTRAINT_MEMCG" },
+	{ "6,100,5000,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,"
+	  "task_memcg=/user.slice,task=java,pid=9,uid=0\n",
+	  1, KMSG_TASK | KMSG_CONSTRAINT | KMSG_NODEMASK | KMSG_CPUSET | KMSG_GLOBAL | KMSG_TASK_MEMCG, 9, 0, "java",
+	  "", "/user.slice", "CONSTRAINT_NONE" },
+	/* comm with what the line itself is made of */
+	{ "6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,"
+	  "task_memcg=/a,task=a,pid=1,pid=42,uid=5\n",
+	  1, KMSG_TASK | KMSG_CONSTRAINT | KMSG_NODEMASK | KMSG_CPUSET | KMSG_OOM_MEMCG | KMSG_TASK_MEMCG, 42, 5,
+	  "a,pid=1", "/a", "/a", "CONSTRAINT_MEMCG" },
+	{ "6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,"
+	  "task_memcg=/a,task=oom-kill:,pid=42,uid=5\n",
+	  1, KMSG_TASK | KMSG_CONSTRAINT | KMSG_NODEMASK | KMSG_CPUSET | KMSG_OOM_MEMCG | KMSG_TASK_MEMCG, 42, 5,
+	  "oom-kill:", "/a", "/a", "CONSTRAINT_MEMCG" },
+	/* facility user: anyone may write it */
+	{ "14,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,"
+	  "task_memcg=/a,task=x,pid=1,uid=0\n",
+	  0, 0, 0, 0, "", "", "", "" },
+	{ "3,9,70,-;Memory cgroup out of memory: Killed process 123 (my (odd) name) total-vm:80000kB, "
+	  "anon-rss:65000kB, file-rss:1200kB, shmem-rss:4kB, UID:1000 pgtables:180kB oom_score_adj:-5\n",
+	  1, KMSG_KILLED | KMSG_MEMORY, 123, 1000, "my (odd) name", "", "", "" },
+	{ "3,9,70,-;Out of memory (oom_kill_allocating_task): Killed process 5 (x) total-vm:8kB, anon-rss:6kB, "
+	  "file-rss:1kB, shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:0\n",
+	  1, KMSG_KILLED | KMSG_MEMORY, 5, 0, "x", "", "", "" },
+	{ "4,9,70,-;stress invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=1000\n", 1,
+	  KMSG_INVOKED | KMSG_GFP, 0, UINT32_MAX, "stress", "", "", "" },
+	{ "1,9,70,-;Out of memory and no killable processes...\n", 1, KMSG_NO_KILLABLE, 0, UINT32_MAX, "", "", "", "" },
+	{ "6,9,70,-;eth0: link up\n", 0, 0, 0, 0, "", "", "", "" },
+	{ "no header at all", -EBADMSG, 0, 0, 0, "", "", "", "" },
+	{ "6,x,70,-;oom-kill:", -EBADMSG, 0, 0, 0, "", "", "", "" },
+	{ "6,1,70,-;oom-kill:,uid=", 0, 0, 0, 0, "", "", "", "" },
+	{ "6,1,70,-;oom-kill:,pid=1,uid=1", 0, 0, 0, 0, "", "", "", "" },
+	{ "", -EBADMSG, 0, 0, 0, "", "", "", "" },
+};
+
+static void test_lines(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct kmsg_oom k = { .fields = 0xabcd };
+
+		assert_int_equal(kmsg_parse(cases[i].record, strlen(cases[i].record), &k), cases[i].r);
+		if (cases[i].r != 1) {
+			assert_int_equal(k.fields, 0xabcd);
+			continue;
+		}
+		assert_int_equal(k.fields, cases[i].fields);
+		assert_int_equal(k.pid, cases[i].pid);
+		assert_int_equal(k.uid, cases[i].uid);
+		assert_string_equal(k.comm, cases[i].comm);
+		assert_string_equal(k.oom_memcg, cases[i].oom_memcg);
+		assert_string_equal(k.task_memcg, cases[i].task_memcg);
+		assert_string_equal(k.constraint, cases[i].constraint);
+	}
+}
+
+static void test_numbers(void **state)
+{
+	struct kmsg_oom k;
+
+	assert_int_equal(kmsg_parse(cases[5].record, strlen(cases[5].record), &k), 1);
+	assert_int_equal(k.total_vm_kb, 80000);
+	assert_int_equal(k.anon_rss_kb, 65000);
+	assert_int_equal(k.file_rss_kb, 1200);
+	assert_int_equal(k.shmem_rss_kb, 4);
+	assert_int_equal(k.pgtables_kb, 180);
+	assert_int_equal(k.adj, -5);
+	assert_int_equal(kmsg_parse(cases[7].record, strlen(cases[7].record), &k), 1);
+	assert_string_equal(k.gfp, "0xcc0(GFP_KERNEL)");
+	assert_int_equal(k.order, 0);
+}
+
+/* Cut at every byte: an answer, never a read beyond the end (the copy is exactly as long). */
+static void test_truncated(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		for (size_t len = 0; len <= strlen(cases[i].record); len++) {
+			char *exact = malloc(len ? len : 1);
+			struct kmsg_oom k;
+
+			memcpy(exact, cases[i].record, len);
+			(void)kmsg_parse(exact, len, &k);
+			free(exact);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_truncated),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
