@@ -277,11 +277,46 @@ static int read_value(struct reader *r, const yaml_node_t *node, const struct co
 	}
 }
 
+static int read_pair(struct reader *r, const yaml_node_t *key, const yaml_node_t *node, const struct config_row *row,
+		     const char *path, struct config_pairs *ret)
+{
+	struct arena *arena = r->config->arena;
+	const char *name = scalar(r, key, path), *text = scalar(r, node, path);
+	struct config_pair *items;
+
+	if (!name || !text)
+		return 0;
+	for (size_t i = 0; i < ret->n; i++)
+		if (streq(ret->items[i].key, name)) {
+			complain(r, &key->start_mark, path, "stands twice");
+			return 0;
+		}
+	if (row->max_items && ret->n == row->max_items) {
+		complain(r, &key->start_mark, path, "is one too many");
+		return 0;
+	}
+	items = arena_alloc(arena, (ret->n + 1) * sizeof(*items));
+	if (!items)
+		return -ENOMEM;
+	if (ret->n)
+		memcpy(items, ret->items, ret->n * sizeof(*items));
+	items[ret->n] = (struct config_pair){ arena_strdup(arena, name), arena_strdup(arena, text),
+					      (unsigned)node->start_mark.line + 1,
+					      (unsigned)node->start_mark.column + 1 };
+	if (!items[ret->n].key || !items[ret->n].value)
+		return -ENOMEM;
+	ret->items = items;
+	ret->n++;
+	return 0;
+}
+
 static const struct config_row *find_row(const struct config_row *rows, const char *key, const char **ret_nearest)
 {
 	unsigned best = 3;
 
 	*ret_nearest = NULL;
+	if (rows->key && streq(rows->key, "*"))
+		return rows;
 	for (const struct config_row *row = rows; row->key; row++) {
 		unsigned distance;
 
@@ -328,6 +363,12 @@ static int read_map(struct reader *r, const yaml_node_t *node, const struct conf
 		row = find_row(rows, name, &nearest);
 		if (!row) {
 			complain_unknown(r, key, full, nearest);
+			continue;
+		}
+		if (row->type == CONFIG_PAIRS) {
+			e = read_pair(r, key, value, row, full, (void *)((char *)object + row->offset));
+			if (e < 0)
+				return e;
 			continue;
 		}
 		if (seen & (1ULL << (row - rows))) {
@@ -445,7 +486,7 @@ int config_defaults(const struct config_row *rows, struct arena *arena, void *ob
 			r = config_defaults(row->rows, arena, member);
 		else if (row->type == CONFIG_STRINGS)
 			r = default_strings(row, arena, member);
-		else if (row->def && row->type != CONFIG_LIST)
+		else if (row->def && row->type != CONFIG_LIST && row->type != CONFIG_PAIRS)
 			r = config_value_parse(row, row->def, arena, member, why, sizeof(why));
 		else if (row->type == CONFIG_STRING || row->type == CONFIG_PATH)
 			*(const char **)member = "";

@@ -24,12 +24,21 @@ enum config_type {
 	CONFIG_ENUM, /* int: index into .names */
 	CONFIG_STRINGS, /* struct config_strings; .max_items */
 	CONFIG_MAP, /* nested struct described by .rows, placed at .offset */
+	CONFIG_PAIRS, /* struct config_pairs: the only row of a map whose keys are free; its key is "*" */
 	CONFIG_LIST, /* struct config_list of structs described by .rows; .item_size, .max_items */
 	_CONFIG_TYPE_MAX,
 };
 
 struct config_strings {
 	const char *const *items;
+	size_t n;
+};
+struct config_pair {
+	const char *key, *value;
+	unsigned line, column; /* of the value */
+};
+struct config_pairs {
+	struct config_pair *items;
 	size_t n;
 };
 struct config_list {

@@ -119,7 +119,7 @@ static const char *type_name(const struct config_row *row)
 		[CONFIG_BOOL] = "true or false", [CONFIG_UINT] = "number",    [CONFIG_SIZE] = "size",
 		[CONFIG_DURATION] = "duration",	 [CONFIG_STRING] = "text",    [CONFIG_PATH] = "absolute path",
 		[CONFIG_ENUM] = "",		 [CONFIG_STRINGS] = "list of text", [CONFIG_MAP] = "map",
-		[CONFIG_LIST] = "list of maps",
+		[CONFIG_LIST] = "list of maps",	 [CONFIG_PAIRS] = "text",
 	};
 
 	return names[row->type];

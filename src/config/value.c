@@ -207,6 +207,9 @@ void config_value_format(const struct config_row *row, const void *value, struct
 	case CONFIG_LIST:
 		strbuf_addf(out, "%zu items", ((const struct config_list *)value)->n);
 		return;
+	case CONFIG_PAIRS:
+		strbuf_addf(out, "%zu pairs", ((const struct config_pairs *)value)->n);
+		return;
 	default:
 		strbuf_addf(out, "\"%s\"", *(const char *const *)value);
 	}

@@ -37,11 +37,11 @@ struct event_keys {
 struct event_buf {
 	struct strbuf json; /* fixed */
 	struct event_keys keys;
+	uint64_t boot_ns;
 	bool lossy; /* some text was not UTF-8: telamon.lossy_text is written at the end */
 	bool overflow; /* did not fit */
 	unsigned depth;
 	bool comma[4];
-	uint8_t truncated; /* bit per array in truncated_names */
 	const char *truncated_names[8];
 };
 

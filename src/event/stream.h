@@ -52,3 +52,9 @@ void event_stream_on_journaled(struct event_stream *s, void (*fn)(void *ctx, con
 /* Handlers of GET /events and GET /api/v1/events; ctx is the stream. */
 void event_http_sse(struct http_request *q, void *ctx);
 void event_http_query(struct http_request *q, void *ctx);
+/* POST /api/v1/events/test: a marked alert through journal and every sink; answers one JSON line per destination. */
+void event_http_test(struct http_request *q, void *ctx);
+
+/* Parameters of /api/v1/events into a filter; the strings stay the request's. 0, or -EINVAL with the reason in @why. */
+int event_filter_parse(const struct http_request *q, struct event_filter *ret, char *why,
+		       size_t why_size);
