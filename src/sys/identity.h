@@ -16,7 +16,7 @@
  * tombstones for a while, because records name them after they are gone.
  */
 struct identity {
-	struct hash_node node; /* by (hierarchy, id) */
+	struct hash_node link; /* by (hierarchy, id) */
 	uint32_t refs;
 	uint32_t hierarchy; /* 0 = v2 */
 	uint64_t id;

@@ -23,6 +23,7 @@ struct oci_info { /* "" = not known; filled field by field, first source that an
 	char pod_name[256], pod_uid[64], pod_namespace[256], container_name[256];
 	char compose_project[128], compose_service[128];
 	char manager[32]; /* io.container.manager: podman, cri-o, libpod */
+	char cgroups_path[512]; /* linux.cgroupsPath of config.json: a path, or slice:prefix:name */
 	char cgroup_path[512]; /* exact cgroup path from runtime state, "" = unknown */
 	uint32_t init_pid;
 	bool sandbox; /* pause container */

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Cache of identities
+ *
+ * Two tables of the same entries: by (hierarchy, id) and by (hierarchy, path). Removed cgroups move to the tombstones, which have
+ * a limit and an age. All texts of an entry lie in one block that is replaced when sources were read.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/arena.h"
+#include "sys/identity.h"
+
+struct entry {
+	struct identity i; /* first */
+	struct hash_node by_path;
+	struct arena *texts;
+	struct cgname name;
+	bool root_owned;
+	bool cached; /* in the tables; else made by identity_from_path() */
+};
+
+struct identity_cache {
+	struct identity_options options;
+	char node_name[256];
+	struct hash live, live_by_path, dead; /* dead: by (hierarchy, id), oldest first */
+	struct identity_stats stats;
+};
+
+struct key {
+	uint32_t hierarchy;
+	uint64_t id;
+	const char *path;
+	size_t len;
+};
+
+static struct entry *entry_of(struct identity *i)
+{
+	return (struct entry *)i;
+}
+
+static uint64_t hash_id(uint32_t hierarchy, uint64_t id)
+{
+	uint64_t key[2] = { hierarchy, id };
+
+	return hash_bytes(key, sizeof(key));
+}
+
+static uint64_t hash_path(uint32_t hierarchy, const char *path, size_t len)
+{
+	return hash_bytes(path, len) + hierarchy * 0x9e3779b97f4a7c15ULL;
+}
+
+static bool same_id(const struct hash_node *n, const void *key)
+{
+	const struct identity *i = container_of(n, struct identity, link);
+	const struct key *k = key;
+
+	return i->hierarchy == k->hierarchy && i->id == k->id;
+}
+
+static bool same_path(const struct hash_node *n, const void *key)
+{
+	const struct entry *e = container_of(n, struct entry, by_path);
+	const struct key *k = key;
+
+	return e->i.hierarchy == k->hierarchy && strlen(e->i.path) == k->len && memcmp(e->i.path, k->path, k->len) == 0;
+}
+
+int identity_cache_new(const struct identity_options *o, struct identity_cache **ret)
+{
+	_cleanup_(identity_cache_freep) struct identity_cache *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->options = *o;
+	(void)snprintf(c->node_name, sizeof(c->node_name), "%s", o->node_name ? o->node_name : "");
+	r = hash_init(&c->live, o->entries);
+	if (r >= 0)
+		r = hash_init(&c->live_by_path, o->entries);
+	if (r >= 0)
+		r = hash_init(&c->dead, MAX(o->tombstones, (size_t)1));
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+static void free_entry(struct entry *e)
+{
+	arena_free(e->texts);
+	free(e);
+}
+
+struct identity *identity_ref(struct identity *i)
+{
+	if (i)
+		i->refs++;
+	return i;
+}
+
+struct identity *identity_unref(struct identity *i)
+{
+	if (i && --i->refs == 0)
+		free_entry(entry_of(i));
+	return NULL;
+}
+
+static void drop_all(struct hash *h)
+{
+	while (h->oldest) {
+		struct identity *i = container_of(h->oldest, struct identity, link);
+
+		hash_remove(h, &i->link);
+		(void)identity_unref(i);
+	}
+	hash_done(h);
+}
+
+struct identity_cache *identity_cache_free(struct identity_cache *c)
+{
+	if (!c)
+		return NULL;
+	drop_all(&c->live);
+	drop_all(&c->dead);
+	hash_done(&c->live_by_path);
+	free(c);
+	return NULL;
+}
+
+const struct identity_stats *identity_cache_stats(const struct identity_cache *c)
+{
+	struct identity_cache *writable = (struct identity_cache *)c;
+
+	writable->stats.tombstones = c->dead.count;
+	return &c->stats;
+}
+
+/* --- texts --- */
+
+static const char *text(struct entry *e, const char *s)
+{
+	const char *copy = s && *s ? arena_strdup(e->texts, s) : "";
+
+	return copy ? copy : "";
+}
+
+static const char *part(struct entry *e, struct cgname_text t)
+{
+	const char *copy = t.length ? arena_strndup(e->texts, e->i.path + t.offset, t.length) : "";
+
+	return copy ? copy : "";
+}
+
+static const char *unescaped(struct entry *e, struct cgname_text t)
+{
+	char buf[512];
+
+	if (t.length == 0)
+		return "";
+	(void)cgname_unescape(e->i.path + t.offset, t.length, buf, sizeof(buf));
+	return text(e, buf);
+}
+
+static const char *workload_of(struct entry *e, const struct identity_cache *c)
+{
+	const struct identity *i = &e->i;
+	size_t len;
+
+	if (*i->owner_name)
+		return i->owner_name;
+	if (*i->pod_name) {
+		const char *copy;
+
+		len = cgname_workload(i->pod_name, strlen(i->pod_name), c->node_name);
+		copy = arena_strndup(e->texts, i->pod_name, len);
+		return copy ? copy : "";
+	}
+	return "";
+}
+
+/* Labels of workload series (OOM-501): never an id, a pod or a path. */
+static void set_labels(struct entry *e, const struct oci_info *info)
+{
+	struct identity *i = &e->i;
+
+	i->label_namespace = i->pod_namespace;
+	i->label_workload = i->workload;
+	i->label_container = i->k8s_container;
+	if (i->kind == CGNAME_DOCKER && info && info->compose_project[0]) {
+		i->label_namespace = text(e, info->compose_project);
+		i->label_workload = text(e, info->compose_service);
+		i->label_container = i->container_name;
+	} else if (i->kind == CGNAME_DOCKER || i->kind == CGNAME_PODMAN || i->kind == CGNAME_CONTAINERD) {
+		i->label_container = i->container_name;
+	} else if (i->kind == CGNAME_SYSTEMD || i->kind == CGNAME_SESSION) {
+		i->label_container = i->unit;
+	} else if (i->kind == CGNAME_LXC || i->kind == CGNAME_MACHINE) {
+		i->label_container = i->machine;
+	}
+}
+
+/* A name alone proves nothing (OOM-411). */
+static enum cgname_kind trusted_kind(const struct entry *e)
+{
+	const struct cgname *n = &e->name;
+
+	if (!n->container)
+		return n->kind == CGNAME_K8S && !e->root_owned ? CGNAME_OTHER : n->kind;
+	if (!e->i.confirmed)
+		return CGNAME_OTHER;
+	if (n->kind == CGNAME_K8S && !e->root_owned)
+		return CGNAME_OTHER;
+	return n->kind;
+}
+
+static bool podman_manages(const struct oci_info *info)
+{
+	return info && (streq(info->manager, "libpod") || streq(info->manager, "podman"));
+}
+
+static void describe(struct identity_cache *c, struct entry *e, const struct oci_info *info)
+{
+	static const struct oci_info nothing;
+	struct identity *i = &e->i;
+	const struct cgname *n = &e->name;
+
+	if (!info)
+		info = &nothing;
+	i->runtime = n->runtime;
+	i->level = n->level;
+	i->rootless = n->rootless && n->container;
+	i->monitor = n->monitor;
+	i->uid = n->uid;
+	i->sandbox = info->sandbox;
+	i->container_id = part(e, n->container_id);
+	i->container_outer_id = part(e, n->outer_container_id);
+	i->unit = unescaped(e, n->unit);
+	i->machine = unescaped(e, n->machine);
+	i->qos = text(e, n->qos);
+	i->pod_uid = text(e, n->pod_uid[0] ? n->pod_uid : info->pod_uid);
+	i->container_name = text(e, info->name[0] ? info->name : info->container_name);
+	i->image = text(e, info->image);
+	i->pod_name = text(e, info->pod_name);
+	i->pod_namespace = text(e, info->pod_namespace);
+	i->k8s_container = text(e, info->container_name);
+	i->owner_kind = i->owner_name = i->priority_class = "";
+	i->node = c->node_name;
+	i->kind = trusted_kind(e);
+	if (podman_manages(info) && i->kind != CGNAME_OTHER)
+		i->kind = CGNAME_PODMAN;
+	if (n->container && !info->found && n->needs_runtime_file) {
+		/* "/a/b" is no container only because two plain names stand one below the other. */
+		i->container_id = "";
+		i->level = n->container_path.length == strlen(i->path) ? CGLEVEL_OTHER : i->level;
+		i->kind = CGNAME_OTHER;
+	}
+	if (n->kind == CGNAME_JOB)
+		i->workload = part(e, n->job);
+	else
+		i->workload = workload_of(e, c);
+	set_labels(e, info);
+	if (info->n_labels) {
+		struct oci_label *labels = arena_alloc(e->texts, info->n_labels * sizeof(*labels));
+
+		if (labels) {
+			memcpy(labels, info->labels, info->n_labels * sizeof(*labels));
+			i->labels = labels;
+			i->n_labels = info->n_labels;
+		}
+	}
+}
+
+static struct entry *new_entry(struct identity_cache *c, uint32_t hierarchy, uint64_t id, const char *path, size_t len,
+			       bool root_owned)
+{
+	struct entry *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->i.refs = 1;
+	e->i.hierarchy = hierarchy;
+	e->i.id = id;
+	e->root_owned = root_owned;
+	if (arena_new(65536, &e->texts) < 0 || !(e->i.path = arena_strndup(e->texts, path, len))) {
+		free_entry(e);
+		return NULL;
+	}
+	cgname_parse(e->i.path, len, &e->name);
+	describe(c, e, NULL);
+	return e;
+}
+
+/* --- adding and removing --- */
+
+static void count_kind(struct identity_cache *c, const struct identity *i, bool up)
+{
+	size_t *n = &c->stats.entries[i->kind];
+
+	*n += up ? 1 : (size_t)-1;
+}
+
+static void bury(struct identity_cache *c, struct entry *e, uint64_t now_us)
+{
+	hash_remove(&c->live, &e->i.link);
+	hash_remove(&c->live_by_path, &e->by_path);
+	count_kind(c, &e->i, false);
+	e->i.removed_us = now_us;
+	if (c->options.tombstones == 0) {
+		(void)identity_unref(&e->i);
+		return;
+	}
+	if (hash_full(&c->dead)) {
+		struct identity *oldest = container_of(c->dead.oldest, struct identity, link);
+
+		hash_remove(&c->dead, &oldest->link);
+		(void)identity_unref(oldest);
+		c->stats.tombstones_evicted++;
+	}
+	(void)hash_insert(&c->dead, &e->i.link, hash_id(e->i.hierarchy, e->i.id));
+}
+
+struct identity *identity_add(struct identity_cache *c, uint32_t hierarchy, uint64_t id, const char *path, bool root_owned,
+			      uint64_t now_us)
+{
+	const struct key key = { hierarchy, id, path, strlen(path) };
+	struct hash_node *n = hash_find(&c->live, hash_id(hierarchy, id), same_id, &key);
+	struct entry *e;
+
+	if (n) {
+		e = entry_of(container_of(n, struct identity, link));
+		if (streq(e->i.path, path))
+			return &e->i;
+		bury(c, e, now_us); /* the id was used again, or the cgroup renamed */
+	}
+	n = hash_find(&c->live_by_path, hash_path(hierarchy, path, key.len), same_path, &key);
+	if (n) /* removed and made anew while nobody looked */
+		bury(c, container_of(n, struct entry, by_path), now_us);
+	if (hash_full(&c->live)) {
+		c->stats.refused++;
+		return NULL;
+	}
+	e = new_entry(c, hierarchy, id, path, key.len, root_owned);
+	if (!e) {
+		c->stats.refused++;
+		return NULL;
+	}
+	e->cached = true;
+	e->i.added_us = now_us;
+	(void)hash_insert(&c->live, &e->i.link, hash_id(hierarchy, id));
+	(void)hash_insert(&c->live_by_path, &e->by_path, hash_path(hierarchy, path, key.len));
+	count_kind(c, &e->i, true);
+	return &e->i;
+}
+
+bool identity_wants_sources(const struct identity *i)
+{
+	const struct entry *e = (const struct entry *)i;
+
+	return e->name.container;
+}
+
+/* The path that a runtime states must be ours, or an ancestor of ours: systemd inside a container makes cgroups below. */
+static bool path_agrees(const struct entry *e, const char *stated)
+{
+	size_t len = strlen(stated), path_len = strlen(e->i.path);
+	const char *own = e->i.path;
+
+	/* runc states the absolute path of the file system: compare its end. */
+	for (size_t n = path_len; n > 1; n--) {
+		if (n != path_len && own[n] != '/')
+			continue;
+		if (len >= n && memcmp(stated + len - n, own, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+void identity_describe(struct identity_cache *c, struct identity *i, const struct oci_info *info)
+{
+	struct entry *e = entry_of(i);
+
+	if (e->cached && !i->removed_us)
+		count_kind(c, i, false);
+	i->pending = false;
+	i->confirmed = info->found && (!info->cgroup_path[0] || path_agrees(e, info->cgroup_path));
+	describe(c, e, info);
+	if (e->cached && !i->removed_us)
+		count_kind(c, i, true);
+	for (size_t s = 0; s < _OCI_SOURCE_MAX; s++)
+		for (size_t k = 0; k < _OCI_ERROR_MAX; k++)
+			c->stats.errors[s][k] += info->errors[s][k];
+}
+
+void identity_remove(struct identity_cache *c, uint32_t hierarchy, uint64_t id, uint64_t now_us)
+{
+	const struct key key = { .hierarchy = hierarchy, .id = id };
+	struct hash_node *n = hash_find(&c->live, hash_id(hierarchy, id), same_id, &key);
+
+	if (n)
+		bury(c, entry_of(container_of(n, struct identity, link)), now_us);
+}
+
+void identity_expire(struct identity_cache *c, uint64_t now_us)
+{
+	while (c->dead.oldest) {
+		struct identity *i = container_of(c->dead.oldest, struct identity, link);
+
+		if (i->removed_us + c->options.tombstone_ttl_us > now_us)
+			return;
+		hash_remove(&c->dead, &i->link);
+		(void)identity_unref(i);
+	}
+}
+
+/* --- looking up: memory only --- */
+
+/* The walked path lost its front when it was long, so its end is compared. */
+static bool walked_agrees(const struct identity *i, const char *walked, size_t len)
+{
+	size_t own = strlen(i->path);
+
+	if (!walked || len == 0)
+		return true;
+	return own >= len && memcmp(i->path + own - len, walked, len) == 0;
+}
+
+static struct identity *find_dead(struct identity_cache *c, const struct key *key)
+{
+	struct hash_node *n = hash_find(&c->dead, hash_id(key->hierarchy, key->id), same_id, key);
+
+	return n ? container_of(n, struct identity, link) : NULL;
+}
+
+struct identity *identity_lookup(struct identity_cache *c, uint32_t hierarchy, uint64_t id, const char *walked,
+				 size_t walked_len, enum identity_result *ret_result)
+{
+	const struct key key = { .hierarchy = hierarchy, .id = id };
+	struct hash_node *n = id ? hash_find(&c->live, hash_id(hierarchy, id), same_id, &key) : NULL;
+	struct identity *i = n ? container_of(n, struct identity, link) : NULL;
+	enum identity_result result = IDENTITY_HIT;
+
+	if (i && !walked_agrees(i, walked, walked_len)) {
+		c->stats.conflicts++;
+		i = NULL;
+	}
+	if (!i && id) {
+		i = find_dead(c, &key);
+		if (i && !walked_agrees(i, walked, walked_len))
+			i = NULL;
+		result = IDENTITY_TOMBSTONE;
+	}
+	if (!i)
+		result = walked && walked_len ? IDENTITY_PATH_ONLY : IDENTITY_UNKNOWN;
+	c->stats.lookups[result]++;
+	*ret_result = result;
+	return i;
+}
+
+struct identity *identity_from_path(struct identity_cache *c, uint32_t hierarchy, uint64_t id, const char *path, size_t len)
+{
+	struct entry *e = len && path[0] == '/' ? new_entry(c, hierarchy, id, path, len, false) : NULL;
+
+	return e ? &e->i : NULL;
+}
+
+struct identity *identity_by_path(struct identity_cache *c, uint32_t hierarchy, const char *path, size_t len)
+{
+	const struct key key = { hierarchy, 0, path, len };
+	struct hash_node *n = hash_find(&c->live_by_path, hash_path(hierarchy, path, len), same_path, &key);
+
+	return n ? &container_of(n, struct entry, by_path)->i : NULL;
+}
+
+void identity_for_each(struct identity_cache *c, identity_fn fn, void *ctx)
+{
+	for (struct hash_node *n = c->live.oldest, *next; n; n = next) {
+		next = n->newer; /* @fn may remove this one */
+		fn(ctx, container_of(n, struct identity, link));
+	}
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What container runtimes write about a container: finding and reading the files
+ *
+ * Every path is opened component by component without following links below a directory that was opened at start, so a file
+ * that somebody else placed there cannot lead elsewhere. Fifos and devices are refused before anything is read.
+ */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/cleanup.h"
+#include "sys/ociconf.h"
+
+#define FILE_MAX (1 << 20)
+#define STATE_MAX (4 << 20)
+#define NAMESPACES_MAX 64
+
+static int open_root(const char *rootfs, const char *path)
+{
+	char full[4096];
+	int fd;
+
+	(void)snprintf(full, sizeof(full), "%s%s", streq(rootfs, "/") ? "" : rootfs, path);
+	fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int oci_roots_open(const char *rootfs, const char *run, const char *containers, const char *docker, const char *pods_log,
+		   struct oci_roots *ret)
+{
+	ret->run_fd = open_root(rootfs, run);
+	ret->containers_fd = open_root(rootfs, containers);
+	ret->docker_fd = open_root(rootfs, docker);
+	ret->pods_log_fd = open_root(rootfs, pods_log);
+	return 0;
+}
+
+void oci_roots_close(struct oci_roots *r)
+{
+	int *fds[] = { &r->run_fd, &r->containers_fd, &r->docker_fd, &r->pods_log_fd };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		if (*fds[i] >= 0)
+			(void)close(*fds[i]);
+		*fds[i] = -EBADF;
+	}
+}
+
+/* Opens a/b/c below @root without following any link. */
+static int open_beneath(int root, const char *path, int flags)
+{
+	_cleanup_(closep) int dir = fcntl(root, F_DUPFD_CLOEXEC, 0);
+
+	if (dir < 0)
+		return -errno;
+	for (;;) {
+		size_t len = strcspn(path, "/");
+		bool last = !path[len];
+		char name[256];
+		int fd;
+
+		if (len == 0 || len >= sizeof(name))
+			return -ENAMETOOLONG;
+		memcpy(name, path, len);
+		name[len] = '\0';
+		if (streq(name, "..") || streq(name, "."))
+			return -EINVAL;
+		fd = openat(dir, name,
+			    (last ? flags : O_PATH | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+		if (fd < 0)
+			return -errno;
+		if (last)
+			return fd;
+		(void)close(dir);
+		dir = fd;
+		path += len + 1;
+	}
+}
+
+static int read_beneath(int root, const char *path, size_t max, char **ret, size_t *ret_len)
+{
+	_cleanup_(closep) int fd = root < 0 ? -ENOENT : open_beneath(root, path, O_RDONLY);
+	_cleanup_(freep) char *text = NULL;
+	struct stat st;
+	size_t len = 0;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EACCES;
+	if ((uint64_t)st.st_size > max)
+		return -EFBIG;
+	/* One byte more than it says: a file that grows meanwhile is read anew at the next try. */
+	text = malloc((size_t)st.st_size + 1);
+	if (!text)
+		return -ENOMEM;
+	while (len < (size_t)st.st_size) {
+		ssize_t n = read(fd, text + len, (size_t)st.st_size - len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	text[len] = '\0';
+	*ret = TAKE_PTR(text);
+	*ret_len = len;
+	return 0;
+}
+
+static void count_error(struct oci_info *info, enum oci_source source, int error)
+{
+	enum oci_error e;
+
+	switch (error) {
+	case -ENOENT:
+	case -ENOTDIR:
+		return; /* most sources do not exist for most containers */
+	case -EACCES:
+	case -EPERM:
+	case -ELOOP:
+		e = OCI_DENIED;
+		break;
+	case -EFBIG:
+		e = OCI_TOO_LARGE;
+		break;
+	default:
+		e = OCI_PARSE;
+	}
+	info->errors[source][e]++;
+}
+
+enum form { FORM_CONFIG, FORM_DOCKER, FORM_STATE, FORM_CONTAINERS };
+
+static int read_source(const struct oci_roots *roots, int root, const char *path, enum oci_source source, enum form form,
+		       const char *id, struct oci_info *ret)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t len = 0;
+	int r = read_beneath(root, path, form == FORM_STATE ? STATE_MAX : FILE_MAX, &text, &len);
+
+	if (r >= 0) {
+		switch (form) {
+		case FORM_CONFIG:
+			r = oci_parse_config(text, len, roots->label_keys, ret);
+			break;
+		case FORM_DOCKER:
+			r = oci_parse_docker(text, len, roots->label_keys, ret);
+			break;
+		case FORM_STATE:
+			r = oci_parse_state(text, len, ret);
+			break;
+		case FORM_CONTAINERS:
+			r = oci_parse_containers(text, len, id, ret);
+			break;
+		}
+	}
+	if (r < 0)
+		count_error(ret, source, r);
+	return r;
+}
+
+/* One file below each directory of @parent: containerd keeps a directory per namespace. */
+static void read_namespaces(const struct oci_roots *roots, const char *parent, const char *namespace, const char *tail,
+			    const char *id, enum oci_source source, enum form form, struct oci_info *ret)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	const struct dirent *entry;
+	char path[1024];
+	unsigned n = 0;
+	int fd;
+
+	if (namespace && *namespace) {
+		(void)snprintf(path, sizeof(path), "%s/%s/%s%s", parent, namespace, id, tail);
+		(void)read_source(roots, roots->run_fd, path, source, form, id, ret);
+		return;
+	}
+	fd = roots->run_fd < 0 ? -ENOENT : open_beneath(roots->run_fd, parent, O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return;
+	dir = fdopendir(fd);
+	if (!dir) {
+		(void)close(fd);
+		return;
+	}
+	while ((entry = readdir(dir)) && n++ < NAMESPACES_MAX) {
+		if (entry->d_name[0] == '.')
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/%s/%s%s", parent, entry->d_name, id, tail);
+		if (read_source(roots, roots->run_fd, path, source, form, id, ret) == 0)
+			return;
+	}
+}
+
+/* "/var/log/containers/POD_NS_CONTAINER-ID.log" is a link whose name tells all. */
+static void read_log_name(const struct oci_roots *roots, const char *id, struct oci_info *ret)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	const struct dirent *entry;
+	size_t id_len = strlen(id);
+	unsigned n = 0;
+	int fd;
+
+	if (ret->pod_name[0] || roots->pods_log_fd < 0 || id_len != 64)
+		return;
+	fd = open_beneath(roots->pods_log_fd, "containers", O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return;
+	dir = fdopendir(fd);
+	if (!dir) {
+		(void)close(fd);
+		return;
+	}
+	while ((entry = readdir(dir)) && n++ < 16384) {
+		const char *name = entry->d_name, *ns, *container;
+		size_t len = strlen(name), head;
+
+		if (len <= id_len + 5 || !streq(name + len - 4, ".log") || name[len - id_len - 5] != '-' ||
+		    memcmp(name + len - id_len - 4, id, id_len) != 0)
+			continue;
+		head = len - id_len - 5;
+		ns = memchr(name, '_', head);
+		container = ns ? memchr(ns + 1, '_', head - (size_t)(ns + 1 - name)) : NULL;
+		if (!container)
+			return;
+		(void)snprintf(ret->pod_name, sizeof(ret->pod_name), "%.*s", (int)(ns - name), name);
+		(void)snprintf(ret->pod_namespace, sizeof(ret->pod_namespace), "%.*s", (int)(container - ns - 1),
+			       ns + 1);
+		(void)snprintf(ret->container_name, sizeof(ret->container_name), "%.*s",
+			       (int)(head - (size_t)(container + 1 - name)), container + 1);
+		ret->found = true;
+		return;
+	}
+}
+
+static bool id_is_safe(const char *id)
+{
+	size_t n = strspn(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.-");
+
+	return n > 0 && n <= 128 && !id[n] && id[0] != '.' && id[0] != '-';
+}
+
+int oci_read(const struct oci_roots *roots, const char *id, const char *containerd_namespace, uint32_t uid,
+	     struct oci_info *ret)
+{
+	static const char *const containerd[] = { "containerd/io.containerd.runtime.v2.task",
+						  "k3s/containerd/io.containerd.runtime.v2.task",
+						  "docker/containerd/daemon/io.containerd.runtime.v2.task" };
+	static const struct {
+		const char *format;
+		enum oci_source source;
+		enum form form;
+	} run_files[] = {
+		{ "containers/storage/overlay-containers/%s/userdata/config.json", OCI_CRIO, FORM_CONFIG },
+		{ "runc/%s/state.json", OCI_RUNC, FORM_STATE },
+		{ "docker/runtime-runc/moby/%s/state.json", OCI_RUNC, FORM_STATE },
+		{ "crun/%s/status", OCI_CRUN, FORM_STATE },
+	};
+	char path[512];
+
+	memset(ret, 0, sizeof(*ret));
+	if (!id_is_safe(id) || (containerd_namespace && *containerd_namespace && !id_is_safe(containerd_namespace)))
+		return -EINVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(containerd); i++)
+		read_namespaces(roots, containerd[i], containerd_namespace, "/config.json", id, OCI_CONTAINERD,
+				FORM_CONFIG, ret);
+	if (uid != UINT32_MAX) {
+		(void)snprintf(path, sizeof(path), "user/%u/containers/overlay-containers/%s/userdata/config.json", uid,
+			       id);
+		(void)read_source(roots, roots->run_fd, path, OCI_PODMAN, FORM_CONFIG, id, ret);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(run_files); i++) {
+		/* The rows hold one %s each, so nothing is formatted by a variable. */
+		const char *percent = strstr(run_files[i].format, "%s");
+
+		(void)snprintf(path, sizeof(path), "%.*s%s%s", (int)(percent - run_files[i].format),
+			       run_files[i].format, id, percent + 2);
+		(void)read_source(roots, roots->run_fd, path, run_files[i].source, run_files[i].form, id, ret);
+	}
+	if (!ret->cgroup_path[0])
+		read_namespaces(roots, "containerd/runc", containerd_namespace, "/state.json", id, OCI_RUNC, FORM_STATE,
+				ret);
+	(void)snprintf(path, sizeof(path), "containers/%s/config.v2.json", id);
+	(void)read_source(roots, roots->docker_fd, path, OCI_DOCKER, FORM_DOCKER, id, ret);
+	(void)read_source(roots, roots->containers_fd, "storage/overlay-containers/containers.json", OCI_PODMAN,
+			  FORM_CONTAINERS, id, ret);
+	read_log_name(roots, id, ret);
+	return ret->found ? 0 : -ENOENT;
+}
