@@ -359,10 +359,11 @@ static void read_host(struct daemon *d, const char *rootfs)
 static int open_stream(struct daemon *d)
 {
 	const struct events_config *events = config_section(d->config, "events");
+	struct event_sink_config sinks[EVENTS_SINKS_MAX];
 	struct event_stream_options o;
 	int r;
 
-	events_config_options(events, &o);
+	events_config_options(events, sinks, &o);
 	r = event_origin_new(d->host.name, d->host.id, &d->agent.origin);
 	if (r < 0)
 		return log_error_errno(r, "cannot make event ids");
@@ -393,6 +394,7 @@ static int start_rooms(struct daemon *d)
 	r = hook_env_new(NULL, &d->env);
 	if (r < 0)
 		return log_error_errno(r, "cannot probe the kernel");
+	d->env->cgroup_v2_memory = d->cgroups.mode == CGROUP_MODE_V2;
 	a->env = d->env;
 	r = loop_new(&a->loop);
 	if (r >= 0)

@@ -6,6 +6,7 @@
  * process_* follow the Prometheus client libraries.
  */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

@@ -215,7 +215,7 @@ static void *scrape(void *arg)
 			const char *w = strstr(p, "workload=\"w");
 
 			if (w && w[11] != ns)
-				return "torn";
+				return f;
 			p++;
 		}
 	}

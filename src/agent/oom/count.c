@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Counters of OOM kills
+ *
+ * Stage 1 counts before any other work: closed families are atomics, workload series live in a preallocated table. Where the
+ * identity is still being read, the workload's counter waits for stage 2, the node's never does (OOM-504).
+ */
+
+#include <string.h>
+#include "agent/oom/decode.h"
+#include "agent/oom/internal.h"
+#include "base/time.h"
+
+#define PREINIT_KEEP_US (15 * 60 * US_PER_SEC)
+
+static uint64_t now_us(const struct oom_state *s)
+{
+	return loop_now(s->agent->loop);
+}
+
+static double delay(uint64_t boot_ns)
+{
+	uint64_t now = time_boot_ns();
+
+	return now > boot_ns ? (double)(now - boot_ns) / 1e9 : 0;
+}
+
+/* Labels of a workload series, in the order of the rows. */
+static void workload_labels(const struct identity *i, const char *ret[4])
+{
+	ret[0] = i ? cgname_kind_name(i->kind) : "none";
+	ret[1] = i ? i->label_namespace : "";
+	ret[2] = i ? i->label_workload : "";
+	ret[3] = i ? i->label_container : "";
+}
+
+void oom_count_workload(struct oom_state *s, const struct oom_run *run, struct oom_kill *k)
+{
+	const char *labels[5], *last[4];
+	uint64_t now = now_us(s);
+
+	if (k->counted_workload)
+		return;
+	k->counted_workload = true;
+	workload_labels(k->identity, last);
+	labels[0] = oom_scope_names[run->scope];
+	memcpy(labels + 1, last, sizeof(last));
+	metric_series_add(metric_series(s->metrics, OOM_KILLS, labels, now), 1, now);
+	metric_series_gauge(metric_series(s->metrics, OOM_LAST_KILL, last, now),
+			    (double)(k->wall_ns / NS_PER_MSEC) / 1e3, now);
+}
+
+static void count_bytes(struct oom_state *s, const struct oom_victim *v)
+{
+	const uint64_t bytes[] = { oom_pages(v->rss_anon), oom_pages(v->rss_file), oom_pages(v->rss_shmem),
+				   oom_pages(v->swap), v->pgtables_bytes };
+
+	for (uint8_t i = 0; i < ARRAY_SIZE(bytes); i++)
+		if (bytes[i] != OOM_UNKNOWN64)
+			metric_add(s->metrics, METRIC(OOM_KILLED_BYTES, i), bytes[i]);
+}
+
+void oom_count_victim(struct oom_state *s, const struct oom_run *run, struct oom_kill *k)
+{
+	const struct oom_victim *v = &k->v;
+
+	metric_add(s->metrics, METRIC(OOM_NODE_KILLS, run->scope, k->role), 1);
+	metric_observe(s->metrics, METRIC(OOM_EVENT_DELAY, STAGE_COUNTER), delay(k->boot_ns));
+	count_bytes(s, v);
+	if (v->trigger_cgroup_id && v->cgroup_id && v->trigger_cgroup_id != v->cgroup_id)
+		metric_add(s->metrics, METRIC(OOM_TRIGGER_FOREIGN), 1);
+	if (k->identity && !k->identity->pending)
+		oom_count_workload(s, run, k);
+}
+
+void oom_count_run(struct oom_state *s, const struct oom_run *run)
+{
+	const struct identity *i = s->world.limit_identity;
+	enum oom_outcome outcome = OUTCOME_RESERVE;
+	const char *labels[4];
+
+	for (const struct oom_kill *k = run->kills; k; k = k->next)
+		if (k->v.kind != OOM_VICTIM_RESERVE)
+			outcome = OUTCOME_KILLED;
+	metric_add(s->metrics, METRIC(OOM_DECISIONS, run->scope, (uint8_t)outcome), 1);
+	if (run->invoke_ns)
+		metric_observe(s->metrics, METRIC(OOM_DECISION_SECONDS), (double)run->invoke_ns / 1e9);
+	if (outcome != OUTCOME_KILLED || run->scope != SCOPE_MEMCG || !run->limit.found)
+		return;
+	workload_labels(i, labels);
+	labels[3] = i ? cgname_level_name(i->level) : "other";
+	metric_series_add(metric_series(s->metrics, OOM_LIMIT_KILLS, labels, now_us(s)), 1, now_us(s));
+}
+
+void oom_preinit(struct oom_state *s, const struct identity *i, uint64_t now)
+{
+	const char *labels[5] = { "memcg" };
+
+	/* Only what people call a workload: groups, slices and roots get a series when something dies there. */
+	if (!s->config.metrics.preinit || i->pending || i->sandbox || i->kind == CGNAME_OTHER || i->kind == CGNAME_NONE ||
+	    (i->level != CGLEVEL_CONTAINER && i->level != CGLEVEL_SYSTEMD_SERVICE))
+		return;
+	workload_labels(i, labels + 1);
+	(void)metric_series(s->metrics, OOM_KILLS, labels, now);
+}
+
+void oom_preinit_drop(struct oom_state *s, const struct identity *i)
+{
+	const char *labels[5] = { "memcg" };
+	struct metric_series *x;
+
+	if (i->level != CGLEVEL_CONTAINER && i->level != CGLEVEL_SYSTEMD_SERVICE)
+		return;
+	workload_labels(i, labels + 1);
+	/* Another container of the same workload may keep it alive: then its next kill brings it back with its count. */
+	x = metric_series(s->metrics, OOM_KILLS, labels, now_us(s));
+	if (x && metric_series_value(x) == 0 && i->removed_us + PREINIT_KEEP_US < now_us(s))
+		metric_series_drop(s->metrics, OOM_KILLS, labels);
+}
+
+void oom_count_tick(struct oom_state *s, uint64_t now)
+{
+	const struct correlator_stats *c = correlator_stats(s->correlator);
+	uint64_t lost[_OOM_LOST_MAX], retention = s->config.metrics.retention_us;
+
+	oom_hooks_lost(s->hooks, lost);
+	metric_store(s->metrics, METRIC(OOM_LOST, LOST_RING_FULL), lost[OOM_LOST_RING] + lost[OOM_LOST_OTHER]);
+	metric_store(s->metrics, METRIC(OOM_LOST, LOST_SPILL_FULL), lost[OOM_LOST_SPILL]);
+	metric_store(s->metrics, METRIC(OOM_LOST, LOST_DECODE), c->decode_errors);
+	metric_store(s->metrics, METRIC(OOM_LOST, LOST_VICTIMS_FULL), c->evicted);
+	metric_store(s->metrics, METRIC(OOM_RECORDS), c->records);
+	metric_store(s->metrics, METRIC(OOM_UNSEEN), s->unseen);
+	if (now > retention) {
+		(void)metric_series_expire(s->metrics, OOM_KILLS, now - retention);
+		(void)metric_series_expire(s->metrics, OOM_LAST_KILL, now - retention);
+		(void)metric_series_expire(s->metrics, OOM_LIMIT_KILLS, now - retention);
+	}
+	metric_gauge(s->metrics, METRIC(OOM_SERIES), (double)metric_series_count(s->metrics, OOM_KILLS));
+	metric_store(s->metrics, METRIC(OOM_SERIES_EVICTED), metric_series_evicted(s->metrics, OOM_KILLS));
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "agent/module.h"
+#include "agent/oom/correlate.h"
+#include "agent/oom/gfp.h"
+#include "agent/oom/hooks.h"
+#include "agent/oom/report.h"
+#include "agent/oom/rows.h"
+#include "agent/oom/snapshot.h"
+#include "agent/oom/symbols.h"
+#include "sys/kallsyms.h"
+
+/* What the files of the running module share. */
+
+#define COUNTS_MAX 4096
+
+struct last_count { /* local OOM counts of a level, for OOM-116 */
+	uint64_t id, oom, swap;
+};
+
+struct oom_state {
+	struct agent *agent;
+	struct metric_set *metrics;
+	struct oom_config config;
+	struct hook_env env; /* a copy with the module's own tier */
+	struct oom_hooks *hooks;
+	struct correlator *correlator;
+	struct snapshotter *snapshotter;
+	struct kallsyms *kallsyms; /* NULL: stacks are not judged */
+	struct symbols *symbols;
+	struct gfp_names gfp;
+	struct report_world world;
+	char hook_names[8][48];
+	struct event_buf event;
+	char *event_memory;
+	struct loop_source *ring_source, *kmsg_source;
+	struct loop_timer *timer;
+	int kmsg_fd;
+	bool psi_on;
+	/* Cross-check against /proc/vmstat (OOM-119). */
+	bool vmstat_known;
+	uint64_t vmstat_base, unseen, unseen_since_us, next_check_us, check_at_us;
+	uint64_t decode_errors, evicted;
+	struct last_count *counts; /* COUNTS_MAX, open addressing */
+	uint64_t started_us;
+	char kmsg_text[8192];
+};
+
+/* count.c: stage 1 and workload series */
+void oom_count_victim(struct oom_state *s, const struct oom_run *run, struct oom_kill *k);
+void oom_count_workload(struct oom_state *s, const struct oom_run *run, struct oom_kill *k);
+void oom_count_run(struct oom_state *s, const struct oom_run *run);
+void oom_count_tick(struct oom_state *s, uint64_t now_us);
+void oom_preinit(struct oom_state *s, const struct identity *i, uint64_t now_us);
+void oom_preinit_drop(struct oom_state *s, const struct identity *i);
+
+/* publish.c: stage 2 */
+void oom_publish_init(struct oom_state *s);
+int oom_publish_run(struct oom_state *s, struct oom_run *run);
+int oom_publish_aftermath(struct oom_state *s, struct oom_run *run, const char *reason);
+void oom_publish_no_victim(struct oom_state *s, uint64_t boot_ns, const char *comm, uint32_t pid, bool certain,
+			   const char *source);
+void oom_publish_unseen(struct oom_state *s, uint64_t count);
+void oom_find_limit(struct oom_state *s, struct oom_run *run);
+
+/* kmsg-source.c */
+void oom_kmsg_start(struct oom_state *s);
+void oom_kmsg_stop(struct oom_state *s);

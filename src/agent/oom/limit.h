@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "agent/oom/record.h"
+
+/* Last known local OOM count of a level, to see which rose. UINT64_MAX = not known. */
+typedef uint64_t (*oom_last_count_fn)(void *ctx, uint64_t cgroup_id, bool swap);
+
+struct oom_limit_question {
+	const struct oom_victim *v; /* the chosen victim, levels in pages */
+	uint64_t oc_memcg_id, reclaim_memcg_id; /* 0 = not known */
+	const char *kmsg_path; /* NULL = not known */
+	int order;
+	unsigned cpus;
+	oom_last_count_fn last;
+	void *ctx;
+};
+/* OOM-116: found=false when nothing fits. Levels are leaf first; path is filled from the victim's own. */
+void oom_limit_choose(const struct oom_limit_question *q, struct oom_limit_found *ret);
+/* Path of the ancestor @up levels above @path (of @len bytes) into @ret; "/" at the root. */
+void oom_limit_path(const char *path, size_t len, unsigned up, char *ret, size_t size);

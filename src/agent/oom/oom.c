@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The oom module: puts hooks, correlation, counting and publishing together
+ *
+ * Start: hooks are attached first, then levels and command lines are seeded (OOM-614). The ring's descriptor sits in the loop; a
+ * timer wakes up only while a run is open.
+ */
+#define LOG_MODULE "oom"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include "agent/oom/decode.h"
+#include "agent/oom/internal.h"
+#include "agent/protect.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "event/payload.h"
+
+#define CHECK_EVERY_US (10 * US_PER_SEC)
+#define UNSEEN_AFTER_US (5 * US_PER_SEC)
+
+/* --- calls of the correlator --- */
+
+static uint64_t now_us(const struct oom_state *s)
+{
+	return loop_now(s->agent->loop);
+}
+
+static void on_victim(void *ctx, struct oom_run *run, struct oom_kill *k)
+{
+	struct oom_state *s = ctx;
+	enum identity_result result;
+	size_t len;
+	const char *path = oom_text(&k->v, k->v.path, &len);
+	struct bus_oom_kill payload;
+
+	k->wall_ns = clock_map_wall(s->agent->clock, k->boot_ns);
+	if (k->v.kind == OOM_VICTIM_RESERVE)
+		return;
+	k->identity = identity_ref(identity_lookup(s->agent->identity, s->agent->cgroups->memory_hierarchy,
+						   k->v.cgroup_id, path, len, &result));
+	oom_count_victim(s, run, k);
+	payload = (struct bus_oom_kill){
+		.boot_ns = k->boot_ns,
+		.wall_ns = k->wall_ns,
+		.pid = k->v.tgid,
+		.uid = k->v.uid,
+		.start_boot_ns = k->v.start_boot_ns,
+		.comm = k->v.comm,
+		.rss_bytes = oom_pages(k->v.rss_anon + k->v.rss_file + k->v.rss_shmem),
+		.cgroup_id = k->v.cgroup_id,
+		.hierarchy = s->agent->cgroups->memory_hierarchy,
+		.identity = k->identity,
+	};
+	bus_publish(s->agent->bus, BUS_OOM_KILL, &payload);
+	metric_observe(s->metrics, METRIC(OOM_EVENT_DELAY, STAGE_BUS), (double)(time_boot_ns() - k->boot_ns) / 1e9);
+}
+
+static void on_snapshot(void *ctx, struct oom_run *run)
+{
+	struct oom_state *s = ctx;
+
+	oom_find_limit(s, run);
+	snapshot_take(s->snapshotter, run->limit.found ? run->limit.path : "", &run->snapshot);
+	symbols_want(s->symbols, run->kills->v.stack, run->kills->v.n_stack);
+	s->check_at_us = now_us(s) + US_PER_SEC;
+}
+
+static int on_ready(void *ctx, struct oom_run *run)
+{
+	struct oom_state *s = ctx;
+
+	/* The kernel log may have told the limit meanwhile. */
+	if (run->limit.found && run->limit.level < 0)
+		oom_find_limit(s, run);
+	return oom_publish_run(s, run);
+}
+
+static int on_aftermath(void *ctx, struct oom_run *run, const char *reason)
+{
+	return oom_publish_aftermath(ctx, run, reason);
+}
+
+static void on_no_victim(void *ctx, const struct oom_invoke *r)
+{
+	oom_publish_no_victim(ctx, r->head.boot_ns, NULL, r->trigger_tgid, true, "invoke");
+}
+
+static void on_exited(void *ctx, const struct oom_kill *k)
+{
+	struct oom_state *s = ctx;
+
+	metric_observe(s->metrics, METRIC(OOM_KILL_TO_EXIT),
+		       k->exit_boot_ns > k->boot_ns ? (double)(k->exit_boot_ns - k->boot_ns) / 1e9 : 0);
+}
+
+static void on_reaped(void *ctx, const struct oom_kill *k)
+{
+	struct oom_state *s = ctx;
+
+	metric_add(s->metrics, METRIC(OOM_REAPER, k->reaper_skipped ? 1 : 0), 1);
+}
+
+/* Late facts: names of the stack, and the log where the decision itself is not hooked. */
+static bool on_pending(void *ctx, const struct oom_run *run)
+{
+	struct oom_state *s = ctx;
+
+	if (run->snapshot_taken && symbols_busy(s->symbols))
+		return true;
+	return s->kmsg_fd >= 0 && !run->oc && !run->kmsg_answered;
+}
+
+static int match_symbol(void *ctx, uint64_t address)
+{
+	const struct oom_state *s = ctx;
+
+	return kallsyms_match(s->kallsyms, address);
+}
+
+static struct oom_stack_verdict on_judge(void *ctx, const struct oom_victim *v)
+{
+	struct oom_state *s = ctx;
+	const struct oom_stack_verdict unknown = { .scope = SCOPE_UNKNOWN };
+
+	if (!s->kallsyms || !(v->flags & OOM_VICTIM_STACK))
+		return unknown;
+	return oom_stack_judge(v->stack, v->n_stack, match_symbol, s);
+}
+
+static const struct correlator_calls calls = {
+	.victim = on_victim,
+	.snapshot = on_snapshot,
+	.ready = on_ready,
+	.aftermath = on_aftermath,
+	.no_victim = on_no_victim,
+	.exited = on_exited,
+	.reaped = on_reaped,
+	.pending = on_pending,
+	.judge = on_judge,
+};
+
+/* --- what wakes the module --- */
+
+static void on_record(void *ctx, const struct record_head *head, bool spilled)
+{
+	struct oom_state *s = ctx;
+
+	correlator_feed(s->correlator, head, spilled, now_us(s));
+}
+
+static void run_correlator(struct oom_state *s)
+{
+	correlator_run(s->correlator, now_us(s));
+	loop_timer_at(s->timer, correlator_next(s->correlator));
+}
+
+static void on_ring(void *ctx, uint32_t events)
+{
+	struct oom_state *s = ctx;
+
+	(void)events;
+	if (oom_hooks_consume(s->hooks) < 0)
+		log_warning_limited("cannot read the ring of OOM records, ignoring");
+	run_correlator(s);
+}
+
+static void on_timer(void *ctx, uint64_t now)
+{
+	struct oom_state *s = ctx;
+	uint64_t next;
+
+	correlator_run(s->correlator, now);
+	next = correlator_next(s->correlator);
+	/* What is due already waits for somebody else (a full queue, a worker): look again soon, not at once. */
+	loop_timer_at(s->timer, next && next <= now ? now + 50 * US_PER_MSEC : next);
+}
+
+static void on_identity(void *ctx, enum bus_topic topic, const void *payload)
+{
+	struct oom_state *s = ctx;
+
+	if (topic == BUS_IDENTITY_ADD)
+		oom_preinit(s, payload, now_us(s));
+	else
+		oom_preinit_drop(s, payload);
+}
+
+/* --- cross-check: what the kernel counted (OOM-119) --- */
+
+static void check_unseen(struct oom_state *s, uint64_t now)
+{
+	const struct correlator_stats *c = correlator_stats(s->correlator);
+	uint64_t kills, counted;
+
+	if (!s->vmstat_known || snapshot_kills(s->snapshotter, &kills) < 0)
+		return;
+	counted = c->kills + c->groups + s->unseen; /* the chosen one of a group is counted twice (K4) */
+	if (kills - s->vmstat_base <= counted) {
+		s->unseen_since_us = 0;
+		return;
+	}
+	if (!s->unseen_since_us) {
+		s->unseen_since_us = now;
+		s->check_at_us = now + UNSEEN_AFTER_US;
+		return;
+	}
+	if (now - s->unseen_since_us < UNSEEN_AFTER_US)
+		return;
+	log_warning("the kernel counted %llu OOM kills that no hook reported",
+		    (unsigned long long)(kills - s->vmstat_base - counted));
+	oom_publish_unseen(s, kills - s->vmstat_base - counted);
+	s->unseen += kills - s->vmstat_base - counted;
+	s->unseen_since_us = 0;
+}
+
+static void oom_tick(void *state, uint64_t now)
+{
+	struct oom_state *s = state;
+
+	if (oom_hooks_drain_spill(s->hooks) > 0)
+		run_correlator(s);
+	if (now >= s->next_check_us || (s->check_at_us && now >= s->check_at_us)) {
+		s->check_at_us = 0;
+		s->next_check_us = now + CHECK_EVERY_US;
+		check_unseen(s, now);
+	}
+	oom_count_tick(s, now);
+}
+
+/* --- start and stop --- */
+
+static bool sysctl_is_set(const char *name)
+{
+	char path[128], text[16];
+
+	(void)snprintf(path, sizeof(path), "/proc/sys/vm/%s", name);
+	return fs_read_into(AT_FDCWD, path, text, sizeof(text)) > 0 && text[0] != '0';
+}
+
+static void oom_stop(void *state)
+{
+	struct oom_state *s = state;
+
+	if (!s)
+		return;
+	s->ring_source = loop_source_free(s->ring_source);
+	oom_kmsg_stop(s);
+	bus_unsubscribe(s->agent->bus, on_identity, s);
+	event_stream_on_journaled(s->agent->stream, NULL, NULL);
+	s->hooks = oom_hooks_free(s->hooks);
+	s->timer = loop_timer_free(s->timer);
+	s->correlator = correlator_free(s->correlator);
+	s->snapshotter = snapshotter_free(s->snapshotter);
+	s->kallsyms = kallsyms_free(s->kallsyms);
+	s->symbols = symbols_free(s->symbols);
+	free(s->event_memory);
+	free(s->counts);
+	free(s);
+}
+
+static int start_hooks(struct oom_state *s)
+{
+	const struct oom_hooks_options o = {
+		.ring_bytes = s->config.ring_bytes,
+		.spill_entries = s->config.spill_entries,
+		.args_entries = s->config.args_entries,
+		.victims = s->config.victims,
+		.args_bytes = s->config.args_entries ? s->config.args_bytes : 0,
+	};
+	const struct oom_hooks_sink sink = { on_record, s };
+	int r;
+
+	s->env = *s->agent->env;
+	s->env.btf = NULL;
+	s->env.tracepoint_tier = s->config.max_tier == OOM_TIER_TRACEPOINT;
+	gfp_names_read(&s->env, &s->gfp);
+	r = oom_hooks_new(&o, &s->env, &sink, &s->hooks);
+	hook_env_drop_btf(&s->env);
+	return r;
+}
+
+static int start_correlator(struct oom_state *s)
+{
+	const struct hook_state *states = oom_hooks_states(s->hooks);
+	const struct correlator_options o = {
+		.wait_us = s->config.wait_us,
+		.aftermath_us = s->config.aftermath_us,
+		.victims = s->config.victims,
+		.invoke_live = hook_live_is(&states[OOM_CAP_INVOKE], "fentry") ||
+			       hook_live_is(&states[OOM_CAP_INVOKE], "kprobe"),
+		.allocating_task = sysctl_is_set("oom_kill_allocating_task"),
+	};
+
+	return correlator_new(&o, &calls, s, &s->correlator);
+}
+
+static void prefault(void *ctx, void *memory, size_t size)
+{
+	bool *all = ctx;
+
+	*all = protect_prefault(memory, size) && *all;
+}
+
+/* Touched now, because the first touch of a page may fail when it is needed. */
+static void touch_pools(struct oom_state *s)
+{
+	bool all = true;
+
+	correlator_pools(s->correlator, prefault, &all);
+	prefault(&all, s->event_memory, EVENT_BYTES_MAX);
+	prefault(&all, s->counts, COUNTS_MAX * sizeof(*s->counts));
+	s->agent->prefaulted = all;
+}
+
+static void on_journaled(void *ctx, const struct event_keys *k, uint64_t boot_ns)
+{
+	struct oom_state *s = ctx;
+
+	if (strcmp(k->name, "oom.kill") == 0)
+		metric_observe(s->metrics, METRIC(OOM_EVENT_DELAY, STAGE_JOURNAL),
+			       (double)(time_boot_ns() - boot_ns) / 1e9);
+}
+
+static int start_rest(struct oom_state *s)
+{
+	struct agent *a = s->agent;
+	int r;
+
+	s->event_memory = malloc(EVENT_BYTES_MAX);
+	s->counts = calloc(COUNTS_MAX, sizeof(*s->counts));
+	if (!s->event_memory || !s->counts)
+		return -ENOMEM;
+	event_buf_init(&s->event, s->event_memory, EVENT_BYTES_MAX);
+	r = loop_add_timer(a->loop, on_timer, s, &s->timer);
+	if (r >= 0)
+		r = snapshotter_new(a->cgroups, &s->snapshotter);
+	if (r >= 0)
+		r = symbols_new(a->workers, &s->symbols);
+	if (r >= 0)
+		r = bus_subscribe(a->bus, BUS_IDENTITY_ADD, on_identity, s);
+	if (r >= 0)
+		r = bus_subscribe(a->bus, BUS_IDENTITY_REMOVE, on_identity, s);
+	return r;
+}
+
+static int oom_start(struct agent *a, const void *config, struct metric_set *metrics, void **ret_state)
+{
+	struct oom_state *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->agent = a;
+	s->metrics = metrics;
+	s->config = *(const struct oom_config *)config;
+	s->kmsg_fd = -EBADF;
+	s->started_us = time_mono_us();
+	r = start_rest(s);
+	if (r >= 0)
+		r = start_hooks(s);
+	if (r >= 0)
+		r = start_correlator(s);
+	if (r >= 0 && oom_hooks_fd(s->hooks) >= 0)
+		r = loop_add_fd(a->loop, oom_hooks_fd(s->hooks), EPOLLIN, on_ring, s, &s->ring_source);
+	if (r < 0) {
+		oom_stop(s);
+		return r;
+	}
+	s->vmstat_known = snapshot_kills(s->snapshotter, &s->vmstat_base) == 0;
+	s->psi_on = snapshot_has_psi(s->snapshotter);
+	r = kallsyms_read(NULL, oom_stack_symbols, &s->kallsyms);
+	if (r < 0)
+		log_warning_errno(r, "cannot read kernel symbols, the scope of a kill comes from other sources");
+	oom_publish_init(s);
+	oom_kmsg_start(s);
+	(void)oom_hooks_seed_args(s->hooks);
+	event_stream_on_journaled(a->stream, on_journaled, s);
+	touch_pools(s);
+	*ret_state = s;
+	return 0;
+}
+
+static void oom_reload(void *state, const void *config)
+{
+	struct oom_state *s = state;
+	const struct oom_config *c = config;
+
+	s->config.wait_us = c->wait_us;
+	s->config.aftermath_us = c->aftermath_us;
+	s->config.members_max = s->world.members_max = c->members_max;
+	s->config.processes_top = s->world.processes_top = c->processes_top;
+	s->config.metrics.retention_us = c->metrics.retention_us;
+	s->config.metrics.preinit = c->metrics.preinit;
+	correlator_set_times(s->correlator, c->wait_us, c->aftermath_us);
+}
+
+static size_t oom_module_hooks(const void *state, const struct hook_state **ret)
+{
+	const struct oom_state *s = state;
+
+	*ret = oom_hooks_states(s->hooks);
+	return _OOM_CAP_MAX;
+}
+
+static bool oom_enabled(const void *config)
+{
+	return ((const struct oom_config *)config)->enabled;
+}
+
+static size_t oom_series_max(const void *config)
+{
+	return ((const struct oom_config *)config)->metrics.series_max;
+}
+
+const struct module module_oom = {
+	.name = "oom",
+	.help = "OOM kills from the kernel hook to the record.",
+	.config = oom_config_rows,
+	.config_size = sizeof(struct oom_config),
+	.metrics = oom_metric_rows,
+	.n_metrics = _OOM_METRIC_MAX,
+	.series_max = oom_series_max,
+	.enabled = oom_enabled,
+	.start = oom_start,
+	.tick = oom_tick,
+	.reload = oom_reload,
+	.stop = oom_stop,
+	.hooks = oom_module_hooks,
+};

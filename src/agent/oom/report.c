@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The OOM record as an event
+ *
+ * One function per group of fields, in the order in which a person reads them: victim, its memory, trigger, request, scope, limit,
+ * cgroup, host, pressure, members, identity, quality. A fact that is not known is not written, and named in `missing` when it
+ * should have been.
+ */
+
+#include <errno.h>
+#include <string.h>
+#include "agent/oom/decode.h"
+#include "agent/oom/report.h"
+#include "base/macro.h"
+#include "base/time.h"
+
+#define P "telamon.oom."
+#define RESERVE_BYTES 8192 /* room that arrays leave for what comes behind them */
+
+const char *oom_scope_source_name(enum oom_scope_source s)
+{
+	static const char *const names[] = { "none", "kmsg", "reclaim", "stack", "oc" };
+
+	return names[s];
+}
+
+static void add_bytes(struct event_buf *b, const char *key, uint64_t v)
+{
+	if (v != OOM_UNKNOWN64)
+		event_u64(b, key, v);
+}
+
+static void add_pages(struct event_buf *b, const char *key, uint64_t pages)
+{
+	add_bytes(b, key, pages == OOM_UNKNOWN64 ? pages : oom_pages(pages));
+}
+
+static const char *base_name(const char *path, size_t len, size_t *ret_len)
+{
+	const char *slash = memrchr(path, '/', len);
+	const char *name = slash ? slash + 1 : path;
+
+	*ret_len = len - (size_t)(name - path);
+	return name;
+}
+
+static void add_exe(struct event_buf *b, const char *path_key, const char *name_key, const char *path, size_t len)
+{
+	size_t name_len;
+	const char *name = base_name(path, len, &name_len);
+
+	event_strn(b, path_key, path, len);
+	event_strn(b, name_key, name, name_len);
+}
+
+static void add_arguments(const struct report_world *w, struct event_buf *b, const char *args, size_t len,
+			  const char *source)
+{
+	char clean[OOM_ARGS_MAX + 256];
+	size_t n = redact_args(w->redact, args, len, clean, sizeof(clean));
+
+	event_array(b, "process.command_args");
+	for (size_t i = 0; i < n;) {
+		size_t one = strnlen(clean + i, n - i);
+
+		event_strn(b, NULL, clean + i, one);
+		i += one + 1;
+	}
+	event_array_end(b);
+	event_str(b, P "args_source", source);
+}
+
+static bool add_command_line(const struct report_world *w, const struct oom_kill *k, struct event_buf *b)
+{
+	static const char *const sources[] = { "", "exec", "parent", "self" };
+	char text[OOM_ARGS_MAX];
+	size_t len;
+	const char *args = oom_text(&k->v, k->v.args, &len);
+
+	if (len && k->v.args_source < ARRAY_SIZE(sources)) {
+		add_arguments(w, b, args, len, sources[k->v.args_source]);
+		return true;
+	}
+	len = w->args_on ? w->args_of(w->ctx, k->v.tgid, k->v.start_boot_ns, text, sizeof(text)) : 0;
+	if (len == 0)
+		return false;
+	add_arguments(w, b, text, len, "proc");
+	return true;
+}
+
+static void add_entity(const struct report_world *w, struct event_buf *b, const char *key, uint32_t tgid, uint64_t start)
+{
+	char id[64];
+
+	(void)snprintf(id, sizeof(id), "%08llx-%u-%llu", (unsigned long long)(w->boot_id & 0xffffffff), tgid,
+		       (unsigned long long)start);
+	event_str(b, key, id);
+}
+
+static void add_ancestors(const struct report_world *w, const struct oom_victim *v, struct event_buf *b)
+{
+	if (v->n_ancestors == 0)
+		return;
+	event_array(b, "telamon.process.ancestors");
+	for (uint32_t i = 0; i < v->n_ancestors; i++) {
+		char path[OOM_PATH_MAX];
+		size_t n = w->exe_of(w->ctx, v->ancestors[i].pid, v->ancestors[i].start_boot_ns, path, sizeof(path));
+
+		event_object(b, NULL);
+		event_u64(b, "pid", v->ancestors[i].pid);
+		event_strn(b, "path", path, n);
+		event_str(b, "comm", v->ancestors[i].comm);
+		event_object_end(b);
+	}
+	event_array_end(b);
+}
+
+static void add_victim(const struct report_world *w, const struct oom_kill *k, struct event_buf *b, unsigned *missing)
+{
+	const struct oom_victim *v = &k->v;
+	size_t len;
+	const char *text;
+
+	event_u64(b, "process.pid", v->tgid);
+	if (v->vpid)
+		event_u64(b, "process.vpid", v->vpid);
+	if (v->ppid)
+		event_u64(b, "process.parent_pid", v->ppid);
+	if (v->start_boot_ns) {
+		event_time(b, "process.creation.time", w->wall(w->ctx, v->start_boot_ns));
+		add_entity(w, b, "telamon.process.id", v->tgid, v->start_boot_ns);
+	}
+	text = oom_text(v, v->exe, &len);
+	if (len)
+		add_exe(b, "process.executable.path", "process.executable.name", text, len);
+	else
+		*missing |= 1U << FIELD_EXE;
+	if (v->flags & OOM_VICTIM_EXE_DELETED)
+		event_bool(b, "telamon.exe.deleted", true);
+	if (!add_command_line(w, k, b))
+		*missing |= 1U << FIELD_ARGS;
+	text = oom_text(v, v->cwd, &len);
+	event_strn(b, "process.working_directory", text, len);
+	if (v->uid != OOM_UNKNOWN32) {
+		event_u64(b, "process.user.id", v->uid);
+		event_str(b, "process.user.name", w->user_name(w->ctx, v->uid));
+	}
+	add_ancestors(w, v, b);
+	event_u64(b, P "thread", v->tid);
+	event_str(b, P "comm", v->comm);
+	if (v->threads)
+		event_u64(b, P "threads", v->threads);
+	event_str(b, P "role", oom_role_names[k->role]);
+	event_u64(b, P "attempts", k->attempts);
+}
+
+/* The kernel's badness (oom_badness()): pages of the victim plus its adjustment's share of the scope. */
+static bool points_of(const struct oom_run *run, const struct oom_victim *v, int64_t *ret)
+{
+	uint64_t page = oom_pages(1);
+
+	if (run->points != INT64_MIN && run->chosen_tgid == v->tgid) {
+		*ret = run->points;
+		return true;
+	}
+	if (!run->totalpages_bytes || !(v->flags & OOM_VICTIM_SNAPSHOT))
+		return false;
+	*ret = (int64_t)(v->rss_anon + v->rss_file + v->rss_shmem + v->swap + v->pgtables_bytes / page) +
+	       (int64_t)v->adj * (int64_t)(run->totalpages_bytes / page) / 1000;
+	return true;
+}
+
+static void add_victim_memory(const struct report_world *w, const struct oom_run *run, const struct oom_kill *k,
+			      struct event_buf *b)
+{
+	const struct oom_victim *v = &k->v;
+	int64_t points;
+
+	add_pages(b, P "victim.rss.anon", v->rss_anon);
+	if (!k->spilled) {
+		add_pages(b, P "victim.rss.file", v->rss_file);
+		add_pages(b, P "victim.rss.shmem", v->rss_shmem);
+		add_pages(b, P "victim.swap", v->swap);
+		event_u64(b, P "victim.pgtables", v->pgtables_bytes);
+		add_pages(b, P "victim.total_vm", v->total_vm);
+	}
+	event_i64(b, P "victim.adj", v->adj);
+	if (points_of(run, v, &points))
+		event_i64(b, P "victim.points", points);
+	if (w->rss_is_approximate && v->flags & OOM_VICTIM_SNAPSHOT)
+		event_u64(b, P "rss_error", oom_pages((uint64_t)w->cpus * MAX(32U, 2 * w->cpus)));
+}
+
+static void add_trigger(const struct report_world *w, const struct oom_kill *k, struct event_buf *b)
+{
+	const struct oom_victim *v = &k->v;
+	char path[OOM_PATH_MAX];
+	size_t n, len;
+	const char *exe = oom_text(v, v->exe, &len);
+
+	if (!v->trigger_tgid)
+		return;
+	event_u64(b, P "trigger.pid", v->trigger_tgid);
+	event_u64(b, P "trigger.thread", v->trigger_tid);
+	event_str(b, P "trigger.comm", v->trigger_comm);
+	if (v->trigger_tgid == v->tgid) {
+		event_strn(b, P "trigger.executable.path", exe, len);
+	} else {
+		n = w->exe_of(w->ctx, v->trigger_tgid, v->trigger_start_boot_ns, path, sizeof(path));
+		event_strn(b, P "trigger.executable.path", path, n);
+	}
+	if (v->flags & OOM_VICTIM_TRIGGER_KTHREAD)
+		event_bool(b, P "trigger.kernel_thread", true);
+	event_bool(b, P "trigger.is_victim", v->trigger_tgid == v->tgid);
+	if (w->trigger_identity) {
+		event_str(b, P "trigger.cgroup.path", w->trigger_identity->path);
+		event_str(b, P "trigger.container.id", w->trigger_identity->container_id);
+		event_str(b, P "trigger.container.name", w->trigger_identity->container_name);
+		event_str(b, P "trigger.k8s.pod.name", w->trigger_identity->pod_name);
+		event_str(b, P "trigger.k8s.container.name", w->trigger_identity->k8s_container);
+	}
+}
+
+static void add_request(const struct report_world *w, const struct oom_run *run, struct event_buf *b, unsigned *missing)
+{
+	char text[256];
+
+	if (run->gfp_known) {
+		gfp_format(w->gfp, run->gfp, text, sizeof(text));
+		event_str(b, P "gfp_mask", text);
+	} else if (run->kmsg_gfp[0]) {
+		event_str(b, P "gfp_mask", run->kmsg_gfp);
+	} else if (run->scope != SCOPE_SYSRQ) {
+		*missing |= 1U << FIELD_GFP;
+	}
+	if (!run->order_known)
+		return;
+	event_i64(b, P "order", run->order);
+	if (run->order >= 0 && run->order < 32)
+		event_u64(b, P "pages_requested", 1ULL << run->order);
+}
+
+static void add_scope(const struct oom_run *run, struct event_buf *b, unsigned *missing)
+{
+	event_str(b, P "scope", oom_scope_names[run->scope]);
+	event_str(b, P "scope.source", oom_scope_source_name(run->scope_source));
+	if (run->scope == SCOPE_UNKNOWN)
+		*missing |= 1U << FIELD_SCOPE;
+	if (run->totalpages_bytes)
+		event_u64(b, P "scope.bytes", run->totalpages_bytes);
+	if (!streq(run->nodemask, "(null)"))
+		event_str(b, P "nodemask", run->nodemask);
+	event_str(b, P "cpuset", run->cpuset);
+}
+
+/* What the limiting level held at that instant: from the kernel's snapshot, else from the files. */
+static void add_limit_numbers(const struct oom_run *run, const struct oom_kill *chosen, struct event_buf *b)
+{
+	const struct oom_limit_found *f = &run->limit;
+	bool swap = streq(f->counter, "memsw"), v1 = chosen->v.flags & OOM_VICTIM_V1;
+
+	if (f->level >= 0 && (uint32_t)f->level < chosen->v.n_levels) {
+		const struct oom_level *l = &chosen->v.levels[f->level];
+
+		add_pages(b, P "limit.max", swap ? l->swap_max : l->max);
+		add_pages(b, P "limit.usage", swap ? l->swap_usage : l->usage);
+		add_pages(b, v1 ? P "limit.memsw.max" : P "limit.swap.max", l->swap_max);
+		add_pages(b, v1 ? P "limit.memsw.usage" : P "limit.swap.usage", l->swap_usage);
+		event_bool(b, P "limit.oom_group", l->oom_group);
+		event_i64(b, P "limit.distance", f->level);
+	} else if (run->snapshot.limit_known) {
+		if (run->snapshot.max != UINT64_MAX)
+			event_u64(b, P "limit.max", run->snapshot.max);
+		add_bytes(b, P "limit.usage", run->snapshot.usage);
+	}
+	if (run->snapshot.peak)
+		event_u64(b, P "limit.peak", run->snapshot.peak);
+}
+
+static void add_levels(const struct oom_victim *v, struct event_buf *b)
+{
+	if (v->n_levels == 0)
+		return;
+	event_array(b, P "levels");
+	for (uint32_t i = 0; i < v->n_levels; i++) {
+		const struct oom_level *l = &v->levels[i];
+		struct event_mark mark = event_mark(b);
+
+		event_object(b, NULL);
+		event_u64_str(b, "id", l->id);
+		add_pages(b, "usage", l->usage);
+		add_pages(b, "max", l->max);
+		add_pages(b, v->flags & OOM_VICTIM_V1 ? "memsw.usage" : "swap.usage", l->swap_usage);
+		add_pages(b, v->flags & OOM_VICTIM_V1 ? "memsw.max" : "swap.max", l->swap_max);
+		event_u64(b, v->flags & OOM_VICTIM_V1 ? "failcnt" : "oom", l->oom_count);
+		if (l->oom_group)
+			event_bool(b, "oom_group", true);
+		event_object_end(b);
+		if (!event_room(b, RESERVE_BYTES)) {
+			event_rollback(b, mark, "levels");
+			break;
+		}
+	}
+	event_array_end(b);
+	if (v->flags & OOM_VICTIM_LEVELS_CUT)
+		event_bool(b, P "levels_truncated", true);
+}
+
+static void add_limit(const struct report_world *w, const struct oom_run *run, const struct oom_kill *k,
+		      struct event_buf *b, unsigned *missing)
+{
+	const struct oom_limit_found *f = &run->limit;
+
+	if (run->scope != SCOPE_MEMCG && run->scope != SCOPE_UNKNOWN)
+		return;
+	if (!f->found) {
+		*missing |= 1U << FIELD_LIMIT;
+		return;
+	}
+	event_str(b, P "limit.cgroup.path", f->path);
+	if (f->id)
+		event_u64_str(b, P "limit.cgroup.id", f->id);
+	event_str(b, P "limit.counter", f->counter);
+	add_limit_numbers(run, run->kills, b);
+	event_bool(b, P "limit.certain", f->certain);
+	if (w->limit_identity) {
+		event_str(b, P "limit.kind", cgname_level_name(w->limit_identity->level));
+		event_str(b, P "limit.container.id", w->limit_identity->container_id);
+		event_str(b, P "limit.k8s.pod.uid", w->limit_identity->pod_uid);
+		event_str(b, P "limit.k8s.pod.name", w->limit_identity->pod_name);
+	}
+	if (k == run->kills)
+		add_levels(&k->v, b);
+}
+
+static void add_cgroup(const struct oom_kill *k, struct event_buf *b)
+{
+	const struct oom_victim *v = &k->v;
+	size_t len;
+	const char *walked = oom_text(v, v->path, &len);
+
+	if (len)
+		event_strn(b, "telamon.cgroup.path", walked, len);
+	else if (k->identity)
+		event_str(b, "telamon.cgroup.path", k->identity->path);
+	if (v->cgroup_id)
+		event_u64_str(b, "telamon.cgroup.id", v->cgroup_id);
+	if (v->n_levels) {
+		event_str(b, "telamon.cgroup.hierarchy", v->flags & OOM_VICTIM_V1 ? "v1" : "v2");
+		add_pages(b, "telamon.cgroup.usage", v->levels[0].usage);
+		add_pages(b, "telamon.cgroup.max", v->levels[0].max);
+	}
+}
+
+static double age(const struct oom_run *run, uint64_t boot_ns)
+{
+	return boot_ns > run->first_ns ? (double)(boot_ns - run->first_ns) / 1e9 : 0;
+}
+
+static void add_stat(const struct oom_run *run, struct event_buf *b, unsigned *missing)
+{
+	const struct oom_snapshot *s = &run->snapshot;
+
+	if (s->stat_seen == 0) {
+		if (run->scope == SCOPE_MEMCG)
+			*missing |= 1U << FIELD_STAT;
+		return;
+	}
+	for (unsigned i = 0; i < _STAT_MAX; i++) {
+		char key[64];
+
+		if (!(s->stat_seen & 1U << i))
+			continue;
+		(void)snprintf(key, sizeof(key), P "stat.%s", oom_stat_names[i]);
+		event_u64(b, key, s->stat[i]);
+	}
+	event_f64(b, P "stat.age", age(run, s->stat_boot_ns), 6);
+}
+
+static void add_host(const struct oom_host *h, struct event_buf *b)
+{
+	if (!h->known)
+		return;
+	event_u64(b, P "host.total", h->total);
+	event_u64(b, P "host.free", h->free);
+	event_u64(b, P "host.available", h->available);
+	event_u64(b, P "host.swap.total", h->swap_total);
+	event_u64(b, P "host.swap.free", h->swap_free);
+	event_u64(b, P "host.slab_unreclaimable", h->slab_unreclaimable);
+	event_u64(b, P "host.shmem", h->shmem);
+	event_f64(b, P "host.load1", h->load1, 2);
+}
+
+static void add_psi(struct event_buf *b, const char *prefix, const struct oom_psi *p)
+{
+	const struct {
+		const char *suffix;
+		double value;
+	} values[] = {
+		{ "some.avg10", p->some_avg10 },
+		{ "some.avg60", p->some_avg60 },
+		{ "full.avg10", p->full_avg10 },
+		{ "full.avg60", p->full_avg60 },
+		{ "some.total", (double)p->some_total_us / 1e6 },
+		{ "full.total", (double)p->full_total_us / 1e6 },
+	};
+
+	for (size_t i = 0; p->known && i < ARRAY_SIZE(values); i++) {
+		char key[64];
+
+		(void)snprintf(key, sizeof(key), P "psi.%s.%s", prefix, values[i].suffix);
+		event_f64(b, key, values[i].value, 6);
+	}
+}
+
+static void add_pressure(const struct report_world *w, const struct oom_run *run, struct event_buf *b, unsigned *missing)
+{
+	add_psi(b, "system", &run->snapshot.system);
+	add_psi(b, "cgroup", &run->snapshot.cgroup);
+	if (run->snapshot.system.known)
+		event_f64(b, P "psi.age", age(run, run->snapshot.psi_boot_ns), 6);
+	else if (w->psi_on)
+		*missing |= 1U << FIELD_PSI;
+}
+
+static void add_member(const struct report_world *w, const struct oom_kill *m, struct event_buf *b)
+{
+	size_t len;
+	const char *exe = oom_text(&m->v, m->v.exe, &len);
+
+	event_object(b, NULL);
+	event_u64(b, "pid", m->v.tgid);
+	event_str(b, "comm", m->v.comm);
+	event_strn(b, "executable", exe, len);
+	event_str(b, "role", oom_role_names[m->role]);
+	add_pages(b, "rss", m->v.rss_anon + m->v.rss_file + m->v.rss_shmem);
+	if (m->exit_boot_ns)
+		event_time(b, "exit.time", w->wall(w->ctx, m->exit_boot_ns));
+	event_object_end(b);
+}
+
+static void add_members(const struct report_world *w, const struct oom_run *run, struct event_buf *b)
+{
+	uint32_t listed = 0;
+
+	event_u64(b, P "members.count", run->n_kills);
+	if (run->n_kills < 2 || w->members_max == 0)
+		return;
+	event_array(b, P "members");
+	for (const struct oom_kill *m = run->kills; m && listed < w->members_max; m = m->next, listed++) {
+		struct event_mark mark = event_mark(b);
+
+		add_member(w, m, b);
+		if (!event_room(b, RESERVE_BYTES)) {
+			event_rollback(b, mark, "members");
+			break;
+		}
+	}
+	event_array_end(b);
+}
+
+static void add_stack(const struct report_world *w, const struct oom_victim *v, struct event_buf *b)
+{
+	if (v->n_stack == 0)
+		return;
+	event_array(b, P "stack.kernel");
+	for (uint32_t i = 0; i < v->n_stack; i++) {
+		const char *name = v->stack[i] ? w->symbol(w->ctx, v->stack[i]) : NULL;
+
+		if (name && *name)
+			event_str(b, NULL, name);
+	}
+	event_array_end(b);
+}
+
+static void add_k8s(const struct identity *i, struct event_buf *b)
+{
+	event_str(b, "k8s.namespace.name", i->pod_namespace);
+	event_str(b, "k8s.pod.name", i->pod_name);
+	event_str(b, "k8s.pod.uid", i->pod_uid);
+	event_str(b, "k8s.container.name", i->k8s_container);
+	event_str(b, "telamon.k8s.qos", i->qos);
+}
+
+static void add_identity(const struct oom_kill *k, struct event_buf *b, unsigned *missing)
+{
+	const struct identity *i = k->identity;
+	char key[160];
+
+	if (!i) {
+		*missing |= 1U << FIELD_IDENTITY;
+		return;
+	}
+	event_str(b, "telamon.cgroup.kind", cgname_kind_name(i->kind));
+	event_str(b, "container.id", i->container_id);
+	event_str(b, "container.name", i->container_name);
+	event_str(b, "container.image.name", i->image);
+	event_str(b, "container.runtime", cgname_runtime_name(i->runtime));
+	if (*i->container_id)
+		event_bool(b, "telamon.container.confirmed", i->confirmed);
+	if (i->rootless && i->uid != UINT32_MAX)
+		event_u64(b, "telamon.container.uid", i->uid);
+	event_str(b, "telamon.container.outer.id", i->container_outer_id);
+	add_k8s(i, b);
+	event_str(b, "telamon.unit", i->unit);
+	event_str(b, "telamon.machine", i->machine);
+	event_str(b, "telamon.workload", i->workload);
+	for (size_t n = 0; n < i->n_labels; n++) {
+		(void)snprintf(key, sizeof(key), "%s.label.%s", i->kind == CGNAME_K8S ? "k8s.pod" : "container",
+			       i->labels[n].key);
+		event_str(b, key, i->labels[n].value);
+	}
+}
+
+static void add_times(const struct oom_run *run, const struct oom_kill *k, struct event_buf *b)
+{
+	if (k->exit_boot_ns > k->boot_ns)
+		event_f64(b, P "time.to_exit", (double)(k->exit_boot_ns - k->boot_ns) / 1e9, 6);
+	if (k->reap_end_ns > k->reap_start_ns && k->reap_start_ns)
+		event_f64(b, P "time.reap", (double)(k->reap_end_ns - k->reap_start_ns) / 1e9, 6);
+	if (run->invoke_ns)
+		event_f64(b, P "time.decision", (double)run->invoke_ns / 1e9, 6);
+}
+
+static void add_decision_id(const struct report_world *w, const struct oom_run *run, struct event_buf *b)
+{
+	char id[48];
+
+	(void)snprintf(id, sizeof(id), "%08llx-%llu", (unsigned long long)(w->boot_id & 0xffffffff),
+		       (unsigned long long)run->first_ns);
+	event_str(b, P "decision", id);
+	event_u64(b, P "decision.seq", run->seq);
+	if (run->kills)
+		event_u64(b, P "chosen_pid", run->chosen_tgid ? run->chosen_tgid : run->kills->v.tgid);
+}
+
+/* Facts that no source of this host can give do not make a record incomplete; they are named all the same. */
+static void add_quality(const struct report_world *w, const struct oom_kill *k, struct event_buf *b, unsigned missing)
+{
+	event_bool(b, P "complete", (missing & ~(1U << FIELD_TREND)) == 0);
+	if (missing) {
+		event_array(b, P "missing");
+		for (unsigned f = 0; f < _FIELD_MAX; f++)
+			if (missing & 1U << f)
+				event_str(b, NULL, oom_field_names[f]);
+		event_array_end(b);
+	}
+	if (k->v.kind == OOM_VICTIM_UNSURE)
+		event_bool(b, P "certain", false);
+	if (k->spilled)
+		event_bool(b, P "spilled", true);
+	event_array(b, "telamon.hook");
+	for (size_t i = 0; i < ARRAY_SIZE(w->hooks) && w->hooks[i]; i++)
+		event_str(b, NULL, w->hooks[i]);
+	event_array_end(b);
+}
+
+static void set_keys(const struct oom_kill *k, struct event_buf *b)
+{
+	const struct identity *i = k->identity;
+
+	b->keys.pid = k->v.tgid;
+	if (!i)
+		return;
+	b->keys.container_id = i->container_id;
+	b->keys.container_name = *i->k8s_container ? i->k8s_container : i->container_name;
+	b->keys.namespace = i->pod_namespace;
+	b->keys.pod = i->pod_name;
+	b->keys.workload = i->workload;
+	b->keys.cgroup = i->path;
+}
+
+static int severity_of(const struct oom_run *run, const struct oom_kill *k)
+{
+	if (k->v.kind == OOM_VICTIM_RESERVE)
+		return SEVERITY_INFO;
+	return run->scope == SCOPE_MEMCG || run->scope == SCOPE_UNKNOWN ? SEVERITY_ERROR : SEVERITY_FATAL;
+}
+
+int report_kill(const struct report_world *w, const struct oom_run *run, const struct oom_kill *k, struct event_buf *b,
+		unsigned *ret_missing)
+{
+	bool first = k == run->kills;
+	unsigned missing = 0;
+
+	event_begin(b, w->origin, k->v.kind == OOM_VICTIM_RESERVE ? "oom.reserve" : "oom.kill", severity_of(run, k),
+		    k->wall_ns, k->boot_ns);
+	add_victim(w, k, b, &missing);
+	add_victim_memory(w, run, k, b);
+	add_trigger(w, k, b);
+	add_request(w, run, b, &missing);
+	add_scope(run, b, &missing);
+	add_limit(w, run, k, b, &missing);
+	add_cgroup(k, b);
+	add_identity(k, b, &missing);
+	if (first) {
+		add_stat(run, b, &missing);
+		add_host(&run->snapshot.host, b);
+		add_pressure(w, run, b, &missing);
+		if (!w->add_trend(w->ctx, b, run, k))
+			missing |= 1U << FIELD_TREND;
+		w->add_largest(w->ctx, b, run);
+		add_members(w, run, b);
+		add_stack(w, &k->v, b);
+		event_str(b, P "message", run->message);
+	}
+	add_times(run, k, b);
+	add_decision_id(w, run, b);
+	add_quality(w, k, b, missing);
+	set_keys(k, b);
+	*ret_missing = missing;
+	return event_end(b);
+}
+
+int report_aftermath(const struct report_world *w, const struct oom_run *run, const char *reason, struct event_buf *b)
+{
+	const struct oom_kill *first = run->kills;
+	uint64_t boot_ns = time_boot_ns();
+
+	event_begin(b, w->origin, "oom.aftermath", SEVERITY_INFO, w->wall(w->ctx, boot_ns), boot_ns);
+	add_decision_id(w, run, b);
+	event_u64(b, "process.pid", first->v.tgid);
+	event_str(b, P "comm", first->v.comm);
+	event_str(b, P "aftermath", reason);
+	event_array(b, P "members");
+	for (const struct oom_kill *k = first; k; k = k->next) {
+		struct event_mark mark = event_mark(b);
+
+		event_object(b, NULL);
+		event_u64(b, "pid", k->v.tgid);
+		if (k->exit_boot_ns > k->boot_ns)
+			event_f64(b, "time.to_exit", (double)(k->exit_boot_ns - k->boot_ns) / 1e9, 6);
+		if (k->reap_end_ns)
+			event_str(b, "reaper", "reaped");
+		else if (k->reaper_skipped)
+			event_str(b, "reaper", "skipped");
+		event_object_end(b);
+		if (!event_room(b, RESERVE_BYTES)) {
+			event_rollback(b, mark, "members");
+			break;
+		}
+	}
+	event_array_end(b);
+	if (run->freed_known)
+		event_u64(b, P "freed", run->freed_bytes);
+	event_u64(b, P "repeats", run->repeats);
+	add_cgroup(first, b);
+	if (first->identity) {
+		unsigned missing = 0;
+
+		add_identity(first, b, &missing);
+	}
+	set_keys(first, b);
+	return event_end(b);
+}
+
+int report_no_victim(const struct report_world *w, uint64_t boot_ns, const char *comm, uint32_t pid, bool certain,
+		     const char *source, struct event_buf *b)
+{
+	event_begin(b, w->origin, "oom.no_victim", SEVERITY_FATAL, w->wall(w->ctx, boot_ns), boot_ns);
+	if (pid)
+		event_u64(b, P "trigger.pid", pid);
+	event_str(b, P "trigger.comm", comm);
+	event_str(b, P "scope.source", source);
+	event_bool(b, P "certain", certain);
+	return event_end(b);
+}
+
+int report_unseen(const struct report_world *w, uint64_t count, uint64_t boot_ns, struct event_buf *b)
+{
+	event_begin(b, w->origin, "oom.unseen", SEVERITY_WARN, w->wall(w->ctx, boot_ns), boot_ns);
+	event_u64(b, P "unseen", count);
+	event_str(b, "message", "The kernel counted OOM kills that no hook reported.");
+	return event_end(b);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "agent/oom/record.h"
+#include "sys/cgroup.h"
+
+/*
+ * What files say right after a kill: host, pressure, and the limiting cgroup. Host files are opened at start and only read
+ * afterwards; files of cgroups are opened relative to the hierarchy's root when they are wanted.
+ */
+struct snapshotter;
+int snapshotter_new(const struct cgroup_layout *layout, struct snapshotter **ret);
+struct snapshotter *snapshotter_free(struct snapshotter *s);
+DEFINE_CLEANUP(struct snapshotter *, snapshotter_free);
+/* @cgroup: path of the limiting cgroup in the memory hierarchy, "" = none. Allocates nothing. */
+void snapshot_take(struct snapshotter *s, const char *cgroup, struct oom_snapshot *ret);
+int snapshot_usage(struct snapshotter *s, const char *cgroup, uint64_t *ret); /* bytes; -errno */
+int snapshot_kills(struct snapshotter *s, uint64_t *ret); /* /proc/vmstat oom_kill */
+bool snapshot_has_psi(const struct snapshotter *s);
+
+/* Pure parsers of the texts. */
+void snapshot_parse_meminfo(const char *text, struct oom_host *ret);
+int snapshot_parse_psi(const char *text, struct oom_psi *ret); /* -EBADMSG */
+void snapshot_parse_stat(const char *text, bool v1, struct oom_snapshot *ret);
