@@ -2,6 +2,7 @@
 /* telamon-agent: command line */
 
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,10 +98,23 @@ static int setup_log(const char *const values[_FLAG_MAX])
 	return 0;
 }
 
+/*
+ * Locked memory must stay small. Big blocks (the kernel's BTF at start) go back to the kernel when they are freed: glibc would
+ * otherwise raise its threshold after the first and keep the next ones in the heap. Few arenas, because the threads are idle.
+ */
+static void tune_malloc(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+	(void)mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+	(void)mallopt(M_ARENA_MAX, 2);
+}
+
 int main(int argc, char **argv)
 {
 	const char *values[_FLAG_MAX];
 	struct agent_options o;
+
+	tune_malloc();
 
 	if (parse_flags(argc, argv, values) < 0) {
 		(void)fprintf(stderr, "Try 'telamon-agent --help'.\n");

@@ -140,6 +140,14 @@ int cgtrack_new(const struct hook_env *env, cgtrack_fn fn, void *ctx, struct cgt
 	return 0;
 }
 
+void cgtrack_probe(const struct hook_env *env, struct hook_state *ret)
+{
+	const struct hook *hooks[] = { &cgroup_track };
+	const struct bpf_trial trial = { open_trial, NULL };
+
+	hooks_select(hooks, 1, env, &trial, NULL, ret);
+}
+
 struct cgtrack *cgtrack_free(struct cgtrack *t)
 {
 	if (!t)

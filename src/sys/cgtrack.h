@@ -11,6 +11,7 @@ typedef void (*cgtrack_fn)(void *ctx, const struct cgroup_record_event *e);
 struct cgtrack;
 /* Succeeds also when only "scan" is left: then cgtrack_fd() is negative. -ENOMEM */
 int cgtrack_new(const struct hook_env *env, cgtrack_fn fn, void *ctx, struct cgtrack **ret);
+void cgtrack_probe(const struct hook_env *env, struct hook_state *ret); /* attaches nothing */
 struct cgtrack *cgtrack_free(struct cgtrack *t);
 DEFINE_CLEANUP(struct cgtrack *, cgtrack_free);
 const struct hook_state *cgtrack_state(const struct cgtrack *t);

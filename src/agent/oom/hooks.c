@@ -355,6 +355,21 @@ int oom_hooks_new(const struct oom_hooks_options *options, const struct hook_env
 	return 0;
 }
 
+int oom_hooks_probe(const struct hook_env *env, struct hook_state states[_OOM_CAP_MAX])
+{
+	_cleanup_(oom_hooks_freep) struct oom_hooks *h = calloc(1, sizeof(*h));
+	const struct bpf_trial trial = { open_trial, h };
+
+	if (!h)
+		return -ENOMEM;
+	h->options.args_bytes = 256;
+	h->env = *env;
+	h->env.btf = NULL;
+	read_shapes(h);
+	hooks_select(oom_capabilities, _OOM_CAP_MAX, &h->env, &trial, NULL, states);
+	return 0;
+}
+
 struct oom_hooks *oom_hooks_free(struct oom_hooks *h)
 {
 	if (!h)

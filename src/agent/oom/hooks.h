@@ -43,6 +43,8 @@ int oom_hooks_new(const struct oom_hooks_options *options, const struct hook_env
 		  const struct oom_hooks_sink *sink, struct oom_hooks **ret);
 struct oom_hooks *oom_hooks_free(struct oom_hooks *h);
 DEFINE_CLEANUP(struct oom_hooks *, oom_hooks_free);
+/* For the doctor: probes and trial loads only; attaches nothing. */
+int oom_hooks_probe(const struct hook_env *env, struct hook_state states[_OOM_CAP_MAX]);
 const struct hook_state *oom_hooks_states(const struct oom_hooks *h); /* _OOM_CAP_MAX of them */
 
 int oom_hooks_fd(const struct oom_hooks *h); /* poll for reading; negative when no ring exists */

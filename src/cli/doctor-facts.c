@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Facts of the host that explain what hooks do and do not: kernel, lockdown, cgroups, sysctls, rights. */
+
+#include <bpf/btf.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/utsname.h>
+#include "base/fs.h"
+#include "cli/cli.h"
+#include "cli/doctor.h"
+#include "sys/cgroup.h"
+#include "sys/probe.h"
+
+/* First line of a small file as text; nothing when it cannot be read. */
+static void add_file(json_t *facts, const char *key, const char *path)
+{
+	char text[512];
+
+	if (fs_read_into(AT_FDCWD, path, text, sizeof(text)) <= 0)
+		return;
+	text[strcspn(text, "\n")] = '\0';
+	(void)json_object_set_new(facts, key, json_string(text));
+}
+
+static void add_sysctls(json_t *facts)
+{
+	static const char *const names[] = { "vm/panic_on_oom",		     "vm/oom_kill_allocating_task",
+					     "vm/oom_dump_tasks",	     "vm/overcommit_memory",
+					     "kernel/kptr_restrict",	     "kernel/bpf_stats_enabled",
+					     "kernel/unprivileged_bpf_disabled" };
+	json_t *sysctls = json_object();
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		char path[128];
+
+		(void)snprintf(path, sizeof(path), "/proc/sys/%s", names[i]);
+		add_file(sysctls, strchr(names[i], '/') + 1, path);
+	}
+	(void)json_object_set_new(facts, "sysctl", sysctls);
+}
+
+static void add_capabilities(json_t *facts)
+{
+	static const struct {
+		int cap;
+		const char *name, *effect;
+	} wanted[] = {
+		{ CAP_BPF, "BPF", "no eBPF program loads" },
+		{ CAP_PERFMON, "PERFMON", "no tracing program loads" },
+		{ CAP_DAC_READ_SEARCH, "DAC_READ_SEARCH", "runtime files may be unreadable" },
+		{ CAP_SYS_PTRACE, "SYS_PTRACE", "executables of others stay unknown" },
+		{ CAP_SYSLOG, "SYSLOG", "no kernel symbols, no kernel log" },
+		{ CAP_IPC_LOCK, "IPC_LOCK", "memory is not locked" },
+		{ CAP_SYS_RESOURCE, "SYS_RESOURCE", "oom_score_adj stays as it is" },
+	};
+	json_t *held = json_array(), *missing = json_array();
+	cap_t caps = cap_get_proc();
+
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		cap_flag_value_t v = CAP_CLEAR;
+
+		if (caps && cap_get_flag(caps, wanted[i].cap, CAP_EFFECTIVE, &v) == 0 && v == CAP_SET)
+			(void)json_array_append_new(held, json_string(wanted[i].name));
+		else
+			(void)json_array_append_new(missing, json_pack("{s:s, s:s}", "name", wanted[i].name, "effect",
+								       wanted[i].effect));
+	}
+	if (caps)
+		(void)cap_free(caps);
+	(void)json_object_set_new(facts, "capabilities_held", held);
+	(void)json_object_set_new(facts, "capabilities_missing", missing);
+}
+
+static void add_other_daemons(json_t *facts)
+{
+	static const char *const names[] = { "systemd-oomd", "earlyoom", "nohang", "oomd" };
+	json_t *found = json_array();
+
+	for (uint32_t pid = 1; pid < 4194304; pid++) {
+		char path[64], comm[64];
+
+		(void)snprintf(path, sizeof(path), "/proc/%u/comm", pid);
+		if (fs_read_into(AT_FDCWD, path, comm, sizeof(comm)) <= 0) {
+			if (pid > 65536)
+				break;
+			continue;
+		}
+		comm[strcspn(comm, "\n")] = '\0';
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+			if (streq(comm, names[i]))
+				(void)json_array_append_new(found, json_string(comm));
+	}
+	(void)json_object_set_new(facts, "other_oom_daemons", found);
+}
+
+json_t *doctor_facts(void)
+{
+	_cleanup_(hook_env_freep) struct hook_env *env = NULL;
+	static const char *const lockdown[] = { "none", "integrity", "confidentiality", "unknown" };
+	struct cgroup_layout layout;
+	json_t *facts = json_object();
+	struct utsname u;
+	char psi[128];
+
+	if (uname(&u) == 0) {
+		(void)json_object_set_new(facts, "kernel", json_string(u.release));
+		(void)json_object_set_new(facts, "arch", json_string(u.machine));
+	}
+	(void)json_object_set_new(facts, "page_size", json_integer(sysconf(_SC_PAGESIZE)));
+	if (hook_env_new(NULL, &env) >= 0) {
+		(void)json_object_set_new(facts, "btf", json_boolean(!env->no_btf));
+		(void)json_object_set_new(facts, "lockdown", json_string(lockdown[env->lockdown]));
+		(void)json_object_set_new(facts, "tracefs", json_boolean(env->tracefs_fd >= 0));
+	}
+	if (cgroup_layout_init("/", &layout) >= 0) {
+		(void)json_object_set_new(facts, "cgroup", json_string(cgroup_mode_name(layout.mode)));
+		(void)json_object_set_new(facts, "memory_root", json_string(layout.memory_root));
+		(void)json_object_set_new(facts, "cgroup_namespaced", json_boolean(layout.namespaced));
+	}
+	cgroup_layout_done(&layout);
+	(void)json_object_set_new(facts, "psi",
+				  json_boolean(fs_read_into(AT_FDCWD, "/proc/pressure/memory", psi, sizeof(psi)) > 0));
+	add_file(facts, "lsm", "/sys/kernel/security/lsm");
+	add_sysctls(facts);
+	add_capabilities(facts);
+	add_other_daemons(facts);
+	return facts;
+}
+
+/* --- doctor hooks PATTERN --- */
+
+static void print_match(const struct hook_env *env, const char *name, bool tracepoint)
+{
+	_cleanup_strbuf_ struct strbuf shape = STRBUF_INIT;
+
+	if (probe_prototype(env, name, tracepoint, &shape) < 0)
+		return;
+	printf("%-10s %s(%s)\n", tracepoint ? "tracepoint" : "function", name, strbuf_str(&shape));
+}
+
+int doctor_list_hooks(const char *pattern)
+{
+	_cleanup_(hook_env_freep) struct hook_env *env = NULL;
+	const struct btf *btf;
+	unsigned shown = 0;
+
+	if (hook_env_new(NULL, &env) < 0 || !(btf = hook_env_btf(env))) {
+		(void)fprintf(stderr, "telamon doctor: this kernel has no BTF\n");
+		return CLI_UNREACHABLE;
+	}
+	for (uint32_t id = 1; id < btf__type_cnt(btf); id++) {
+		const struct btf_type *t = btf__type_by_id(btf, id);
+		const char *name = btf__name_by_offset(btf, t->name_off);
+		bool tracepoint = btf_is_typedef(t) && strncmp(name, "btf_trace_", 10) == 0;
+
+		if (!tracepoint && !btf_is_func(t))
+			continue;
+		if (fnmatch(pattern, tracepoint ? name + 10 : name, 0) != 0)
+			continue;
+		print_match(env, tracepoint ? name + 10 : name, tracepoint);
+		shown++;
+	}
+	if (shown)
+		return CLI_OK;
+	(void)fprintf(stderr, "Nothing in this kernel's BTF matches '%s'.\n", pattern);
+	return CLI_NONE;
+}
