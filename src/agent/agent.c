@@ -34,8 +34,9 @@
 const struct module *const agent_modules[] = { &module_oom, &module_identity, NULL };
 
 static const struct config_row paths_rows[] = {
-	CONFIG_ROW("rootfs", struct paths_config, rootfs, CONFIG_PATH, .def = "/",
-		   .help = "Directory below which /proc, /sys, /run and /var of the watched host stand."),
+	CONFIG_ROW(
+		"rootfs", struct paths_config, rootfs, CONFIG_PATH, .def = "/",
+		.help = "Directory below which /proc, /sys, /run and /var of the watched host stand."),
 	CONFIG_ROW("run", struct paths_config, run, CONFIG_PATH, .def = "/run/telamon",
 		   .help = "Directory of run-time files such as hooks.json."),
 	{},
@@ -149,7 +150,8 @@ static void on_hooks_changed(struct agent *a)
 	if (r >= 0)
 		r = fs_write_atomic(strbuf_str(&path), 0640, strbuf_str(&json), json.len);
 	if (r < 0)
-		log_warning_errno(r, "cannot write '%s', 'telamon doctor' probes by itself, ignoring",
+		log_warning_errno(r,
+				  "cannot write '%s', 'telamon doctor' probes by itself, ignoring",
 				  strbuf_str(&path));
 }
 
@@ -157,8 +159,9 @@ static void warn_about_hooks(const struct hook_state *states, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (states[i].live < 0)
-			log_warning("capability %s has no variant on this host: %s (telamon doctor tells why)",
-				    states[i].hook->capability, states[i].hook->without);
+			log_warning(
+				"capability %s has no variant on this host: %s (telamon doctor tells why)",
+				states[i].hook->capability, states[i].hook->without);
 }
 
 /* --- modules --- */
@@ -192,13 +195,16 @@ static int start_modules(struct daemon *d)
 		run->module = m;
 		if (m->metrics) {
 			r = metrics_register(d->agent.metrics, m->name, m->metrics, m->n_metrics,
-					     m->series_max ? m->series_max(config) : 256, &run->metrics);
+					     m->series_max ? m->series_max(config) : 256,
+					     &run->metrics);
 			if (r < 0)
-				return log_error_errno(r, "cannot register metrics of '%s'", m->name);
+				return log_error_errno(r, "cannot register metrics of '%s'",
+						       m->name);
 		}
 		r = m->start(&d->agent, config, run->metrics, &run->state);
 		if (r < 0)
-			log_warning_errno(r, "module '%s' cannot start, the agent runs without it", m->name);
+			log_warning_errno(r, "module '%s' cannot start, the agent runs without it",
+					  m->name);
 		run->up = r >= 0;
 		self_module(d->self, m->name, run->up);
 		d->n_modules++;
@@ -221,7 +227,8 @@ static void stop_modules(struct daemon *d)
 
 /* --- reload --- */
 
-static void log_change(void *ctx, const char *key, const char *before, const char *after, bool reloadable)
+static void log_change(void *ctx, const char *key, const char *before, const char *after,
+		       bool reloadable)
 {
 	(void)ctx;
 	if (reloadable)
@@ -349,9 +356,11 @@ static void read_host(struct daemon *d, const char *rootfs)
 	host_names_read(rootfs, &d->host);
 	r = cgroup_layout_init(rootfs, &d->cgroups);
 	if (r < 0)
-		log_warning_errno(r, "no cgroup hierarchy with a memory controller is mounted, ignoring");
+		log_warning_errno(
+			r, "no cgroup hierarchy with a memory controller is mounted, ignoring");
 	if (d->cgroups.namespaced)
-		log_warning("the agent sits in a cgroup namespace of its own, paths are resolved by id only");
+		log_warning(
+			"the agent sits in a cgroup namespace of its own, paths are resolved by id only");
 	(void)bpf_memlock_raise();
 	bpf_log_to_debug();
 }

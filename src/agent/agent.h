@@ -13,7 +13,8 @@ struct agent_options { /* from the command line */
 
 struct module;
 extern const struct module *const agent_modules[]; /* ends with NULL */
-const struct config_section *agent_sections(void); /* ends with {}; for the configuration reader and the docs */
+const struct config_section *
+agent_sections(void); /* ends with {}; for the configuration reader and the docs */
 
 struct paths_config {
 	const char *rootfs, *run;

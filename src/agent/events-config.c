@@ -36,16 +36,36 @@ static int check_sink_path(const void *value, char *why, size_t why_size)
 }
 
 static const struct config_row journal_rows[] = {
-	{ .key = "path", .type = CONFIG_PATH, .offset = 0, .size = sizeof(char *), .def = "/var/lib/telamon/journal.db",
+	{ .key = "path",
+	  .type = CONFIG_PATH,
+	  .offset = 0,
+	  .size = sizeof(char *),
+	  .def = "/var/lib/telamon/journal.db",
 	  .help = "File of the event journal." },
-	{ .key = "retention", .type = CONFIG_DURATION, .offset = 8, .size = 8, .def = "30d", .min = "1h", .max = "365d",
+	{ .key = "retention",
+	  .type = CONFIG_DURATION,
+	  .offset = 8,
+	  .size = 8,
+	  .def = "30d",
+	  .min = "1h",
+	  .max = "365d",
 	  .help = "Age at which events leave the journal." },
-	{ .key = "max_bytes", .type = CONFIG_SIZE, .offset = 16, .size = 8, .def = "256MiB", .min = "8MiB",
-	  .max = "64GiB", .help = "Size at which the oldest events leave the journal." },
+	{ .key = "max_bytes",
+	  .type = CONFIG_SIZE,
+	  .offset = 16,
+	  .size = 8,
+	  .def = "256MiB",
+	  .min = "8MiB",
+	  .max = "64GiB",
+	  .help = "Size at which the oldest events leave the journal." },
 	{},
 };
-_Static_assert(offsetof(struct events_config, journal.retention_us) - offsetof(struct events_config, journal) == 8 &&
-		       offsetof(struct events_config, journal.max_bytes) - offsetof(struct events_config, journal) == 16,
+_Static_assert(offsetof(struct events_config, journal.retention_us) -
+				       offsetof(struct events_config, journal) ==
+			       8 &&
+		       offsetof(struct events_config, journal.max_bytes) -
+				       offsetof(struct events_config, journal) ==
+			       16,
 	       "offsets of the rows above");
 
 static const struct config_row sink_rows[] = {
@@ -53,8 +73,8 @@ static const struct config_row sink_rows[] = {
 		   .flags = CONFIG_REQUIRED, .help = "Where events go."),
 	CONFIG_ROW("path", struct events_sink_config, path, CONFIG_PATH, .check = check_sink_path,
 		   .help = "File of a file sink; socket of journald where it is not the usual one."),
-	CONFIG_ROW("types", struct events_sink_config, types, CONFIG_STRINGS, .def = "[]", .max_items = 32,
-		   .help = "Names or prefixes of events; without it all."),
+	CONFIG_ROW("types", struct events_sink_config, types, CONFIG_STRINGS, .def = "[]",
+		   .max_items = 32, .help = "Names or prefixes of events; without it all."),
 	{},
 };
 
@@ -64,17 +84,19 @@ const struct config_row events_config_rows[] = {
 	CONFIG_ROW("sinks", struct events_config, sinks, CONFIG_LIST, .rows = sink_rows,
 		   .item_size = sizeof(struct events_sink_config), .max_items = EVENTS_SINKS_MAX,
 		   .help = "Where events go besides the journal."),
-	CONFIG_ROW("redact", struct events_config, redact, CONFIG_STRINGS,
-		   .def = "['(?i)^(--?(?:password|passwd|token|secret|api-?key)[= ]).+', "
-			  "'(?i)^(\\w*(?:TOKEN|PASSWORD|SECRET)=).+']",
-		   .max_items = 64, .flags = CONFIG_RELOAD, .check = check_pattern,
-		   .help = "Regular expressions; of an argument that matches only the group is kept."),
-	CONFIG_ROW("max_clients", struct events_config, max_clients, CONFIG_UINT, .def = "16", .max = "256",
-		   .help = "Clients that may follow /events at a time."),
+	CONFIG_ROW(
+		"redact", struct events_config, redact, CONFIG_STRINGS,
+		.def = "['(?i)^(--?(?:password|passwd|token|secret|api-?key)[= ]).+', "
+		       "'(?i)^(\\w*(?:TOKEN|PASSWORD|SECRET)=).+']",
+		.max_items = 64, .flags = CONFIG_RELOAD, .check = check_pattern,
+		.help = "Regular expressions; of an argument that matches only the group is kept."),
+	CONFIG_ROW("max_clients", struct events_config, max_clients, CONFIG_UINT, .def = "16",
+		   .max = "256", .help = "Clients that may follow /events at a time."),
 	{},
 };
 
-void events_config_options(const struct events_config *c, struct event_sink_config *sinks, struct event_stream_options *ret)
+void events_config_options(const struct events_config *c, struct event_sink_config *sinks,
+			   struct event_stream_options *ret)
 {
 	const struct events_sink_config *items = c->sinks.items;
 

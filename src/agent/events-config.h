@@ -17,4 +17,5 @@ extern const struct config_row events_config_rows[];
 
 #define EVENTS_SINKS_MAX 8
 /* @sinks: room for EVENTS_SINKS_MAX, borrowed by @ret. */
-void events_config_options(const struct events_config *c, struct event_sink_config *sinks, struct event_stream_options *ret);
+void events_config_options(const struct events_config *c, struct event_sink_config *sinks,
+			   struct event_stream_options *ret);

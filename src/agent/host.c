@@ -18,7 +18,8 @@ static void read_line(const char *rootfs, const char *path, char *ret, size_t si
 {
 	char full[512];
 
-	if (snprintf(full, sizeof(full), "%s%s", streq(rootfs, "/") ? "" : rootfs, path) >= (int)sizeof(full))
+	if (snprintf(full, sizeof(full), "%s%s", streq(rootfs, "/") ? "" : rootfs, path) >=
+	    (int)sizeof(full))
 		return;
 	if (fs_read_into(AT_FDCWD, full, ret, size) < 0)
 		ret[0] = '\0';

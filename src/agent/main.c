@@ -30,11 +30,14 @@ enum flag_index {
 };
 
 static const struct flag flags[_FLAG_MAX] = {
-	[FLAG_CONFIG_FILE] = { "config.file", "", "Configuration (YAML). Without it, defaults are used." },
-	[FLAG_CONFIG_CHECK] = { "config.check", NULL, "Check the configuration, print every error, exit." },
+	[FLAG_CONFIG_FILE] = { "config.file", "",
+			       "Configuration (YAML). Without it, defaults are used." },
+	[FLAG_CONFIG_CHECK] = { "config.check", NULL,
+				"Check the configuration, print every error, exit." },
 	[FLAG_LISTEN_ADDRESS] = { "web.listen-address", ":9102", "Address of the HTTP server." },
 	[FLAG_TELEMETRY_PATH] = { "web.telemetry-path", "/metrics", "Path of the metrics." },
-	[FLAG_WEB_CONFIG] = { "web.config.file", "", "TLS and users, in the exporter-toolkit format." },
+	[FLAG_WEB_CONFIG] = { "web.config.file", "",
+			      "TLS and users, in the exporter-toolkit format." },
 	[FLAG_LOG_LEVEL] = { "log.level", "info", "debug, info, warn or error." },
 	[FLAG_LOG_FORMAT] = { "log.format", "logfmt", "logfmt or json." },
 	[FLAG_VERSION] = { "version", NULL, "Print the version and exit." },
@@ -49,7 +52,8 @@ static void print_help(void)
 		char left[64];
 
 		(void)snprintf(left, sizeof(left), "--%s%s%s", flags[i].name,
-			       flags[i].def && *flags[i].def ? "=" : "", flags[i].def ? flags[i].def : "");
+			       flags[i].def && *flags[i].def ? "=" : "",
+			       flags[i].def ? flags[i].def : "");
 		printf("  %-34s %s\n", left, flags[i].help);
 	}
 }
@@ -59,7 +63,8 @@ static int parse_flags(int argc, char **argv, const char *values[_FLAG_MAX])
 	struct option options[_FLAG_MAX + 1] = {};
 
 	for (int i = 0; i < _FLAG_MAX; i++) {
-		options[i] = (struct option){ flags[i].name, flags[i].def ? required_argument : no_argument, NULL,
+		options[i] = (struct option){ flags[i].name,
+					      flags[i].def ? required_argument : no_argument, NULL,
 					      256 + i };
 		values[i] = flags[i].def;
 	}
@@ -85,12 +90,15 @@ static int setup_log(const char *const values[_FLAG_MAX])
 	int format = log_format_from_string(values[FLAG_LOG_FORMAT]);
 
 	if (level < 0) {
-		(void)fprintf(stderr, "telamon-agent: --log.level: '%s' is not one of debug info warn error\n",
-			      values[FLAG_LOG_LEVEL]);
+		(void)fprintf(
+			stderr,
+			"telamon-agent: --log.level: '%s' is not one of debug info warn error\n",
+			values[FLAG_LOG_LEVEL]);
 		return -1;
 	}
 	if (format < 0) {
-		(void)fprintf(stderr, "telamon-agent: --log.format: '%s' is not one of logfmt json\n",
+		(void)fprintf(stderr,
+			      "telamon-agent: --log.format: '%s' is not one of logfmt json\n",
 			      values[FLAG_LOG_FORMAT]);
 		return -1;
 	}

@@ -48,7 +48,8 @@ struct provider_process {
 	double age_s;
 };
 /* Bytes written to @buf (whole structs), 0 = nothing known. */
-typedef size_t (*provider_fn)(void *ctx, uint64_t cgroup_id, uint32_t pid, uint64_t start_boot_ns, void *buf, size_t size);
+typedef size_t (*provider_fn)(void *ctx, uint64_t cgroup_id, uint32_t pid, uint64_t start_boot_ns,
+			      void *buf, size_t size);
 struct provider {
 	provider_fn fn;
 	void *ctx;
@@ -63,7 +64,8 @@ struct agent { /* what modules may use; owned by agent.c, valid from start to st
 	struct bus *bus;
 	struct redact *redact;
 	struct clock_map *clock;
-	struct identity_cache *identity; /* made by the identity module's prepare(), freed by agent.c after all stops */
+	struct identity_cache *
+		identity; /* made by the identity module's prepare(), freed by agent.c after all stops */
 	const struct cgroup_layout *cgroups;
 	const struct hook_env *env;
 	struct provider *providers; /* _PROVIDER_MAX */
@@ -71,7 +73,8 @@ struct agent { /* what modules may use; owned by agent.c, valid from start to st
 	const char *rootfs; /* "/" or a fixture tree */
 	const char *host_name;
 	bool prefaulted; /* a module touched and locked the pools of its event path (OOM-611) */
-	void (*hooks_changed)(struct agent *a); /* a module re-probed: metrics and hooks.json follow */
+	void (*hooks_changed)(
+		struct agent *a); /* a module re-probed: metrics and hooks.json follow */
 };
 
 struct module {
@@ -86,9 +89,12 @@ struct module {
 	/* Before any start(), in table order: creates what other modules need (the identity cache). May be NULL. */
 	int (*prepare)(struct agent *a, const void *config);
 	/* Attaches hooks first, then seeds. 0, or -errno: the agent logs it once and runs on without the module. */
-	int (*start)(struct agent *a, const void *config, struct metric_set *metrics, void **ret_state);
-	void (*tick)(void *state, uint64_t now_us); /* each second, for what needs no timer of its own */
-	void (*reload)(void *state, const void *config); /* new configuration snapshot; also re-probes hooks */
+	int (*start)(struct agent *a, const void *config, struct metric_set *metrics,
+		     void **ret_state);
+	void (*tick)(void *state,
+		     uint64_t now_us); /* each second, for what needs no timer of its own */
+	void (*reload)(void *state,
+		       const void *config); /* new configuration snapshot; also re-probes hooks */
 	void (*stop)(void *state);
 	/* States of the module's capabilities, for metrics, hooks.json and doctor. Number of them. */
 	size_t (*hooks)(const void *state, const struct hook_state **ret);

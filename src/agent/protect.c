@@ -32,8 +32,10 @@ static void set_adj(struct protection *p, int want)
 	strbuf_addi64(&b, want);
 	r = fs_write_at(AT_FDCWD, ADJ_PATH, strbuf_str(&b));
 	if (r < 0)
-		log_warning_errno(r, "cannot set oom_score_adj to %d (needs CAP_SYS_RESOURCE), "
-				     "an OOM of the host may kill the agent, ignoring", want);
+		log_warning_errno(r,
+				  "cannot set oom_score_adj to %d (needs CAP_SYS_RESOURCE), "
+				  "an OOM of the host may kill the agent, ignoring",
+				  want);
 
 	if (fs_read_into(AT_FDCWD, ADJ_PATH, text, sizeof(text)) > 0) {
 		text[strcspn(text, "\n")] = '\0';

@@ -175,11 +175,13 @@ int self_new(struct agent *a, struct self **ret)
 	s->page_size = sysconf(_SC_PAGESIZE);
 	s->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 
-	r = metrics_register(a->metrics, "agent", self_metrics, ARRAY_SIZE(self_metrics), 512, &s->set);
+	r = metrics_register(a->metrics, "agent", self_metrics, ARRAY_SIZE(self_metrics), 512,
+			     &s->set);
 	if (r < 0)
 		return r;
 	metric_series_gauge(metric_series(s->set, SELF_BUILD_INFO, version, now(s)), 1, now(s));
-	metric_gauge(s->set, METRIC(SELF_PROCESS_START), (double)(time_wall_ns() / NS_PER_MSEC) / 1e3);
+	metric_gauge(s->set, METRIC(SELF_PROCESS_START),
+		     (double)(time_wall_ns() / NS_PER_MSEC) / 1e3);
 
 	*ret = TAKE_PTR(s);
 	return 0;
@@ -224,7 +226,8 @@ void self_hooks(struct self *s, const struct hook_state *states, size_t n, bool 
 
 			if (v == states[i].live || reason == HOOK_OK || reason == HOOK_NOT_NEEDED)
 				continue;
-			metric_series_gauge(metric_series(s->set, SELF_HOOK_REFUSED_INFO, refused, now(s)),
+			metric_series_gauge(metric_series(s->set, SELF_HOOK_REFUSED_INFO, refused,
+							  now(s)),
 					    1, now(s));
 		}
 	}

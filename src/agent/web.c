@@ -133,20 +133,21 @@ static void write_landing(struct web *w)
 	struct strbuf b;
 
 	strbuf_init_fixed(&b, w->landing, sizeof(w->landing));
-	strbuf_addf(&b,
-		    "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">"
-		    "<title>telamon-agent</title><style>body{font:16px/1.5 sans-serif;max-width:44em;"
-		    "margin:3em auto;padding:0 1em}code{background:#eee;padding:0 .3em}</style></head>"
-		    "<body><h1>telamon-agent %s</h1><ul>"
-		    "<li><a href=\"%s\">Metrics</a> for Prometheus</li>"
-		    "<li><a href=\"/api/v1/events?type=oom\">OOM events</a> as JSON lines, "
-		    "the same as <code>telamon oom</code></li>"
-		    "<li><a href=\"/api/v1/events\">All events</a>; <code>/events</code> follows them"
-		    " as server-sent events</li>"
-		    "<li><a href=\"/-/healthy\">Health</a>, <a href=\"/-/ready\">readiness</a></li>"
-		    "</ul><p>What this host allows, and why not more: <code>telamon doctor</code>.</p>"
-		    "</body></html>\n",
-		    TELAMON_VERSION, w->path);
+	strbuf_addf(
+		&b,
+		"<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">"
+		"<title>telamon-agent</title><style>body{font:16px/1.5 sans-serif;max-width:44em;"
+		"margin:3em auto;padding:0 1em}code{background:#eee;padding:0 .3em}</style></head>"
+		"<body><h1>telamon-agent %s</h1><ul>"
+		"<li><a href=\"%s\">Metrics</a> for Prometheus</li>"
+		"<li><a href=\"/api/v1/events?type=oom\">OOM events</a> as JSON lines, "
+		"the same as <code>telamon oom</code></li>"
+		"<li><a href=\"/api/v1/events\">All events</a>; <code>/events</code> follows them"
+		" as server-sent events</li>"
+		"<li><a href=\"/-/healthy\">Health</a>, <a href=\"/-/ready\">readiness</a></li>"
+		"</ul><p>What this host allows, and why not more: <code>telamon doctor</code>.</p>"
+		"</body></html>\n",
+		TELAMON_VERSION, w->path);
 }
 
 static void fill_routes(struct web *w)
@@ -173,8 +174,8 @@ static void fill_routes(struct web *w)
  *
  * Return: 0; -EADDRINUSE; -EINVAL for a bad address, path or web configuration; else -errno.
  */
-int web_new(struct agent *a, const struct agent_options *o, bool (*reload)(void *ctx), void *ctx, char *why,
-	    size_t why_size, struct web **ret)
+int web_new(struct agent *a, const struct agent_options *o, bool (*reload)(void *ctx), void *ctx,
+	    char *why, size_t why_size, struct web **ret)
 {
 	_cleanup_(web_freep) struct web *w = calloc(1, sizeof(*w));
 	const struct http_server_options options = {
@@ -195,8 +196,10 @@ int web_new(struct agent *a, const struct agent_options *o, bool (*reload)(void 
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->changed, NULL);
 	if (o->telemetry_path[0] != '/' || strlen(o->telemetry_path) >= sizeof(w->path)) {
-		(void)snprintf(why, why_size, "--web.telemetry-path: '%s' does not begin with a slash or is too long",
-			       o->telemetry_path);
+		(void)snprintf(
+			why, why_size,
+			"--web.telemetry-path: '%s' does not begin with a slash or is too long",
+			o->telemetry_path);
 		return -EINVAL;
 	}
 	memcpy(w->path, o->telemetry_path, strlen(o->telemetry_path));

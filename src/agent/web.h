@@ -9,8 +9,8 @@
 /* The agent's HTTP surface: routes, readiness, reload. */
 struct web;
 /* @reload runs on the loop thread; returns whether the new configuration was taken. */
-int web_new(struct agent *a, const struct agent_options *o, bool (*reload)(void *ctx), void *ctx, char *why,
-	    size_t why_size, struct web **ret);
+int web_new(struct agent *a, const struct agent_options *o, bool (*reload)(void *ctx), void *ctx,
+	    char *why, size_t why_size, struct web **ret);
 struct web *web_free(struct web *w);
 DEFINE_CLEANUP(struct web *, web_free);
 int web_reload(struct web *w, char *why, size_t why_size); /* certificates and users */

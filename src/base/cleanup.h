@@ -14,25 +14,25 @@
 
 #define _cleanup_(f) __attribute__((cleanup(f)))
 
-#define DEFINE_CLEANUP(type, func)                                                                 \
-	static inline __attribute__((unused)) void func##p(type *p)                               \
-	{                                                                                          \
-		if (*p)                                                                            \
-			(void)func(*p);                                                            \
-	}                                                                                          \
+#define DEFINE_CLEANUP(type, func)                                  \
+	static inline __attribute__((unused)) void func##p(type *p) \
+	{                                                           \
+		if (*p)                                             \
+			(void)func(*p);                             \
+	}                                                           \
 	struct func##_cleanup_needs_a_semicolon
 
-#define TAKE_PTR(p)                                                                                \
-	({                                                                                         \
-		__typeof__(p) taken_ = (p);                                                        \
-		(p) = NULL;                                                                        \
-		taken_;                                                                            \
+#define TAKE_PTR(p)                         \
+	({                                  \
+		__typeof__(p) taken_ = (p); \
+		(p) = NULL;                 \
+		taken_;                     \
 	})
-#define TAKE_FD(fd)                                                                                \
-	({                                                                                         \
-		int taken_ = (fd);                                                                 \
-		(fd) = -EBADF;                                                                     \
-		taken_;                                                                            \
+#define TAKE_FD(fd)                \
+	({                         \
+		int taken_ = (fd); \
+		(fd) = -EBADF;     \
+		taken_;            \
 	})
 
 static inline void freep(void *p)

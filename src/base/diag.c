@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include "base/diag.h"
 
-void diags_add(struct diags *d, const char *file, unsigned line, unsigned column, const char *fmt, ...)
+void diags_add(struct diags *d, const char *file, unsigned line, unsigned column, const char *fmt,
+	       ...)
 {
 	struct diag *item;
 	va_list ap;

@@ -48,8 +48,8 @@ static ssize_t read_full(int fd, char *buf, size_t size, bool positioned)
 	if (size == 0)
 		return -ENOBUFS;
 	for (;;) {
-		ssize_t n = positioned ? pread(fd, buf + len, size - len, (off_t)len) :
-					 read(fd, buf + len, size - len);
+		ssize_t n = positioned ? pread(fd, buf + len, size - len, (off_t)len)
+				       : read(fd, buf + len, size - len);
 
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -11,5 +11,6 @@ ssize_t fs_read_into(int dir_fd, const char *path, char *buf, size_t size);
 /* pread from the start of an open procfs, sysfs or cgroup file; same rules. */
 ssize_t fs_pread_into(int fd, char *buf, size_t size);
 int fs_write_at(int dir_fd, const char *path, const char *text); /* open, one write, close */
-int fs_write_atomic(const char *path, mode_t mode, const void *data, size_t len); /* temporary file, fsync, rename */
+int fs_write_atomic(const char *path, mode_t mode, const void *data,
+		    size_t len); /* temporary file, fsync, rename */
 int fs_mkdir_p(const char *path, mode_t mode);

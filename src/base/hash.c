@@ -101,7 +101,8 @@ bool hash_full(const struct hash *h)
 	return h->count >= h->max;
 }
 
-struct hash_node *hash_find(const struct hash *h, uint64_t hash, hash_equal_fn equal, const void *key)
+struct hash_node *hash_find(const struct hash *h, uint64_t hash, hash_equal_fn equal,
+			    const void *key)
 {
 	if (!h->buckets)
 		return NULL;

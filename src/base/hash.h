@@ -26,7 +26,8 @@ typedef bool (*hash_equal_fn)(const struct hash_node *n, const void *key);
 int hash_init(struct hash *h, size_t max); /* buckets for @max entries; -ENOMEM */
 void hash_done(struct hash *h); /* frees the buckets, not the entries */
 bool hash_full(const struct hash *h);
-struct hash_node *hash_find(const struct hash *h, uint64_t hash, hash_equal_fn equal, const void *key);
+struct hash_node *hash_find(const struct hash *h, uint64_t hash, hash_equal_fn equal,
+			    const void *key);
 int hash_insert(struct hash *h, struct hash_node *n, uint64_t hash); /* -ENOSPC when full */
 void hash_remove(struct hash *h, struct hash_node *n);
 void hash_touch(struct hash *h, struct hash_node *n);

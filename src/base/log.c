@@ -119,8 +119,8 @@ bool log_limit_pass(struct log_limit *l, unsigned burst)
 
 	if (now - l->window_us >= LIMIT_WINDOW_US) {
 		if (l->suppressed)
-			(void)log_line(LOG_LEVEL_WARN, "log", 0, "%u lines like the next were suppressed",
-				       l->suppressed);
+			(void)log_line(LOG_LEVEL_WARN, "log", 0,
+				       "%u lines like the next were suppressed", l->suppressed);
 		*l = (struct log_limit){ .window_us = now };
 	}
 	if (l->passed >= burst) {

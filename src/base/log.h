@@ -36,7 +36,7 @@ int log_format_from_string(const char *s); /* logfmt json; else -EINVAL */
 int log_line(enum log_level level, const char *module, int error, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
 
-#define log_full(level, error, ...)                                                                \
+#define log_full(level, error, ...) \
 	((level) < log_level() ? (error) : log_line((level), LOG_MODULE, (error), __VA_ARGS__))
 #define log_debug(...) ((void)log_full(LOG_LEVEL_DEBUG, 0, __VA_ARGS__))
 #define log_info(...) ((void)log_full(LOG_LEVEL_INFO, 0, __VA_ARGS__))
@@ -52,9 +52,9 @@ struct log_limit {
 	unsigned passed, suppressed;
 };
 bool log_limit_pass(struct log_limit *l, unsigned burst);
-#define log_warning_limited(...)                                                                   \
-	do {                                                                                       \
-		static struct log_limit limit_;                                                    \
-		if (log_limit_pass(&limit_, 5))                                                    \
-			log_warning(__VA_ARGS__);                                                  \
+#define log_warning_limited(...)                  \
+	do {                                      \
+		static struct log_limit limit_;   \
+		if (log_limit_pass(&limit_, 5))   \
+			log_warning(__VA_ARGS__); \
 	} while (0)

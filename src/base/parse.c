@@ -188,9 +188,18 @@ int parse_size(const char *s, uint64_t *ret_bytes)
 {
 	static const struct unit units[] = {
 		{ "B", 1 },
-		{ "KiB", 1ULL << 10 }, { "MiB", 1ULL << 20 }, { "GiB", 1ULL << 30 }, { "TiB", 1ULL << 40 },
-		{ "KB", 1000 }, { "MB", 1000000 }, { "GB", 1000000000 }, { "TB", 1000000000000 },
-		{ "k", 1ULL << 10 }, { "K", 1ULL << 10 }, { "M", 1ULL << 20 }, { "G", 1ULL << 30 },
+		{ "KiB", 1ULL << 10 },
+		{ "MiB", 1ULL << 20 },
+		{ "GiB", 1ULL << 30 },
+		{ "TiB", 1ULL << 40 },
+		{ "KB", 1000 },
+		{ "MB", 1000000 },
+		{ "GB", 1000000000 },
+		{ "TB", 1000000000000 },
+		{ "k", 1ULL << 10 },
+		{ "K", 1ULL << 10 },
+		{ "M", 1ULL << 20 },
+		{ "G", 1ULL << 30 },
 		{ "T", 1ULL << 40 },
 		{},
 	};
@@ -304,17 +313,20 @@ int parse_rfc3339(const char *s, uint64_t *ret_ns)
 	int64_t seconds;
 	int offset, day;
 
-	if (!take(&s, 4, 1970, 2262, &tm.tm_year) || !take_char(&s, "-") || !take(&s, 2, 1, 12, &tm.tm_mon) ||
-	    !take_char(&s, "-") || !take(&s, 2, 1, 31, &tm.tm_mday) || !take_char(&s, "Tt ") ||
-	    !take(&s, 2, 0, 23, &tm.tm_hour) || !take_char(&s, ":") || !take(&s, 2, 0, 59, &tm.tm_min) ||
-	    !take_char(&s, ":") || !take(&s, 2, 0, 60, &tm.tm_sec) || !take_fraction(&s, &fraction) ||
+	if (!take(&s, 4, 1970, 2262, &tm.tm_year) || !take_char(&s, "-") ||
+	    !take(&s, 2, 1, 12, &tm.tm_mon) || !take_char(&s, "-") ||
+	    !take(&s, 2, 1, 31, &tm.tm_mday) || !take_char(&s, "Tt ") ||
+	    !take(&s, 2, 0, 23, &tm.tm_hour) || !take_char(&s, ":") ||
+	    !take(&s, 2, 0, 59, &tm.tm_min) || !take_char(&s, ":") ||
+	    !take(&s, 2, 0, 60, &tm.tm_sec) || !take_fraction(&s, &fraction) ||
 	    !take_offset(&s, &offset) || *s)
 		return -EINVAL;
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
 	day = tm.tm_mday;
 	seconds = timegm(&tm);
-	if (tm.tm_mday != day && tm.tm_sec != 0) /* 31 June became 1 July; a leap second may pass midnight */
+	if (tm.tm_mday != day &&
+	    tm.tm_sec != 0) /* 31 June became 1 July; a leap second may pass midnight */
 		return -EINVAL;
 	seconds -= offset;
 	if (seconds < 0 || (uint64_t)seconds > UINT64_MAX / NS_PER_SEC - 1)

@@ -27,7 +27,9 @@ void strbuf_addch(struct strbuf *b, char c);
 void strbuf_addu64(struct strbuf *b, uint64_t v); /* decimal, without stdio */
 void strbuf_addi64(struct strbuf *b, int64_t v);
 void strbuf_addf(struct strbuf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void strbuf_truncate(struct strbuf *b, size_t len); /* back to a mark taken from b->len; clears -ENOSPC */
+void strbuf_truncate(struct strbuf *b,
+		     size_t len); /* back to a mark taken from b->len; clears -ENOSPC */
 const char *strbuf_str(struct strbuf *b); /* never NULL */
-char *strbuf_steal(struct strbuf *b, size_t *ret_len); /* heap text, owned by the caller; NULL on error */
+char *strbuf_steal(struct strbuf *b,
+		   size_t *ret_len); /* heap text, owned by the caller; NULL on error */
 #define _cleanup_strbuf_ _cleanup_(strbuf_done)

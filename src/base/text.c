@@ -18,9 +18,11 @@ size_t utf8_sequence(const char *s, size_t len)
 	static const struct {
 		unsigned char lead_min, lead_max, second_min, second_max;
 		unsigned char bytes;
-	} forms[] = { /* Unicode, table 3-7 */
-		{ 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
-		{ 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
+	} forms[] = {
+		/* Unicode, table 3-7 */
+		{ 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 },
+		{ 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
 		{ 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
 	};
 	const unsigned char *p = (const unsigned char *)s;
@@ -32,7 +34,8 @@ size_t utf8_sequence(const char *s, size_t len)
 	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
 		if (p[0] < forms[i].lead_min || p[0] > forms[i].lead_max)
 			continue;
-		if (len < forms[i].bytes || p[1] < forms[i].second_min || p[1] > forms[i].second_max)
+		if (len < forms[i].bytes || p[1] < forms[i].second_min ||
+		    p[1] > forms[i].second_max)
 			return 0;
 		for (size_t k = 2; k < forms[i].bytes; k++)
 			if (p[k] < 0x80 || p[k] > 0xbf)
@@ -123,7 +126,8 @@ static bool steers_terminal(const char *s, size_t n)
 static void add_hex(struct strbuf *b, const char *s, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		char escape[4] = { '\\', 'x', hex_digits[(unsigned char)s[i] >> 4], hex_digits[s[i] & 15] };
+		char escape[4] = { '\\', 'x', hex_digits[(unsigned char)s[i] >> 4],
+				   hex_digits[s[i] & 15] };
 
 		strbuf_add(b, escape, sizeof(escape));
 	}
@@ -190,7 +194,11 @@ void text_add_bytes(struct strbuf *b, uint64_t bytes)
 	}
 	for (v /= 1024; v >= 1023.5 && u + 1 < ARRAY_SIZE(units); v /= 1024)
 		u++;
-	strbuf_addf(b, v < 10 && u > 0 ? "%.2f %s" : v < 100 && u > 0 ? "%.1f %s" : "%.0f %s", v, units[u]);
+	strbuf_addf(b,
+		    v < 10 && u > 0    ? "%.2f %s"
+		    : v < 100 && u > 0 ? "%.1f %s"
+				       : "%.0f %s",
+		    v, units[u]);
 }
 
 void text_add_duration(struct strbuf *b, uint64_t us)
@@ -206,7 +214,8 @@ void text_add_duration(struct strbuf *b, uint64_t us)
 	else if (s < 60)
 		strbuf_addf(b, "%llu s", (unsigned long long)s);
 	else if (s < 3600)
-		strbuf_addf(b, "%llum%02llus", (unsigned long long)(s / 60), (unsigned long long)(s % 60));
+		strbuf_addf(b, "%llum%02llus", (unsigned long long)(s / 60),
+			    (unsigned long long)(s % 60));
 	else if (s < 86400)
 		strbuf_addf(b, "%lluh%02llum", (unsigned long long)(s / 3600),
 			    (unsigned long long)(s / 60 % 60));

@@ -17,7 +17,8 @@ enum cli_status { CLI_OK = 0, CLI_NONE = 1, CLI_USAGE = 2, CLI_UNREACHABLE = 3 }
 struct cli_command {
 	const char *name;
 	const char *help; /* one line of `telamon --help` */
-	int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
+	int (*run)(int argc,
+		   char **argv); /* argv[0] is the command's name; returns the exit status */
 	bool hidden;
 };
 
@@ -50,7 +51,8 @@ typedef int (*cli_event_fn)(void *ctx, const json_t *event); /* non-zero stops *
 int cli_query(struct cli_source *s, const char *query, cli_event_fn fn, void *ctx);
 /* Follows /events until it is stopped; reconnects with Last-Event-ID. */
 int cli_follow(struct cli_source *s, const char *query, cli_event_fn fn, void *ctx);
-void cli_add_parameter(struct strbuf *query, const char *name, const char *value); /* encoded; nothing for NULL */
+void cli_add_parameter(struct strbuf *query, const char *name,
+		       const char *value); /* encoded; nothing for NULL */
 
 /* --- text for people --- */
 
@@ -59,5 +61,6 @@ const char *cli_colour(const char *code); /* "" unless stdout is a terminal */
 void cli_print(struct strbuf *b); /* to stdout, then empties it */
 const char *cli_text(const json_t *event, const char *key); /* "" when absent */
 bool cli_number(const json_t *event, const char *key, double *ret);
-void cli_add_text(struct strbuf *b, const json_t *event, const char *key); /* escaped for terminals */
+void cli_add_text(struct strbuf *b, const json_t *event,
+		  const char *key); /* escaped for terminals */
 void cli_add_size(struct strbuf *b, const json_t *event, const char *key); /* "2.43 GiB", or "?" */

@@ -24,7 +24,8 @@ static void print_options(const char *usage, const struct cli_option *options)
 	for (; options->name; options++) {
 		char left[64];
 
-		(void)snprintf(left, sizeof(left), "--%s%s", options->name, options->type == OPTION_TEXT ? " VALUE" : "");
+		(void)snprintf(left, sizeof(left), "--%s%s", options->name,
+			       options->type == OPTION_TEXT ? " VALUE" : "");
 		printf("  %-28s %s\n", left, options->help);
 	}
 }
@@ -36,8 +37,9 @@ int cli_parse(const char *usage, const struct cli_option *options, int argc, cha
 
 	for (; options[n].name && n < OPTIONS_MAX - 2; n++)
 		table[n] = (struct option){ options[n].name,
-					    options[n].type == OPTION_TEXT ? required_argument : no_argument, NULL,
-					    256 + n };
+					    options[n].type == OPTION_TEXT ? required_argument
+									   : no_argument,
+					    NULL, 256 + n };
 	table[n] = (struct option){ "help", no_argument, NULL, 'h' };
 	optind = 1;
 	for (;;) {
@@ -71,7 +73,8 @@ void cli_add_parameter(struct strbuf *query, const char *name, const char *value
 		return;
 	strbuf_addf(query, "%s%s=", query->len ? "&" : "", name);
 	for (; *value; value++) {
-		bool plain = (*value >= '0' && *value <= '9') || ((*value | 32) >= 'a' && (*value | 32) <= 'z') ||
+		bool plain = (*value >= '0' && *value <= '9') ||
+			     ((*value | 32) >= 'a' && (*value | 32) <= 'z') ||
 			     strchr("-_.~", *value);
 
 		if (plain)
@@ -97,8 +100,8 @@ static void take_line(struct lines *l, const char *line, size_t len)
 
 	if (l->sse) {
 		if (len > 4 && memcmp(line, "id: ", 4) == 0)
-			(void)snprintf(l->last_id, sizeof(l->last_id), "%.*s", (int)MIN(len - 4, sizeof(l->last_id) - 1),
-				       line + 4);
+			(void)snprintf(l->last_id, sizeof(l->last_id), "%.*s",
+				       (int)MIN(len - 4, sizeof(l->last_id) - 1), line + 4);
 		if (len <= 6 || memcmp(line, "data: ", 6) != 0)
 			return;
 		line += 6;
@@ -139,8 +142,8 @@ static int on_data(void *ctx, const char *data, size_t len)
 	return 0;
 }
 
-static int load_client(const struct cli_source *s, struct http_client_options *o, struct http_client_config **config,
-		       char *why, size_t why_size)
+static int load_client(const struct cli_source *s, struct http_client_options *o,
+		       struct http_client_config **config, char *why, size_t why_size)
 {
 	*config = NULL;
 	if (!s->http_config)
@@ -164,7 +167,8 @@ static int query_agent(struct cli_source *s, const char *query, struct lines *l)
 	if (r < 0)
 		return r;
 	if (r != 200) {
-		(void)snprintf(s->why, sizeof(s->why), "the agent answers %d: %s", r, strbuf_str(&l->buffer));
+		(void)snprintf(s->why, sizeof(s->why), "the agent answers %d: %s", r,
+			       strbuf_str(&l->buffer));
 		return r == 400 ? -EINVAL : -EPROTO;
 	}
 	return l->n;
@@ -236,7 +240,8 @@ static int query_journal(struct cli_source *s, const char *query, struct lines *
 	value = parameter(query, "pid", text[10], sizeof(text[10]));
 	if (value && parse_u32(value, &f.pid) < 0)
 		return -EINVAL;
-	r = journal_open_readonly(s->journal ? s->journal : CLI_JOURNAL, s->why, sizeof(s->why), &j);
+	r = journal_open_readonly(s->journal ? s->journal : CLI_JOURNAL, s->why, sizeof(s->why),
+				  &j);
 	return r < 0 ? r : journal_query(j, &f, on_row, l);
 }
 
@@ -280,12 +285,13 @@ int cli_follow(struct cli_source *s, const char *query, cli_event_fn fn, void *c
 		strbuf_addf(&url, "%s/events?%s", s->url ? s->url : CLI_URL, query);
 		(void)snprintf(header, sizeof(header), "Last-Event-ID: %s", l.last_id);
 		strbuf_clear(&l.buffer);
-		r = http_client_get(strbuf_str(&url), &o, l.last_id[0] ? headers : NULL, on_data, &l, s->why,
-				    sizeof(s->why));
+		r = http_client_get(strbuf_str(&url), &o, l.last_id[0] ? headers : NULL, on_data,
+				    &l, s->why, sizeof(s->why));
 		if (l.stop)
 			break;
 		if (r >= 300) {
-			(void)snprintf(s->why, sizeof(s->why), "the agent answers %d: %s", r, strbuf_str(&l.buffer));
+			(void)snprintf(s->why, sizeof(s->why), "the agent answers %d: %s", r,
+				       strbuf_str(&l.buffer));
 			r = r == 400 ? -EINVAL : -EPROTO;
 			break;
 		}

@@ -26,9 +26,12 @@ static void add_file(json_t *facts, const char *key, const char *path)
 
 static void add_sysctls(json_t *facts)
 {
-	static const char *const names[] = { "vm/panic_on_oom",		     "vm/oom_kill_allocating_task",
-					     "vm/oom_dump_tasks",	     "vm/overcommit_memory",
-					     "kernel/kptr_restrict",	     "kernel/bpf_stats_enabled",
+	static const char *const names[] = { "vm/panic_on_oom",
+					     "vm/oom_kill_allocating_task",
+					     "vm/oom_dump_tasks",
+					     "vm/overcommit_memory",
+					     "kernel/kptr_restrict",
+					     "kernel/bpf_stats_enabled",
 					     "kernel/unprivileged_bpf_disabled" };
 	json_t *sysctls = json_object();
 
@@ -61,11 +64,13 @@ static void add_capabilities(json_t *facts)
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
 		cap_flag_value_t v = CAP_CLEAR;
 
-		if (caps && cap_get_flag(caps, wanted[i].cap, CAP_EFFECTIVE, &v) == 0 && v == CAP_SET)
+		if (caps && cap_get_flag(caps, wanted[i].cap, CAP_EFFECTIVE, &v) == 0 &&
+		    v == CAP_SET)
 			(void)json_array_append_new(held, json_string(wanted[i].name));
 		else
-			(void)json_array_append_new(missing, json_pack("{s:s, s:s}", "name", wanted[i].name, "effect",
-								       wanted[i].effect));
+			(void)json_array_append_new(missing,
+						    json_pack("{s:s, s:s}", "name", wanted[i].name,
+							      "effect", wanted[i].effect));
 	}
 	if (caps)
 		(void)cap_free(caps);
@@ -115,13 +120,16 @@ json_t *doctor_facts(void)
 		(void)json_object_set_new(facts, "tracefs", json_boolean(env->tracefs_fd >= 0));
 	}
 	if (cgroup_layout_init("/", &layout) >= 0) {
-		(void)json_object_set_new(facts, "cgroup", json_string(cgroup_mode_name(layout.mode)));
+		(void)json_object_set_new(facts, "cgroup",
+					  json_string(cgroup_mode_name(layout.mode)));
 		(void)json_object_set_new(facts, "memory_root", json_string(layout.memory_root));
-		(void)json_object_set_new(facts, "cgroup_namespaced", json_boolean(layout.namespaced));
+		(void)json_object_set_new(facts, "cgroup_namespaced",
+					  json_boolean(layout.namespaced));
 	}
 	cgroup_layout_done(&layout);
 	(void)json_object_set_new(facts, "psi",
-				  json_boolean(fs_read_into(AT_FDCWD, "/proc/pressure/memory", psi, sizeof(psi)) > 0));
+				  json_boolean(fs_read_into(AT_FDCWD, "/proc/pressure/memory", psi,
+							    sizeof(psi)) > 0));
 	add_file(facts, "lsm", "/sys/kernel/security/lsm");
 	add_sysctls(facts);
 	add_capabilities(facts);

@@ -13,26 +13,30 @@ static void add_facts(struct strbuf *b, const json_t *f)
 
 	if (!json_object_size(f))
 		return;
-	strbuf_addf(b, "kernel    %s %s  page %lld KiB  BTF %s  tracefs %s  lockdown %s  cgroup %s  PSI %s\n",
-		    cli_text(f, "kernel"), cli_text(f, "arch"),
-		    (long long)json_integer_value(json_object_get(f, "page_size")) / 1024,
-		    json_is_true(json_object_get(f, "btf")) ? "yes" : "no",
-		    json_is_true(json_object_get(f, "tracefs")) ? "yes" : "no", cli_text(f, "lockdown"),
-		    *cli_text(f, "cgroup") ? cli_text(f, "cgroup") : "none",
-		    json_is_true(json_object_get(f, "psi")) ? "yes" : "no");
+	strbuf_addf(
+		b,
+		"kernel    %s %s  page %lld KiB  BTF %s  tracefs %s  lockdown %s  cgroup %s  PSI %s\n",
+		cli_text(f, "kernel"), cli_text(f, "arch"),
+		(long long)json_integer_value(json_object_get(f, "page_size")) / 1024,
+		json_is_true(json_object_get(f, "btf")) ? "yes" : "no",
+		json_is_true(json_object_get(f, "tracefs")) ? "yes" : "no", cli_text(f, "lockdown"),
+		*cli_text(f, "cgroup") ? cli_text(f, "cgroup") : "none",
+		json_is_true(json_object_get(f, "psi")) ? "yes" : "no");
 	strbuf_addf(b, "memory    controller at %s%s\n", cli_text(f, "memory_root"),
-		    json_is_true(json_object_get(f, "cgroup_namespaced")) ? ", seen from a cgroup namespace" : "");
+		    json_is_true(json_object_get(f, "cgroup_namespaced"))
+			    ? ", seen from a cgroup namespace"
+			    : "");
 	strbuf_addstr(b, "sysctl   ");
 	json_object_foreach((json_t *)sysctl, name, v)
 		strbuf_addf(b, " %s=%s", name, json_string_value(v));
 	strbuf_addstr(b, "\nrights    held");
 	json_array_foreach(json_object_get(f, "capabilities_held"), i, v)
 		strbuf_addf(b, " %s", json_string_value(v));
-	json_array_foreach(json_object_get(f, "capabilities_missing"), i, v)
-		strbuf_addf(b, "%s %s (%s)", i ? "," : "  missing", cli_text(v, "name"), cli_text(v, "effect"));
+	json_array_foreach(json_object_get(f, "capabilities_missing"), i, v) strbuf_addf(
+		b, "%s %s (%s)", i ? "," : "  missing", cli_text(v, "name"), cli_text(v, "effect"));
 	strbuf_addch(b, '\n');
-	json_array_foreach(json_object_get(f, "other_oom_daemons"), i, v)
-		strbuf_addf(b, "beside    %s runs too and kills by its own rules\n", json_string_value(v));
+	json_array_foreach(json_object_get(f, "other_oom_daemons"), i, v) strbuf_addf(
+		b, "beside    %s runs too and kills by its own rules\n", json_string_value(v));
 }
 
 static void add_reasons(struct strbuf *b, const json_t *state)
@@ -41,7 +45,8 @@ static void add_reasons(struct strbuf *b, const json_t *state)
 	bool first = true;
 	size_t i;
 
-	json_array_foreach(json_object_get(state, "variants"), i, v) {
+	json_array_foreach(json_object_get(state, "variants"), i, v)
+	{
 		const char *reason = cli_text(v, "reason");
 
 		if (json_is_true(json_object_get(v, "live")))
@@ -63,12 +68,14 @@ void doctor_render(const json_t *facts, const json_t *capabilities, int status, 
 
 	add_facts(b, facts);
 	strbuf_addf(b, "\n%-14s %-14s %s\n", "CAPABILITY", "LIVE", "NOT LIVE BECAUSE");
-	json_array_foreach(capabilities, i, state) {
+	json_array_foreach(capabilities, i, state)
+	{
 		const char *live = cli_text(state, "live");
 		size_t mark;
 
 		strbuf_addf(b, "%-14s %s%-14s%s ", cli_text(state, "capability"),
-			    cli_colour(streq(live, "none") ? "\033[31m" : "\033[32m"), live, cli_colour("\033[0m"));
+			    cli_colour(streq(live, "none") ? "\033[31m" : "\033[32m"), live,
+			    cli_colour("\033[0m"));
 		mark = b->len;
 		add_reasons(b, state);
 		if (streq(live, "none")) {

@@ -92,9 +92,9 @@ static json_t *select_modules(const json_t *all, const char *modules)
 	json_t *kept = json_array(), *state;
 	size_t i;
 
-	json_array_foreach(json_object_get(all, "capabilities"), i, state)
-		if (in_list(modules, cli_text(state, "module")))
-			(void)json_array_append(kept, state);
+	json_array_foreach(json_object_get(all, "capabilities"), i,
+			   state) if (in_list(modules, cli_text(state, "module")))(void)
+		json_array_append(kept, state);
 	return kept;
 }
 
@@ -104,13 +104,16 @@ static void print_fixes(const json_t *capabilities)
 	json_t *state, *variant;
 	size_t i, k;
 
-	json_array_foreach(capabilities, i, state) {
-		json_array_foreach(json_object_get(state, "variants"), k, variant) {
+	json_array_foreach(capabilities, i, state)
+	{
+		json_array_foreach(json_object_get(state, "variants"), k, variant)
+		{
 			const char *reason = cli_text(variant, "reason");
 
 			eperm |= streq(reason, "eperm");
 			no_capability |= streq(reason, "no_capability");
-			no_file |= streq(reason, "no_file") && strstr(cli_text(variant, "target"), "/");
+			no_file |= streq(reason, "no_file") &&
+				   strstr(cli_text(variant, "target"), "/");
 		}
 	}
 	printf("what would help\n");
@@ -130,10 +133,12 @@ static int status_of(const json_t *capabilities)
 	json_t *state;
 	size_t i;
 
-	json_array_foreach(capabilities, i, state) {
+	json_array_foreach(capabilities, i, state)
+	{
 		const char *live = cli_text(state, "live");
 
-		if (streq(cli_text(state, "capability"), "oom_kill") && (streq(live, "none") || streq(live, "counters")))
+		if (streq(cli_text(state, "capability"), "oom_kill") &&
+		    (streq(live, "none") || streq(live, "counters")))
 			return DOCTOR_BLIND;
 		if (streq(live, "none"))
 			status = DOCTOR_DEGRADED;
@@ -163,8 +168,8 @@ static int run(const struct options *o)
 	facts = o->hooks ? json_object() : doctor_facts();
 	status = status_of(capabilities);
 	if (o->format && streq(o->format, "json")) {
-		json_t *report = json_pack("{s:i, s:O, s:O, s:i}", "version", 1, "host", facts, "capabilities", capabilities,
-					   "status", status);
+		json_t *report = json_pack("{s:i, s:O, s:O, s:i}", "version", 1, "host", facts,
+					   "capabilities", capabilities, "status", status);
 
 		(void)json_dumpf(report, stdout, JSON_INDENT(1));
 		printf("\n");
@@ -185,7 +190,8 @@ int cli_doctor(int argc, char **argv)
 {
 	struct options o = {};
 	const struct cli_option options[] = {
-		{ "probe", OPTION_FLAG, &o.probe, "try by itself, whatever the agent wrote (root)" },
+		{ "probe", OPTION_FLAG, &o.probe,
+		  "try by itself, whatever the agent wrote (root)" },
 		{ "module", OPTION_TEXT, &o.module, "list of modules" },
 		{ "hooks.file", OPTION_TEXT, &o.hooks, "read this file (" HOOKS_JSON ")" },
 		{ "fix", OPTION_FLAG, &o.fix, "print what would help; nothing is done" },
@@ -197,13 +203,16 @@ int cli_doctor(int argc, char **argv)
 	if (n < 0)
 		return n == -2 ? DOCTOR_OK : DOCTOR_USAGE;
 	if (o.format && !streq(o.format, "text") && !streq(o.format, "json")) {
-		(void)fprintf(stderr, "telamon doctor: --format: '%s' is not text or json\n", o.format);
+		(void)fprintf(stderr, "telamon doctor: --format: '%s' is not text or json\n",
+			      o.format);
 		return DOCTOR_USAGE;
 	}
 	if (n == 2 && streq(argv[0], "hooks"))
 		return doctor_list_hooks(argv[1]);
 	if (n != 0) {
-		(void)fprintf(stderr, "telamon doctor: unexpected '%s'; see 'telamon doctor --help'\n", argv[0]);
+		(void)fprintf(stderr,
+			      "telamon doctor: unexpected '%s'; see 'telamon doctor --help'\n",
+			      argv[0]);
 		return DOCTOR_USAGE;
 	}
 	return run(&o);

@@ -9,7 +9,8 @@
 
 struct options {
 	struct cli_source source;
-	const char *type, *container, *pod, *pid, *rule, *severity, *since, *until, *limit, *format, *namespace, *cgroup;
+	const char *type, *container, *pod, *pid, *rule, *severity, *since, *until, *limit, *format,
+		*namespace, *cgroup;
 	bool follow, schema;
 	int shown;
 };
@@ -22,9 +23,17 @@ static const char *severity_colour(double severity)
 /* One line: time, severity, name, the place, and what tells most. */
 static void add_line(struct strbuf *b, const json_t *e)
 {
-	static const char *const facts[] = { "process.executable.path", "telamon.oom.comm", "k8s.namespace.name",
-					     "k8s.pod.name", "container.name", "telamon.unit", "telamon.cgroup.path",
-					     "telamon.oom.scope", "telamon.oom.aftermath", "telamon.rule.id", "message" };
+	static const char *const facts[] = { "process.executable.path",
+					     "telamon.oom.comm",
+					     "k8s.namespace.name",
+					     "k8s.pod.name",
+					     "container.name",
+					     "telamon.unit",
+					     "telamon.cgroup.path",
+					     "telamon.oom.scope",
+					     "telamon.oom.aftermath",
+					     "telamon.rule.id",
+					     "message" };
 	double severity = 0, pid;
 
 	(void)cli_number(e, "severity_number", &severity);
@@ -50,7 +59,8 @@ static bool pod_matches(const struct options *o, const json_t *e)
 
 	if (!o->pod)
 		return true;
-	(void)snprintf(name, sizeof(name), "%s/%s", cli_text(e, "k8s.namespace.name"), cli_text(e, "k8s.pod.name"));
+	(void)snprintf(name, sizeof(name), "%s/%s", cli_text(e, "k8s.namespace.name"),
+		       cli_text(e, "k8s.pod.name"));
 	return streq(name, o->pod);
 }
 
@@ -104,13 +114,16 @@ static int run_test(struct options *o)
 	int r = 0;
 
 	if (o->source.http_config)
-		r = http_client_config_load(o->source.http_config, o->source.why, sizeof(o->source.why), &config, &c);
+		r = http_client_config_load(o->source.http_config, o->source.why,
+					    sizeof(o->source.why), &config, &c);
 	strbuf_addf(&url, "%s/api/v1/events/test", o->source.url ? o->source.url : CLI_URL);
 	if (r >= 0)
-		r = http_client_post(strbuf_str(&url), &c, "", print_piece, NULL, o->source.why, sizeof(o->source.why));
+		r = http_client_post(strbuf_str(&url), &c, "", print_piece, NULL, o->source.why,
+				     sizeof(o->source.why));
 	if (r == 200)
 		return CLI_OK;
-	(void)fprintf(stderr, "telamon events test: %s\n", r > 0 ? "the agent refuses" : o->source.why);
+	(void)fprintf(stderr, "telamon events test: %s\n",
+		      r > 0 ? "the agent refuses" : o->source.why);
 	return CLI_UNREACHABLE;
 }
 
@@ -134,7 +147,8 @@ static int run(struct options *o)
 		r = cli_query(&o->source, strbuf_str(&query), show, o);
 	}
 	if (r < 0) {
-		(void)fprintf(stderr, "telamon events: %s\n", *o->source.why ? o->source.why : strerror(-r));
+		(void)fprintf(stderr, "telamon events: %s\n",
+			      *o->source.why ? o->source.why : strerror(-r));
 		return r == -EINVAL ? CLI_USAGE : CLI_UNREACHABLE;
 	}
 	if (o->shown)
@@ -155,13 +169,15 @@ int cli_events(int argc, char **argv)
 		{ "cgroup", OPTION_TEXT, &o.cgroup, "glob of the cgroup's path" },
 		{ "pid", OPTION_TEXT, &o.pid, "process" },
 		{ "rule", OPTION_TEXT, &o.rule, "list of rules" },
-		{ "severity", OPTION_TEXT, &o.severity, "at least: info notice warning high critical" },
+		{ "severity", OPTION_TEXT, &o.severity,
+		  "at least: info notice warning high critical" },
 		{ "since", OPTION_TEXT, &o.since, "RFC 3339, or back from now: 10m, 2h, 3d" },
 		{ "until", OPTION_TEXT, &o.until, "likewise" },
 		{ "limit", OPTION_TEXT, &o.limit, "newest events at most (1000)" },
 		{ "format", OPTION_TEXT, &o.format, "text or json" },
 		{ "url", OPTION_TEXT, &o.source.url, "agent (" CLI_URL ")" },
-		{ "http.config.file", OPTION_TEXT, &o.source.http_config, "TLS and user for the agent" },
+		{ "http.config.file", OPTION_TEXT, &o.source.http_config,
+		  "TLS and user for the agent" },
 		{ "journal", OPTION_TEXT, &o.source.journal, "read this journal" },
 		{ "schema", OPTION_FLAG, &o.schema, "print the JSON Schema of events" },
 		{},
@@ -171,7 +187,8 @@ int cli_events(int argc, char **argv)
 	if (n < 0)
 		return n == -2 ? CLI_OK : CLI_USAGE;
 	if (o.format && !streq(o.format, "text") && !streq(o.format, "json")) {
-		(void)fprintf(stderr, "telamon events: --format: '%s' is not text or json\n", o.format);
+		(void)fprintf(stderr, "telamon events: --format: '%s' is not text or json\n",
+			      o.format);
 		return CLI_USAGE;
 	}
 	if (o.schema) {
@@ -181,7 +198,9 @@ int cli_events(int argc, char **argv)
 	if (n == 1 && streq(argv[0], "test"))
 		return run_test(&o);
 	if (n != 0) {
-		(void)fprintf(stderr, "telamon events: unexpected '%s'; see 'telamon events --help'\n", argv[0]);
+		(void)fprintf(stderr,
+			      "telamon events: unexpected '%s'; see 'telamon events --help'\n",
+			      argv[0]);
 		return CLI_USAGE;
 	}
 	return run(&o);

@@ -28,7 +28,8 @@ struct hog {
 static void grow(const struct hog *h)
 {
 	long page = sysconf(_SC_PAGESIZE);
-	char *memory = mmap(NULL, h->total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *memory = mmap(NULL, h->total, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (memory == MAP_FAILED)
 		_exit(3);
@@ -41,7 +42,8 @@ static void grow(const struct hog *h)
 		for (; done < end; done += (uint64_t)page)
 			*(volatile uint64_t *)(memory + done) = done ^ 0x5bd1e995a3c59ac3ULL;
 		n = snprintf(line, sizeof(line), "%llu\n", (unsigned long long)done);
-		if (write(STDOUT_FILENO, line, (size_t)n) < 0 || usleep((useconds_t)h->interval_us) < 0)
+		if (write(STDOUT_FILENO, line, (size_t)n) < 0 ||
+		    usleep((useconds_t)h->interval_us) < 0)
 			_exit(3);
 	}
 	while (h->hold)
@@ -65,7 +67,8 @@ static int grow_clone(void *arg)
 /* A second process on the same memory: CLONE_VM without CLONE_THREAD. */
 static int start_sharer(void)
 {
-	char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 
 	if (stack == MAP_FAILED)
 		return -errno;
@@ -78,18 +81,21 @@ int cli_hog(int argc, char **argv)
 	struct hog h = {};
 	bool hold = false;
 	const struct cli_option options[] = {
-		{ "total", OPTION_TEXT, &total, "bytes" },     { "step", OPTION_TEXT, &step, "bytes" },
-		{ "interval", OPTION_TEXT, &interval, "time" }, { "mode", OPTION_TEXT, &mode, "plain thread sharer" },
-		{ "timeout", OPTION_TEXT, &timeout, "seconds" }, { "hold", OPTION_FLAG, &hold, "stay" },
+		{ "total", OPTION_TEXT, &total, "bytes" },
+		{ "step", OPTION_TEXT, &step, "bytes" },
+		{ "interval", OPTION_TEXT, &interval, "time" },
+		{ "mode", OPTION_TEXT, &mode, "plain thread sharer" },
+		{ "timeout", OPTION_TEXT, &timeout, "seconds" },
+		{ "hold", OPTION_FLAG, &hold, "stay" },
 		{},
 	};
 	uint32_t seconds;
 	pthread_t thread;
 	char go;
 
-	if (cli_parse("telamon __hog", options, argc, argv) < 0 || !total || parse_size(total, &h.total) < 0 ||
-	    parse_size(step, &h.step) < 0 || parse_duration(interval, &h.interval_us) < 0 ||
-	    parse_u32(timeout, &seconds) < 0)
+	if (cli_parse("telamon __hog", options, argc, argv) < 0 || !total ||
+	    parse_size(total, &h.total) < 0 || parse_size(step, &h.step) < 0 ||
+	    parse_duration(interval, &h.interval_us) < 0 || parse_u32(timeout, &seconds) < 0)
 		return CLI_USAGE;
 	h.hold = hold;
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -16,11 +16,11 @@ bool lab_on_v2(const struct lab *l)
 	return l->layout.mode == CGROUP_MODE_V2;
 }
 
-static void full_path(const struct cgroup_layout *layout, const char *base, const char *path, const char *file, char *buf,
-		      size_t size)
+static void full_path(const struct cgroup_layout *layout, const char *base, const char *path,
+		      const char *file, char *buf, size_t size)
 {
-	(void)snprintf(buf, size, "%s%s%s%s%s%s", layout->memory_root, base, *path ? "/" : "", path, *file ? "/" : "",
-		       file);
+	(void)snprintf(buf, size, "%s%s%s%s%s%s", layout->memory_root, base, *path ? "/" : "", path,
+		       *file ? "/" : "", file);
 }
 
 int lab_cgroup_write(struct lab *l, const char *path, const char *file, const char *value)
@@ -57,7 +57,8 @@ static int set_limit(struct lab *l, const char *path, uint64_t limit)
 	}
 	r = lab_cgroup_write(l, path, "memory.limit_in_bytes", text);
 	if (r >= 0 && lab_cgroup_write(l, path, "memory.memsw.limit_in_bytes", text) < 0)
-		(void)lab_cgroup_write(l, path, "memory.swappiness", "0"); /* no swap accounting here */
+		(void)lab_cgroup_write(l, path, "memory.swappiness",
+				       "0"); /* no swap accounting here */
 	return r;
 }
 
@@ -128,7 +129,8 @@ static void remove_tree(const char *directory, unsigned depth)
 		char child[1024];
 
 		if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
-		    snprintf(child, sizeof(child), "%s/%s", directory, entry->d_name) >= (int)sizeof(child))
+		    snprintf(child, sizeof(child), "%s/%s", directory, entry->d_name) >=
+			    (int)sizeof(child))
 			continue;
 		remove_tree(child, depth + 1);
 	}
@@ -157,8 +159,8 @@ void lab_remove_dead(const struct cgroup_layout *layout)
 		char full[1024];
 		uint32_t pid;
 
-		if (strncmp(entry->d_name, "telamon-lab-", 12) != 0 || parse_u32(entry->d_name + 12, &pid) < 0 ||
-		    kill((pid_t)pid, 0) == 0)
+		if (strncmp(entry->d_name, "telamon-lab-", 12) != 0 ||
+		    parse_u32(entry->d_name + 12, &pid) < 0 || kill((pid_t)pid, 0) == 0)
 			continue;
 		(void)snprintf(full, sizeof(full), "%s/%s", layout->memory_root, entry->d_name);
 		remove_tree(full, 0);

@@ -31,7 +31,8 @@ static void set_adj(int adj)
 	(void)fs_write_at(AT_FDCWD, "/proc/self/oom_score_adj", text);
 }
 
-static _Noreturn void become_hog(struct lab *l, const char *cgroup, const struct lab_hog *h, bool hold, int in, int out)
+static _Noreturn void become_hog(struct lab *l, const char *cgroup, const struct lab_hog *h,
+				 bool hold, int in, int out)
 {
 	char step[32], interval[32], timeout[16];
 
@@ -44,17 +45,20 @@ static _Noreturn void become_hog(struct lab *l, const char *cgroup, const struct
 	(void)snprintf(step, sizeof(step), "%lluB", (unsigned long long)l->step);
 	(void)snprintf(interval, sizeof(interval), "%lluus", (unsigned long long)l->interval_us);
 	(void)snprintf(timeout, sizeof(timeout), "%u", l->timeout_s);
-	(void)execl(l->exe, "telamon", "__hog", "--total", h->total, "--step", step, "--interval", interval, "--mode",
-		    h->mode, "--timeout", timeout, hold ? "--hold" : NULL, NULL);
+	(void)execl(l->exe, "telamon", "__hog", "--total", h->total, "--step", step, "--interval",
+		    interval, "--mode", h->mode, "--timeout", timeout, hold ? "--hold" : NULL,
+		    NULL);
 	_exit(3);
 }
 
-int lab_hog_start(struct lab *l, const char *cgroup, uint64_t total, const char *mode, bool hold, int adj, struct lab_hog *ret)
+int lab_hog_start(struct lab *l, const char *cgroup, uint64_t total, const char *mode, bool hold,
+		  int adj, struct lab_hog *ret)
 {
 	int in[2], out[2];
 
 	*ret = (struct lab_hog){ .go = -EBADF, .out = -EBADF, .status = -1, .adj = adj };
-	(void)snprintf(ret->cgroup, sizeof(ret->cgroup), "%s%s%s", l->base, *cgroup ? "/" : "", cgroup);
+	(void)snprintf(ret->cgroup, sizeof(ret->cgroup), "%s%s%s", l->base, *cgroup ? "/" : "",
+		       cgroup);
 	(void)snprintf(ret->total, sizeof(ret->total), "%lluB", (unsigned long long)total);
 	(void)snprintf(ret->mode, sizeof(ret->mode), "%s", mode);
 	if (pipe2(in, O_CLOEXEC) < 0)
@@ -96,7 +100,8 @@ static void read_steps(struct lab *l, struct lab_hog *h)
 
 			if (!line[len])
 				break;
-			(void)snprintf(last, sizeof(last), "%.*s", (int)MIN(len, sizeof(last) - 1), line);
+			(void)snprintf(last, sizeof(last), "%.*s", (int)MIN(len, sizeof(last) - 1),
+				       line);
 			line += len + 1;
 			if (parse_u64(last, &v) == 0)
 				h->last_step = v;
@@ -178,7 +183,8 @@ bool lab_bystander_alive(struct lab *l)
 	struct pollfd p = { .fd = l->bystander_out, .events = POLLIN };
 	char c;
 
-	return write(l->bystander_in, "p", 1) == 1 && poll(&p, 1, 2000) == 1 && read(l->bystander_out, &c, 1) == 1;
+	return write(l->bystander_in, "p", 1) == 1 && poll(&p, 1, 2000) == 1 &&
+	       read(l->bystander_out, &c, 1) == 1;
 }
 
 void lab_bystander_stop(struct lab *l)

@@ -31,8 +31,8 @@ static int match_pid(void *ctx, const json_t *event)
 	struct found *f = ctx;
 	double pid;
 
-	if (!streq(cli_text(event, "event.name"), f->name) || !cli_number(event, "process.pid", &pid) ||
-	    (pid_t)pid != f->pid)
+	if (!streq(cli_text(event, "event.name"), f->name) ||
+	    !cli_number(event, "process.pid", &pid) || (pid_t)pid != f->pid)
 		return 0;
 	f->count++;
 	json_decref(f->event);
@@ -41,7 +41,8 @@ static int match_pid(void *ctx, const json_t *event)
 }
 
 /* The record of one victim; NULL when none came in time. */
-static json_t *wait_for_record(struct lab *l, pid_t pid, const char *name, uint64_t wait_us, uint64_t *ret_delay_us)
+static json_t *wait_for_record(struct lab *l, pid_t pid, const char *name, uint64_t wait_us,
+			       uint64_t *ret_delay_us)
 {
 	uint64_t start = time_mono_us();
 	struct found f = { .pid = pid, .name = name };
@@ -68,7 +69,8 @@ struct check {
 	json_t *facts;
 };
 
-static void verdict(struct check *c, const char *fact, const char *expected, const char *reported, bool ok)
+static void verdict(struct check *c, const char *fact, const char *expected, const char *reported,
+		    bool ok)
 {
 	const char *word = ok ? "ok" : *reported ? "WRONG" : "missing";
 
@@ -84,8 +86,9 @@ static void verdict(struct check *c, const char *fact, const char *expected, con
 		strbuf_addch(&c->line, ')');
 	}
 	if (c->facts)
-		(void)json_array_append_new(c->facts, json_pack("{s:s, s:s, s:s, s:s}", "fact", fact, "expected", expected,
-								"reported", reported, "verdict", word));
+		(void)json_array_append_new(
+			c->facts, json_pack("{s:s, s:s, s:s, s:s}", "fact", fact, "expected",
+					    expected, "reported", reported, "verdict", word));
 }
 
 static void check_text(struct check *c, const char *fact, const char *key, const char *expected)
@@ -95,7 +98,8 @@ static void check_text(struct check *c, const char *fact, const char *key, const
 	verdict(c, fact, expected, have, streq(have, expected));
 }
 
-static void check_number(struct check *c, const char *fact, const char *key, double expected, double tolerance)
+static void check_number(struct check *c, const char *fact, const char *key, double expected,
+			 double tolerance)
 {
 	char want[32], have[32] = "";
 	double v = 0;
@@ -104,7 +108,8 @@ static void check_number(struct check *c, const char *fact, const char *key, dou
 	(void)snprintf(want, sizeof(want), "%.0f", expected);
 	if (known)
 		(void)snprintf(have, sizeof(have), "%.0f", v);
-	verdict(c, fact, want, have, known && v >= expected - tolerance && v <= expected + tolerance);
+	verdict(c, fact, want, have,
+		known && v >= expected - tolerance && v <= expected + tolerance);
 }
 
 static void check_true(struct check *c, const char *fact, bool ok, const char *expected)
@@ -118,7 +123,8 @@ static void check_args(struct check *c, const struct lab_hog *h)
 	const char *second = json_string_value(json_array_get(args, 1));
 	const char *total = json_string_value(json_array_get(args, 3));
 
-	verdict(c, "args", h->total, total ? total : "", second && streq(second, "__hog") && total && streq(total, h->total));
+	verdict(c, "args", h->total, total ? total : "",
+		second && streq(second, "__hog") && total && streq(total, h->total));
 }
 
 static struct check begin(struct lab *l, const struct scenario *s)
@@ -139,7 +145,8 @@ static void end(struct check *c)
 	else
 		l->passed++;
 	if (l->report) {
-		(void)json_array_append_new(l->report, json_pack("{s:s, s:b, s:o}", "scenario", c->scenario->name, "passed",
+		(void)json_array_append_new(l->report, json_pack("{s:s, s:b, s:o}", "scenario",
+								 c->scenario->name, "passed",
 								 c->wrong == 0, "facts", c->facts));
 	} else {
 		printf("%-15s%s\n", c->scenario->name, strbuf_str(&c->line));
@@ -150,7 +157,8 @@ static void end(struct check *c)
 }
 
 /* Facts that hold for every victim whose memory cgroup has the limit @limit_path. */
-static void check_victim(struct check *c, struct lab_hog *h, const char *limit_path, const char *role)
+static void check_victim(struct check *c, struct lab_hog *h, const char *limit_path,
+			 const char *role)
 {
 	struct lab *l = c->lab;
 	uint64_t delay = 0;
@@ -205,7 +213,8 @@ static void run_hog(struct check *c, const char *cgroup, const char *limit_cgrou
 	check_victim(c, &h, limit_path, streq(mode, "sharer") ? NULL : "chosen");
 	if (c->event) {
 		/* Between the last step that it told and the limit; per-CPU counters may lag. */
-		check_number(c, "rss", P "victim.rss.anon", ((double)h.last_step + (double)l->limit) / 2,
+		check_number(c, "rss", P "victim.rss.anon",
+			     ((double)h.last_step + (double)l->limit) / 2,
 			     ((double)l->limit - (double)h.last_step) / 2 + (4 << 20));
 		check_number(c, "trigger", P "trigger.pid", h.pid, 0);
 	}
@@ -256,7 +265,8 @@ static void run_thread(struct lab *l, const struct scenario *s)
 
 /* --- several processes --- */
 
-static void start_all(struct lab *l, struct lab_hog *h, unsigned n, const char *cgroup, uint64_t total, int adj)
+static void start_all(struct lab *l, struct lab_hog *h, unsigned n, const char *cgroup,
+		      uint64_t total, int adj)
 {
 	for (unsigned i = 0; i < n; i++) {
 		(void)lab_hog_start(l, cgroup, total, "plain", true, adj, &h[i]);
@@ -270,7 +280,8 @@ static unsigned count_records(struct lab *l, const struct lab_hog *h, unsigned n
 
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t delay;
-		json_t *event = wait_for_record(l, h[i].pid, "oom.kill", i ? US_PER_SEC : RECORD_WAIT_US, &delay);
+		json_t *event = wait_for_record(l, h[i].pid, "oom.kill",
+						i ? US_PER_SEC : RECORD_WAIT_US, &delay);
 
 		seen += event && (!role || streq(cli_text(event, P "role"), role));
 		json_decref(event);
@@ -294,7 +305,8 @@ static void run_group(struct lab *l, const struct scenario *s)
 	struct lab_hog members[MEMBERS], hog;
 	unsigned dead = 0;
 
-	if (lab_cgroup_make(l, "group", l->limit) < 0 || lab_cgroup_write(l, "group", "memory.oom.group", "1") < 0) {
+	if (lab_cgroup_make(l, "group", l->limit) < 0 ||
+	    lab_cgroup_write(l, "group", "memory.oom.group", "1") < 0) {
 		verdict(&c, "memory.oom.group", "1", "", false);
 		end(&c);
 		return;
@@ -312,7 +324,8 @@ static void run_group(struct lab *l, const struct scenario *s)
 	if (!l->no_agent) {
 		unsigned chosen = count_records(l, &hog, 1, "chosen");
 
-		check_count(&c, "victims reported", MEMBERS + 1, chosen + count_records(l, members, MEMBERS, "group"));
+		check_count(&c, "victims reported", MEMBERS + 1,
+			    chosen + count_records(l, members, MEMBERS, "group"));
 	}
 	for (unsigned i = 0; i < MEMBERS; i++)
 		lab_hog_end(&members[i]);
@@ -324,7 +337,8 @@ static int count_shared(void *ctx, const json_t *event)
 {
 	unsigned *n = ctx;
 
-	*n += streq(cli_text(event, P "role"), "shared_mm") && streq(cli_text(event, "event.name"), "oom.kill");
+	*n += streq(cli_text(event, P "role"), "shared_mm") &&
+	      streq(cli_text(event, "event.name"), "oom.kill");
 	return 0;
 }
 
@@ -394,9 +408,11 @@ static void run_victim_and_trigger(struct lab *l, const struct scenario *s, unsi
 		return;
 	}
 	path_of(l, s->name, path, sizeof(path));
-	(void)lab_hog_start(l, s->name, l->limit * victim_share / 100, "plain", true, 1000, &victim);
+	(void)lab_hog_start(l, s->name, l->limit * victim_share / 100, "plain", true, 1000,
+			    &victim);
 	lab_hog_go(&victim);
-	(void)lab_hog_wait(l, &victim, time_mono_us() + US_PER_SEC); /* grows to its size and stays */
+	(void)lab_hog_wait(l, &victim,
+			   time_mono_us() + US_PER_SEC); /* grows to its size and stays */
 	(void)lab_hog_start(l, s->name, l->limit * 2, "plain", false, 0, &trigger);
 	lab_hog_go(&trigger);
 	(void)lab_hog_wait(l, &victim, deadline(l));
@@ -428,9 +444,12 @@ static void run_container_name(struct lab *l, const struct scenario *s)
 	struct check c = begin(l, s);
 	char path[256];
 
-	(void)snprintf(path, sizeof(path), "kubepods/burstable/pod7c2f1d1e-5b1e-4a51-9d2c-3f0a6b7c8d9e/%s", id);
-	if (lab_cgroup_make(l, "kubepods", 0) >= 0 && lab_cgroup_make(l, "kubepods/burstable", 0) >= 0 &&
-	    lab_cgroup_make(l, "kubepods/burstable/pod7c2f1d1e-5b1e-4a51-9d2c-3f0a6b7c8d9e", 0) >= 0 &&
+	(void)snprintf(path, sizeof(path),
+		       "kubepods/burstable/pod7c2f1d1e-5b1e-4a51-9d2c-3f0a6b7c8d9e/%s", id);
+	if (lab_cgroup_make(l, "kubepods", 0) >= 0 &&
+	    lab_cgroup_make(l, "kubepods/burstable", 0) >= 0 &&
+	    lab_cgroup_make(l, "kubepods/burstable/pod7c2f1d1e-5b1e-4a51-9d2c-3f0a6b7c8d9e", 0) >=
+		    0 &&
 	    lab_cgroup_make(l, path, l->limit) >= 0)
 		run_hog(&c, path, path, "plain");
 	else
@@ -439,7 +458,8 @@ static void run_container_name(struct lab *l, const struct scenario *s)
 		check_text(&c, "container id", "container.id", id);
 		check_text(&c, "pod uid", "k8s.pod.uid", "7c2f1d1e-5b1e-4a51-9d2c-3f0a6b7c8d9e");
 		/* No runtime vouches for this name, so it must not pass for a container. */
-		check_true(&c, "not confirmed", json_is_false(json_object_get(c.event, "telamon.container.confirmed")),
+		check_true(&c, "not confirmed",
+			   json_is_false(json_object_get(c.event, "telamon.container.confirmed")),
 			   "false");
 		check_text(&c, "kind", "telamon.cgroup.kind", "other");
 	}
@@ -493,7 +513,8 @@ const struct scenario lab_scenarios[] = {
 	{ "foreign_trigger", "one asks, another dies", false, run_foreign_trigger },
 	{ "adj", "a small process with oom_score_adj 1000 dies", false, run_adj },
 	{ "thread", "a thread that is not the leader allocates", false, run_thread },
-	{ "container_name", "a cgroup named like a container of Kubernetes", false, run_container_name },
+	{ "container_name", "a cgroup named like a container of Kubernetes", false,
+	  run_container_name },
 	{ "repeat", "three kills in a row", false, run_repeat },
 	{ "reserve", "killed by us, not by the kernel", false, run_reserve },
 	{},

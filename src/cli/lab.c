@@ -124,7 +124,9 @@ static int check_names(const char *list)
 		for (const struct scenario *s = lab_scenarios; s->name; s++)
 			known |= strlen(s->name) == n && strncmp(list, s->name, n) == 0;
 		if (!known) {
-			(void)fprintf(stderr, "telamon lab: there is no scenario '%.*s'; there are all", (int)n, list);
+			(void)fprintf(stderr,
+				      "telamon lab: there is no scenario '%.*s'; there are all",
+				      (int)n, list);
 			for (const struct scenario *s = lab_scenarios; s->name; s++)
 				(void)fprintf(stderr, " %s", s->name);
 			(void)fprintf(stderr, "\n");
@@ -151,14 +153,17 @@ static int prepare(struct lab *l)
 	if (cgroup_layout_init("/", &l->layout) < 0)
 		return refuse("no cgroup hierarchy with a memory controller is mounted");
 	if (l->limit > available_memory() / 10)
-		return refuse("the limit is more than a tenth of the available memory; take a smaller --limit");
+		return refuse(
+			"the limit is more than a tenth of the available memory; take a smaller --limit");
 	n = readlink("/proc/self/exe", l->exe, sizeof(l->exe) - 1);
 	if (n < 0)
 		return refuse("cannot find its own executable");
 	l->exe[n] = '\0';
 	if (!l->no_agent && cli_query(&l->source, "type=oom&limit=1", count_any, NULL) < 0) {
-		(void)fprintf(stderr, "telamon lab: %s; --no-agent makes the kills without checking records\n",
-			      l->source.why);
+		(void)fprintf(
+			stderr,
+			"telamon lab: %s; --no-agent makes the kills without checking records\n",
+			l->source.why);
 		return LAB_CANNOT;
 	}
 	lab_remove_dead(&l->layout);
@@ -176,8 +181,8 @@ static void print_head(const struct lab *l)
 {
 	_cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
 
-	strbuf_addf(&b, "lab            cgroup %s %s%s  limit ", cgroup_mode_name(l->layout.mode), l->layout.memory_root,
-		    l->base);
+	strbuf_addf(&b, "lab            cgroup %s %s%s  limit ", cgroup_mode_name(l->layout.mode),
+		    l->layout.memory_root, l->base);
 	text_add_bytes(&b, l->limit);
 	strbuf_addstr(&b, "  step ");
 	text_add_bytes(&b, l->step);
@@ -189,8 +194,8 @@ static void skip(struct lab *l, const struct scenario *s, const char *why)
 {
 	l->skipped++;
 	if (l->report)
-		(void)json_array_append_new(l->report,
-					    json_pack("{s:s, s:s}", "scenario", s->name, "skipped", why));
+		(void)json_array_append_new(l->report, json_pack("{s:s, s:s}", "scenario", s->name,
+								 "skipped", why));
 	else
 		printf("%-15s  skipped: %s\n", s->name, why);
 }
@@ -213,15 +218,16 @@ static int run_scenarios(struct lab *l, const char *list)
 	}
 	alive = lab_bystander_alive(l);
 	if (l->json) {
-		json_t *all = json_pack("{s:o, s:b, s:i, s:i, s:i}", "scenarios", l->report, "bystander_alive", alive, "passed",
-					(int)l->passed, "failed", (int)l->failed, "skipped", (int)l->skipped);
+		json_t *all = json_pack("{s:o, s:b, s:i, s:i, s:i}", "scenarios", l->report,
+					"bystander_alive", alive, "passed", (int)l->passed,
+					"failed", (int)l->failed, "skipped", (int)l->skipped);
 
 		(void)json_dumpf(all, stdout, JSON_INDENT(1));
 		printf("\n");
 		json_decref(all);
 	} else {
-		printf("bystander      %s\npassed %u, failed %u, skipped %u\n", alive ? "alive" : "DEAD", l->passed, l->failed,
-		       l->skipped);
+		printf("bystander      %s\npassed %u, failed %u, skipped %u\n",
+		       alive ? "alive" : "DEAD", l->passed, l->failed, l->skipped);
 	}
 	if (!alive)
 		return LAB_BYSTANDER;
@@ -242,7 +248,8 @@ int cli_lab(int argc, char **argv)
 		{ "keep", OPTION_FLAG, &l.keep, "leave the cgroups" },
 		{ "no-agent", OPTION_FLAG, &l.no_agent, "make the kills, check no records" },
 		{ "url", OPTION_TEXT, &l.source.url, "agent (" CLI_URL ")" },
-		{ "http.config.file", OPTION_TEXT, &l.source.http_config, "TLS and user for the agent" },
+		{ "http.config.file", OPTION_TEXT, &l.source.http_config,
+		  "TLS and user for the agent" },
 		{ "format", OPTION_TEXT, &a.format, "text or json" },
 		{},
 	};
@@ -252,7 +259,8 @@ int cli_lab(int argc, char **argv)
 	if (n < 0)
 		return n == -2 ? LAB_OK : LAB_USAGE;
 	if (n != 1 || !streq(argv[0], "oom")) {
-		(void)fprintf(stderr, "Usage: telamon lab oom [options]; see 'telamon lab --help'\n");
+		(void)fprintf(stderr,
+			      "Usage: telamon lab oom [options]; see 'telamon lab --help'\n");
 		return LAB_USAGE;
 	}
 	status = parse_arguments(&a, &l);

@@ -32,15 +32,18 @@ struct lab_hog { /* one process of ours */
 };
 
 /* lab-cgroup.c; errors are told on stderr */
-int lab_cgroup_make(struct lab *l, const char *path, uint64_t limit); /* path relative to base; 0 = no limit */
+int lab_cgroup_make(struct lab *l, const char *path,
+		    uint64_t limit); /* path relative to base; 0 = no limit */
 int lab_cgroup_write(struct lab *l, const char *path, const char *file, const char *value);
 int lab_cgroup_read(struct lab *l, const char *path, const char *file, char *buf, size_t size);
-void lab_cgroup_remove(struct lab *l, const char *path); /* with all below; kills what is in there */
+void lab_cgroup_remove(struct lab *l,
+		       const char *path); /* with all below; kills what is in there */
 void lab_remove_dead(const struct cgroup_layout *layout); /* leftovers of labs that are gone */
 bool lab_on_v2(const struct lab *l);
 
 /* lab-process.c */
-int lab_hog_start(struct lab *l, const char *cgroup, uint64_t total, const char *mode, bool hold, int adj, struct lab_hog *ret);
+int lab_hog_start(struct lab *l, const char *cgroup, uint64_t total, const char *mode, bool hold,
+		  int adj, struct lab_hog *ret);
 void lab_hog_go(struct lab_hog *h);
 bool lab_hog_wait(struct lab *l, struct lab_hog *h, uint64_t until_us); /* true: it ended */
 void lab_hog_end(struct lab_hog *h); /* kills and reaps */

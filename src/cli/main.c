@@ -7,9 +7,11 @@
 
 static const struct cli_command commands[] = {
 	{ "oom", "who was killed, by whom, at which limit", cli_oom, false },
-	{ "events", "everything that the agent recorded, and what it records now", cli_events, false },
+	{ "events", "everything that the agent recorded, and what it records now", cli_events,
+	  false },
 	{ "doctor", "what this host allows, and why not more", cli_doctor, false },
-	{ "lab", "provoke a real OOM kill in a cgroup of its own, check what was said", cli_lab, false },
+	{ "lab", "provoke a real OOM kill in a cgroup of its own, check what was said", cli_lab,
+	  false },
 	{ "__hog", "", cli_hog, true },
 };
 

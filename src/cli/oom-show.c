@@ -80,7 +80,8 @@ void oom_show_line(const json_t *e, struct strbuf *b)
 
 static void add_title(struct strbuf *b, const json_t *e)
 {
-	strbuf_addf(b, "%.23sZ  %sOOM kill%s  ", cli_text(e, "timestamp"), cli_colour("\033[1;31m"), cli_colour("\033[0m"));
+	strbuf_addf(b, "%.23sZ  %sOOM kill%s  ", cli_text(e, "timestamp"), cli_colour("\033[1;31m"),
+		    cli_colour("\033[0m"));
 	if (streq(cli_text(e, P "scope"), "memcg"))
 		strbuf_addstr(b, "memcg limit of ");
 	else
@@ -121,7 +122,8 @@ static void add_killed(struct strbuf *b, const json_t *e)
 	cli_add_text(b, e, "process.executable.path");
 	if (is_true(e, "telamon.exe.deleted"))
 		strbuf_addstr(b, " (deleted)");
-	json_array_foreach(args, i, arg) {
+	json_array_foreach(args, i, arg)
+	{
 		if (i == 0 || !json_is_string(arg))
 			continue;
 		strbuf_addch(b, ' ');
@@ -164,7 +166,8 @@ static void add_trigger(struct strbuf *b, const json_t *e)
 	else if (is_true(e, P "trigger.kernel_thread"))
 		strbuf_addstr(b, ", a kernel thread,");
 	if (cli_number(e, P "pages_requested", &pages) && cli_number(e, P "order", &order))
-		strbuf_addf(b, " asked for %.0f page%s (order %.0f, ", pages, pages == 1 ? "" : "s", order);
+		strbuf_addf(b, " asked for %.0f page%s (order %.0f, ", pages, pages == 1 ? "" : "s",
+			    order);
 	else
 		strbuf_addstr(b, " (");
 	cli_add_text(b, e, P "gfp_mask");
@@ -184,7 +187,8 @@ static void add_limit(struct strbuf *b, const json_t *e)
 	strbuf_addstr(b, " used of ");
 	cli_add_size(b, e, P "limit.max");
 	if (cli_number(e, P "limit.distance", &distance) && distance > 0)
-		strbuf_addf(b, ", %.0f level%s above the victim's cgroup", distance, distance == 1 ? "" : "s");
+		strbuf_addf(b, ", %.0f level%s above the victim's cgroup", distance,
+			    distance == 1 ? "" : "s");
 	if (has(e, P "limit.oom_group"))
 		strbuf_addf(b, "; oom.group %s", is_true(e, P "limit.oom_group") ? "on" : "off");
 	if (!is_true(e, P "limit.certain"))
@@ -228,9 +232,9 @@ static void add_stat(struct strbuf *b, const json_t *e)
 	static const struct {
 		const char *key, *name;
 	} keys[] = {
-		{ P "stat.anon", "anon" },   { P "stat.shmem", "shmem" },
-		{ P "stat.file", "file" },   { P "stat.slab_unreclaimable", "slab" },
-		{ P "stat.sock", "sock" },   { P "stat.kernel_stack", "stacks" },
+		{ P "stat.anon", "anon" }, { P "stat.shmem", "shmem" },
+		{ P "stat.file", "file" }, { P "stat.slab_unreclaimable", "slab" },
+		{ P "stat.sock", "sock" }, { P "stat.kernel_stack", "stacks" },
 	};
 	double age;
 
@@ -289,19 +293,22 @@ static void add_after(struct strbuf *b, const json_t *e, const json_t *aftermath
 
 static void add_source(struct strbuf *b, const json_t *e)
 {
-	const json_t *hooks = json_object_get(e, "telamon.hook"), *missing = json_object_get(e, P "missing"), *v;
+	const json_t *hooks = json_object_get(e, "telamon.hook"),
+		     *missing = json_object_get(e, P "missing"), *v;
 	size_t i;
 
 	strbuf_addstr(b, "  source   ");
-	json_array_foreach(hooks, i, v) {
+	json_array_foreach(hooks, i, v)
+	{
 		const char *s = json_string_value(v), *slash = s ? strchr(s, '/') : NULL;
 
 		if (slash)
 			strbuf_addf(b, " %.*s=%s", (int)(slash - s), s, slash + 1);
 	}
 	strbuf_addstr(b, is_true(e, P "complete") ? "   complete" : "   incomplete");
-	json_array_foreach(missing, i, v)
-		strbuf_addf(b, "%s%s", i ? ", " : "; not known: ", json_string_value(v) ? json_string_value(v) : "");
+	json_array_foreach(missing, i, v) strbuf_addf(
+		b, "%s%s",
+		i ? ", " : "; not known: ", json_string_value(v) ? json_string_value(v) : "");
 	strbuf_addch(b, '\n');
 }
 

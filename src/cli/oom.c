@@ -10,7 +10,8 @@
 
 struct options {
 	struct cli_source source;
-	const char *since, *until, *namespace, *workload, *container, *cgroup, *scope, *limit, *format, *by;
+	const char *since, *until, *namespace, *workload, *container, *cgroup, *scope, *limit,
+		*format, *by;
 	bool follow;
 };
 
@@ -123,7 +124,9 @@ static int find_one(void *ctx, const json_t *event)
 		s->aftermath = NULL;
 	}
 	if (streq(name, "oom.aftermath") && s->event &&
-	    streq(cli_text(event, "telamon.oom.decision"), cli_text(s->event, "telamon.oom.decision")) && !s->aftermath)
+	    streq(cli_text(event, "telamon.oom.decision"),
+		  cli_text(s->event, "telamon.oom.decision")) &&
+	    !s->aftermath)
 		s->aftermath = json_incref((json_t *)event);
 	return 0;
 }
@@ -132,7 +135,8 @@ static int run_show(struct options *o, const char *id)
 {
 	struct show s = { .id = streq(id, "last") ? NULL : id };
 	_cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
-	int r = cli_query(&o->source, s.id ? "type=oom&limit=10000" : "type=oom&limit=100", find_one, &s);
+	int r = cli_query(&o->source, s.id ? "type=oom&limit=10000" : "type=oom&limit=100",
+			  find_one, &s);
 	int status = finish(o, r < 0 ? r : s.event != NULL, "There is no such OOM kill.");
 
 	if (status == CLI_OK && wants_json(o)) {
@@ -209,14 +213,17 @@ static int count_one(void *ctx, const json_t *event)
 	(void)cli_number(event, "telamon.oom.victim.rss.anon", &rss);
 	t->rows[i].kills++;
 	t->rows[i].bytes += (uint64_t)rss;
-	(void)snprintf(t->rows[i].last, sizeof(t->rows[i].last), "%.19s", cli_text(event, "timestamp"));
+	(void)snprintf(t->rows[i].last, sizeof(t->rows[i].last), "%.19s",
+		       cli_text(event, "timestamp"));
 	return 0;
 }
 
 static int compare_rows(const void *a, const void *b)
 {
-	const unsigned *x = (const void *)((const char *)a + offsetof(struct top, rows[0].kills) - offsetof(struct top, rows[0]));
-	const unsigned *y = (const void *)((const char *)b + offsetof(struct top, rows[0].kills) - offsetof(struct top, rows[0]));
+	const unsigned *x = (const void *)((const char *)a + offsetof(struct top, rows[0].kills) -
+					   offsetof(struct top, rows[0]));
+	const unsigned *y = (const void *)((const char *)b + offsetof(struct top, rows[0].kills) -
+					   offsetof(struct top, rows[0]));
 
 	return *x < *y ? 1 : *x > *y ? -1 : 0;
 }
@@ -231,7 +238,10 @@ static int run_top(struct options *o)
 		return CLI_UNREACHABLE;
 	t->by = o->by ? o->by : "workload";
 	if (!strstr(" workload container cgroup exe ", t->by) || strchr(t->by, ' ')) {
-		(void)fprintf(stderr, "telamon oom top: --by: '%s' is not workload, container, cgroup or exe\n", t->by);
+		(void)fprintf(
+			stderr,
+			"telamon oom top: --by: '%s' is not workload, container, cgroup or exe\n",
+			t->by);
 		return CLI_USAGE;
 	}
 	add_filters(o, &query, "oom.kill");
@@ -268,14 +278,17 @@ int cli_oom(int argc, char **argv)
 		{ "workload", OPTION_TEXT, &o.workload, "workload" },
 		{ "container", OPTION_TEXT, &o.container, "container id, 8 digits of it, or name" },
 		{ "cgroup", OPTION_TEXT, &o.cgroup, "glob of the cgroup's path" },
-		{ "scope", OPTION_TEXT, &o.scope, "memcg, cpuset, mempolicy, global, sysrq, unknown" },
+		{ "scope", OPTION_TEXT, &o.scope,
+		  "memcg, cpuset, mempolicy, global, sysrq, unknown" },
 		{ "limit", OPTION_TEXT, &o.limit, "newest records at most (100)" },
 		{ "by", OPTION_TEXT, &o.by, "top: workload, container, cgroup or exe" },
 		{ "format", OPTION_TEXT, &o.format, "text or json" },
 		{ "follow", OPTION_FLAG, &o.follow, "show kills as they happen" },
 		{ "url", OPTION_TEXT, &o.source.url, "agent (" CLI_URL ")" },
-		{ "http.config.file", OPTION_TEXT, &o.source.http_config, "TLS and user for the agent" },
-		{ "journal", OPTION_TEXT, &o.source.journal, "read this journal (" CLI_JOURNAL " when the agent is down)" },
+		{ "http.config.file", OPTION_TEXT, &o.source.http_config,
+		  "TLS and user for the agent" },
+		{ "journal", OPTION_TEXT, &o.source.journal,
+		  "read this journal (" CLI_JOURNAL " when the agent is down)" },
 		{},
 	};
 	int n = cli_parse("telamon oom [list | show ID|last | top] [options]", options, argc, argv);

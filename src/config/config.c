@@ -35,7 +35,8 @@ static void complain(struct reader *r, const yaml_mark_t *m, const char *path, c
 
 /* --- the first pass --- */
 
-static bool event_is_sound(struct reader *r, const yaml_event_t *e, unsigned *documents, unsigned *depth)
+static bool event_is_sound(struct reader *r, const yaml_event_t *e, unsigned *documents,
+			   unsigned *depth)
 {
 	switch (e->type) {
 	case YAML_ALIAS_EVENT:
@@ -113,8 +114,8 @@ static const char *scalar(struct reader *r, const yaml_node_t *n, const char *pa
 {
 	if (n->type != YAML_SCALAR_NODE) {
 		complain(r, &n->start_mark, path,
-			 n->type == YAML_MAPPING_NODE ? "a map stands where one value belongs" :
-							"a list stands where one value belongs");
+			 n->type == YAML_MAPPING_NODE ? "a map stands where one value belongs"
+						      : "a list stands where one value belongs");
 		return NULL;
 	}
 	if (strlen((const char *)n->data.scalar.value) != n->data.scalar.length) {
@@ -148,7 +149,8 @@ static unsigned edit_distance(const char *a, const char *b)
 	return row[n];
 }
 
-static void complain_unknown(struct reader *r, const yaml_node_t *key, const char *path, const char *nearest)
+static void complain_unknown(struct reader *r, const yaml_node_t *key, const char *path,
+			     const char *nearest)
 {
 	char text[300];
 
@@ -164,11 +166,11 @@ static void join(char *ret, const char *prefix, const char *key)
 	(void)snprintf(ret, KEY_MAX, "%s%s%s", prefix, *prefix ? "." : "", key);
 }
 
-static int read_map(struct reader *r, const yaml_node_t *node, const struct config_row *rows, const char *path,
-		    void *object);
+static int read_map(struct reader *r, const yaml_node_t *node, const struct config_row *rows,
+		    const char *path, void *object);
 
-static int read_strings(struct reader *r, const yaml_node_t *node, const struct config_row *row, const char *path,
-			struct config_strings *ret)
+static int read_strings(struct reader *r, const yaml_node_t *node, const struct config_row *row,
+			const char *path, struct config_strings *ret)
 {
 	const yaml_node_item_t *first = node->data.sequence.items.start;
 	size_t n = (size_t)(node->data.sequence.items.top - first);
@@ -199,8 +201,8 @@ static int read_strings(struct reader *r, const yaml_node_t *node, const struct 
 	return 0;
 }
 
-static int read_list(struct reader *r, const yaml_node_t *node, const struct config_row *row, const char *path,
-		     struct config_list *ret)
+static int read_list(struct reader *r, const yaml_node_t *node, const struct config_row *row,
+		     const char *path, struct config_list *ret)
 {
 	const yaml_node_item_t *first = node->data.sequence.items.start;
 	size_t n = (size_t)(node->data.sequence.items.top - first);
@@ -228,8 +230,8 @@ static int read_list(struct reader *r, const yaml_node_t *node, const struct con
 	return 0;
 }
 
-static int read_sequence(struct reader *r, const yaml_node_t *node, const struct config_row *row, const char *path,
-			 void *member)
+static int read_sequence(struct reader *r, const yaml_node_t *node, const struct config_row *row,
+			 const char *path, void *member)
 {
 	size_t n;
 	char why[96];
@@ -240,16 +242,17 @@ static int read_sequence(struct reader *r, const yaml_node_t *node, const struct
 	}
 	n = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
 	if (row->max_items && n > row->max_items) {
-		(void)snprintf(why, sizeof(why), "has %zu items, at most %zu are taken", n, row->max_items);
+		(void)snprintf(why, sizeof(why), "has %zu items, at most %zu are taken", n,
+			       row->max_items);
 		complain(r, &node->start_mark, path, why);
 		return 0;
 	}
-	return row->type == CONFIG_STRINGS ? read_strings(r, node, row, path, member) :
-					     read_list(r, node, row, path, member);
+	return row->type == CONFIG_STRINGS ? read_strings(r, node, row, path, member)
+					   : read_list(r, node, row, path, member);
 }
 
-static int read_value(struct reader *r, const yaml_node_t *node, const struct config_row *row, const char *path,
-		      void *member)
+static int read_value(struct reader *r, const yaml_node_t *node, const struct config_row *row,
+		      const char *path, void *member)
 {
 	const char *text;
 	char why[256] = "";
@@ -277,8 +280,8 @@ static int read_value(struct reader *r, const yaml_node_t *node, const struct co
 	}
 }
 
-static int read_pair(struct reader *r, const yaml_node_t *key, const yaml_node_t *node, const struct config_row *row,
-		     const char *path, struct config_pairs *ret)
+static int read_pair(struct reader *r, const yaml_node_t *key, const yaml_node_t *node,
+		     const struct config_row *row, const char *path, struct config_pairs *ret)
 {
 	struct arena *arena = r->config->arena;
 	const char *name = scalar(r, key, path), *text = scalar(r, node, path);
@@ -310,7 +313,8 @@ static int read_pair(struct reader *r, const yaml_node_t *key, const yaml_node_t
 	return 0;
 }
 
-static const struct config_row *find_row(const struct config_row *rows, const char *key, const char **ret_nearest)
+static const struct config_row *find_row(const struct config_row *rows, const char *key,
+					 const char **ret_nearest)
 {
 	unsigned best = 3;
 
@@ -331,8 +335,8 @@ static const struct config_row *find_row(const struct config_row *rows, const ch
 	return NULL;
 }
 
-static void complain_missing(struct reader *r, const yaml_node_t *node, const struct config_row *rows,
-			     const char *path, uint64_t seen)
+static void complain_missing(struct reader *r, const yaml_node_t *node,
+			     const struct config_row *rows, const char *path, uint64_t seen)
 {
 	for (size_t i = 0; rows[i].key && i < 64; i++) {
 		char full[KEY_MAX];
@@ -344,12 +348,13 @@ static void complain_missing(struct reader *r, const yaml_node_t *node, const st
 	}
 }
 
-static int read_map(struct reader *r, const yaml_node_t *node, const struct config_row *rows, const char *path,
-		    void *object)
+static int read_map(struct reader *r, const yaml_node_t *node, const struct config_row *rows,
+		    const char *path, void *object)
 {
 	uint64_t seen = 0;
 
-	for (const yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top; p++) {
+	for (const yaml_node_pair_t *p = node->data.mapping.pairs.start;
+	     p < node->data.mapping.pairs.top; p++) {
 		const yaml_node_t *key = yaml_document_get_node(r->document, p->key);
 		const yaml_node_t *value = yaml_document_get_node(r->document, p->value);
 		const char *name = scalar(r, key, path), *nearest;
@@ -366,7 +371,8 @@ static int read_map(struct reader *r, const yaml_node_t *node, const struct conf
 			continue;
 		}
 		if (row->type == CONFIG_PAIRS) {
-			e = read_pair(r, key, value, row, full, (void *)((char *)object + row->offset));
+			e = read_pair(r, key, value, row, full,
+				      (void *)((char *)object + row->offset));
 			if (e < 0)
 				return e;
 			continue;
@@ -401,10 +407,12 @@ static int read_root(struct reader *r, const yaml_node_t *root)
 	}
 	for (; r->config->sections[n].name; n++) {
 		assert(n < ARRAY_SIZE(rows) - 1);
-		rows[n] = (struct config_row){ .key = r->config->sections[n].name, .type = CONFIG_MAP,
+		rows[n] = (struct config_row){ .key = r->config->sections[n].name,
+					       .type = CONFIG_MAP,
 					       .rows = r->config->sections[n].rows };
 	}
-	for (const yaml_node_pair_t *p = root->data.mapping.pairs.start; p < root->data.mapping.pairs.top; p++) {
+	for (const yaml_node_pair_t *p = root->data.mapping.pairs.start;
+	     p < root->data.mapping.pairs.top; p++) {
 		const yaml_node_t *key = yaml_document_get_node(r->document, p->key);
 		const yaml_node_t *value = yaml_document_get_node(r->document, p->value);
 		const char *name = scalar(r, key, ""), *nearest;
@@ -454,7 +462,8 @@ static int read_document(struct reader *r, const char *text, size_t len)
 /* --- defaults --- */
 
 /* Flow form "[a, 'b c']": written by us in rows, so a bad one is a programming error. */
-static int default_strings(const struct config_row *row, struct arena *arena, struct config_strings *ret)
+static int default_strings(const struct config_row *row, struct arena *arena,
+			   struct config_strings *ret)
 {
 	static const struct config_row item = { .key = "list", .type = CONFIG_STRINGS };
 	struct config_row rows[2] = { item, {} };
@@ -528,8 +537,8 @@ static int new_config(const struct config_section *sections, struct config **ret
 	return 0;
 }
 
-int config_parse(const char *text, size_t len, const char *name, const struct config_section *sections,
-		 struct diags *diags, struct config **ret)
+int config_parse(const char *text, size_t len, const char *name,
+		 const struct config_section *sections, struct diags *diags, struct config **ret)
 {
 	_cleanup_(config_freep) struct config *c = NULL;
 	struct reader reader = { .file = name, .diags = diags };
@@ -555,7 +564,8 @@ int config_parse(const char *text, size_t len, const char *name, const struct co
 	return 0;
 }
 
-int config_load(const char *path, const struct config_section *sections, struct diags *diags, struct config **ret)
+int config_load(const char *path, const struct config_section *sections, struct diags *diags,
+		struct config **ret)
 {
 	_cleanup_(freep) char *text = NULL;
 	size_t len;
@@ -565,7 +575,8 @@ int config_load(const char *path, const struct config_section *sections, struct 
 		return new_config(sections, ret);
 	r = fs_read_at(AT_FDCWD, path, TEXT_MAX, &text, &len);
 	if (r < 0) {
-		diags_add(diags, path, 0, 0, "%s", r == -EFBIG ? "is larger than 1 MiB" : strerror(-r));
+		diags_add(diags, path, 0, 0, "%s",
+			  r == -EFBIG ? "is larger than 1 MiB" : strerror(-r));
 		return r;
 	}
 	return config_parse(text, len, path, sections, diags, ret);

@@ -47,7 +47,8 @@ struct config_list {
 };
 
 enum config_flags {
-	CONFIG_RELOAD = 1 << 0, /* takes effect on reload; others need a restart and a reload says so */
+	CONFIG_RELOAD =
+		1 << 0, /* takes effect on reload; others need a restart and a reload says so */
 	CONFIG_SECRET = 1 << 1, /* never printed */
 	CONFIG_REQUIRED = 1 << 2, /* of a list item: the key must be there */
 };
@@ -66,11 +67,11 @@ struct config_row {
 	int (*check)(const void *value, char *why, size_t why_size);
 	const char *help; /* one sentence */
 };
-#define CONFIG_MEMBER(structure, member)                                                           \
+#define CONFIG_MEMBER(structure, member) \
 	.offset = offsetof(structure, member), .size = sizeof(((structure *)0)->member)
-#define CONFIG_ROW(key_, structure, member, type_, ...)                                            \
-	{                                                                                          \
-		.key = key_, .type = type_, CONFIG_MEMBER(structure, member), __VA_ARGS__          \
+#define CONFIG_ROW(key_, structure, member, type_, ...)                                   \
+	{                                                                                 \
+		.key = key_, .type = type_, CONFIG_MEMBER(structure, member), __VA_ARGS__ \
 	}
 
 struct config_section {
@@ -92,12 +93,16 @@ int config_parse(const char *text, size_t len, const char *name,
 		 const struct config_section *sections, struct diags *diags, struct config **ret);
 struct config *config_free(struct config *c);
 DEFINE_CLEANUP(struct config *, config_free);
-const void *config_section(const struct config *c, const char *name); /* never NULL for a known name */
+const void *config_section(const struct config *c,
+			   const char *name); /* never NULL for a known name */
 
 /* One call per key that differs: dotted key, old and new as text (secrets as "<secret>"), and whether it takes effect. */
 typedef void (*config_diff_fn)(void *ctx, const char *key, const char *before, const char *after,
 			       bool reloadable);
-void config_diff(const struct config *before, const struct config *after, config_diff_fn fn, void *ctx);
+void config_diff(const struct config *before, const struct config *after, config_diff_fn fn,
+		 void *ctx);
 
-void config_write_yaml(const struct config *c, struct strbuf *out); /* effective values, secrets hidden */
-void config_write_markdown(const struct config_section *sections, struct strbuf *out); /* docs tables */
+void config_write_yaml(const struct config *c,
+		       struct strbuf *out); /* effective values, secrets hidden */
+void config_write_markdown(const struct config_section *sections,
+			   struct strbuf *out); /* docs tables */

@@ -11,8 +11,8 @@ struct config {
 };
 
 /* @text in the row's own notation into @value. 0, or -EINVAL with @why. Strings are copied to @arena. */
-int config_value_parse(const struct config_row *row, const char *text, struct arena *arena, void *value, char *why,
-		       size_t why_size);
+int config_value_parse(const struct config_row *row, const char *text, struct arena *arena,
+		       void *value, char *why, size_t why_size);
 /* As a person would write it. */
 void config_value_format(const struct config_row *row, const void *value, struct strbuf *out);
 /* Defaults of all rows into a zeroed struct; an assert fails on a default that does not parse. */

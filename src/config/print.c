@@ -51,11 +51,12 @@ static bool same_item(const struct config_row *rows, const char *a, const char *
 	return true;
 }
 
-static void diff_rows(const struct diff *d, const struct config_row *rows, const char *path, const char *a,
-		      const char *b)
+static void diff_rows(const struct diff *d, const struct config_row *rows, const char *path,
+		      const char *a, const char *b)
 {
 	for (const struct config_row *row = rows; row->key; row++) {
-		_cleanup_strbuf_ struct strbuf key = STRBUF_INIT, before = STRBUF_INIT, after = STRBUF_INIT;
+		_cleanup_strbuf_ struct strbuf key = STRBUF_INIT, before = STRBUF_INIT,
+					       after = STRBUF_INIT;
 
 		strbuf_addf(&key, "%s.%s", path, row->key);
 		if (row->type == CONFIG_MAP) {
@@ -71,7 +72,8 @@ static void diff_rows(const struct diff *d, const struct config_row *rows, const
 	}
 }
 
-void config_diff(const struct config *before, const struct config *after, config_diff_fn fn, void *ctx)
+void config_diff(const struct config *before, const struct config *after, config_diff_fn fn,
+		 void *ctx)
 {
 	const struct diff d = { fn, ctx };
 
@@ -80,7 +82,8 @@ void config_diff(const struct config *before, const struct config *after, config
 			  after->values[i]);
 }
 
-static void write_rows(const struct config_row *rows, unsigned depth, const char *object, struct strbuf *out)
+static void write_rows(const struct config_row *rows, unsigned depth, const char *object,
+		       struct strbuf *out)
 {
 	for (const struct config_row *row = rows; row->key; row++) {
 		const char *member = object + row->offset;
@@ -94,8 +97,8 @@ static void write_rows(const struct config_row *rows, unsigned depth, const char
 			strbuf_addstr(out, list->n ? "\n" : " []\n");
 			for (size_t i = 0; i < list->n; i++) {
 				strbuf_addf(out, "%*s-\n", (int)(depth + 1) * 2, "");
-				write_rows(row->rows, depth + 2, (const char *)list->items + i * row->item_size,
-					   out);
+				write_rows(row->rows, depth + 2,
+					   (const char *)list->items + i * row->item_size, out);
 			}
 		} else {
 			strbuf_addch(out, ' ');
@@ -116,10 +119,17 @@ void config_write_yaml(const struct config *c, struct strbuf *out)
 static const char *type_name(const struct config_row *row)
 {
 	static const char *const names[_CONFIG_TYPE_MAX] = {
-		[CONFIG_BOOL] = "true or false", [CONFIG_UINT] = "number",    [CONFIG_SIZE] = "size",
-		[CONFIG_DURATION] = "duration",	 [CONFIG_STRING] = "text",    [CONFIG_PATH] = "absolute path",
-		[CONFIG_ENUM] = "",		 [CONFIG_STRINGS] = "list of text", [CONFIG_MAP] = "map",
-		[CONFIG_LIST] = "list of maps",	 [CONFIG_PAIRS] = "text",
+		[CONFIG_BOOL] = "true or false",
+		[CONFIG_UINT] = "number",
+		[CONFIG_SIZE] = "size",
+		[CONFIG_DURATION] = "duration",
+		[CONFIG_STRING] = "text",
+		[CONFIG_PATH] = "absolute path",
+		[CONFIG_ENUM] = "",
+		[CONFIG_STRINGS] = "list of text",
+		[CONFIG_MAP] = "map",
+		[CONFIG_LIST] = "list of maps",
+		[CONFIG_PAIRS] = "text",
 	};
 
 	return names[row->type];
@@ -148,7 +158,8 @@ static void write_table(const struct config_row *rows, const char *path, struct 
 		for (size_t i = 0; row->type == CONFIG_ENUM && row->names[i]; i++)
 			strbuf_addf(out, "%s`%s`", i ? ", " : "", row->names[i]);
 		if (row->min || row->max)
-			strbuf_addf(out, " %s..%s", row->min ? row->min : "", row->max ? row->max : "");
+			strbuf_addf(out, " %s..%s", row->min ? row->min : "",
+				    row->max ? row->max : "");
 		if (row->max_items)
 			strbuf_addf(out, ", at most %zu", row->max_items);
 		strbuf_addstr(out, " | ");
@@ -170,8 +181,10 @@ static void write_table(const struct config_row *rows, const char *path, struct 
 void config_write_markdown(const struct config_section *sections, struct strbuf *out)
 {
 	for (; sections->name; sections++) {
-		strbuf_addf(out, "\n## %s\n\n| key | value | default | takes effect | meaning |\n|---|---|---|---|---|\n",
-			    sections->name);
+		strbuf_addf(
+			out,
+			"\n## %s\n\n| key | value | default | takes effect | meaning |\n|---|---|---|---|---|\n",
+			sections->name);
 		write_table(sections->rows, "", out);
 	}
 }

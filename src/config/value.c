@@ -24,7 +24,8 @@ static int store_string(struct arena *arena, const char *text, void *value)
 }
 
 /* "15" where "15s" is wanted is the most frequent mistake, so it gets its own words. */
-static void explain_unit(const char *text, const char *example, char *why, size_t why_size, const char *what)
+static void explain_unit(const char *text, const char *example, char *why, size_t why_size,
+			 const char *what)
 {
 	uint64_t number;
 
@@ -34,7 +35,8 @@ static void explain_unit(const char *text, const char *example, char *why, size_
 		(void)snprintf(why, why_size, "'%s' is not a %s such as 10%s", text, what, example);
 }
 
-static void explain_names(const struct config_row *row, const char *text, char *why, size_t why_size)
+static void explain_names(const struct config_row *row, const char *text, char *why,
+			  size_t why_size)
 {
 	struct strbuf b;
 
@@ -54,8 +56,8 @@ static int parse_enum(const struct config_row *row, const char *text, void *valu
 	return -EINVAL;
 }
 
-static int parse_text(const struct config_row *row, const char *text, struct arena *arena, void *value, char *why,
-		      size_t why_size)
+static int parse_text(const struct config_row *row, const char *text, struct arena *arena,
+		      void *value, char *why, size_t why_size)
 {
 	int r;
 
@@ -94,7 +96,8 @@ static int parse_text(const struct config_row *row, const char *text, struct are
 	case CONFIG_STRING:
 		return store_string(arena, text, value);
 	default:
-		(void)snprintf(why, why_size, "a single value stands where a list or a map belongs");
+		(void)snprintf(why, why_size,
+			       "a single value stands where a list or a map belongs");
 		return -EINVAL;
 	}
 }
@@ -122,7 +125,8 @@ static uint64_t bound(const struct config_row *row, const char *text)
 	return v;
 }
 
-static int check_bounds(const struct config_row *row, const char *text, const void *value, char *why, size_t why_size)
+static int check_bounds(const struct config_row *row, const char *text, const void *value,
+			char *why, size_t why_size)
 {
 	if (row->type != CONFIG_UINT && row->type != CONFIG_SIZE && row->type != CONFIG_DURATION)
 		return 0;
@@ -137,8 +141,8 @@ static int check_bounds(const struct config_row *row, const char *text, const vo
 	return 0;
 }
 
-int config_value_parse(const struct config_row *row, const char *text, struct arena *arena, void *value, char *why,
-		       size_t why_size)
+int config_value_parse(const struct config_row *row, const char *text, struct arena *arena,
+		       void *value, char *why, size_t why_size)
 {
 	int r = parse_text(row, text, arena, value, why, why_size);
 
@@ -150,7 +154,8 @@ int config_value_parse(const struct config_row *row, const char *text, struct ar
 }
 
 /* The largest unit that divides without rest, so that 60s comes back as 1m and 90s stays. */
-static void format_scaled(uint64_t v, const char *const *names, const uint64_t *values, size_t n, struct strbuf *out)
+static void format_scaled(uint64_t v, const char *const *names, const uint64_t *values, size_t n,
+			  struct strbuf *out)
 {
 	size_t best = 0;
 
@@ -182,8 +187,9 @@ void config_value_format(const struct config_row *row, const void *value, struct
 	static const char *const size_names[] = { "B", "KiB", "MiB", "GiB" };
 	static const uint64_t size_values[] = { 1, 1 << 10, 1 << 20, 1 << 30 };
 	static const char *const time_names[] = { "us", "ms", "s", "m", "h", "d" };
-	static const uint64_t time_values[] = { 1,	       1000,	      US_PER_SEC,
-						60 * US_PER_SEC, 3600 * US_PER_SEC, 86400 * US_PER_SEC };
+	static const uint64_t time_values[] = {
+		1, 1000, US_PER_SEC, 60 * US_PER_SEC, 3600 * US_PER_SEC, 86400 * US_PER_SEC
+	};
 
 	switch (row->type) {
 	case CONFIG_BOOL:
@@ -193,10 +199,12 @@ void config_value_format(const struct config_row *row, const void *value, struct
 		strbuf_addu64(out, *(const uint32_t *)value);
 		return;
 	case CONFIG_SIZE:
-		format_scaled(*(const uint64_t *)value, size_names, size_values, ARRAY_SIZE(size_names), out);
+		format_scaled(*(const uint64_t *)value, size_names, size_values,
+			      ARRAY_SIZE(size_names), out);
 		return;
 	case CONFIG_DURATION:
-		format_scaled(*(const uint64_t *)value, time_names, time_values, ARRAY_SIZE(time_names), out);
+		format_scaled(*(const uint64_t *)value, time_names, time_values,
+			      ARRAY_SIZE(time_names), out);
 		return;
 	case CONFIG_ENUM:
 		strbuf_addstr(out, row->names[*(const int *)value]);

@@ -19,6 +19,7 @@ struct bus;
 int bus_new(struct bus **ret);
 struct bus *bus_free(struct bus *b);
 DEFINE_CLEANUP(struct bus *, bus_free);
-int bus_subscribe(struct bus *b, enum bus_topic topic, bus_fn fn, void *ctx); /* -ENOSPC beyond 16 a topic */
+int bus_subscribe(struct bus *b, enum bus_topic topic, bus_fn fn,
+		  void *ctx); /* -ENOSPC beyond 16 a topic */
 void bus_unsubscribe(struct bus *b, bus_fn fn, void *ctx);
 void bus_publish(struct bus *b, enum bus_topic topic, const void *payload);

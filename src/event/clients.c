@@ -94,7 +94,8 @@ static void unref(struct shared *s)
 		free(s);
 }
 
-static struct shared *new_shared(const struct event_keys *k, const char *id, int64_t row, const char *json, size_t len)
+static struct shared *new_shared(const struct event_keys *k, const char *id, int64_t row,
+				 const char *json, size_t len)
 {
 	size_t size = len + strlen(id) + strlen(k->name) + 64;
 	struct shared *s = malloc(sizeof(*s) + size);
@@ -103,7 +104,8 @@ static struct shared *new_shared(const struct event_keys *k, const char *id, int
 		return NULL;
 	s->refs = 1;
 	s->row = row;
-	s->len = (size_t)snprintf(s->text, size, "id: %s\nevent: %s\ndata: %.*s\n\n", id, k->name, (int)len, json);
+	s->len = (size_t)snprintf(s->text, size, "id: %s\nevent: %s\ndata: %.*s\n\n", id, k->name,
+				  (int)len, json);
 	return s;
 }
 
@@ -123,7 +125,8 @@ static void enqueue(struct client *x, struct shared *s)
 	x->queue[x->head++ % QUEUE_MAX] = s;
 }
 
-void clients_hand(struct clients *c, const struct event_keys *k, const char *id, int64_t row, const char *json, size_t len)
+void clients_hand(struct clients *c, const struct event_keys *k, const char *id, int64_t row,
+		  const char *json, size_t len)
 {
 	struct shared *s;
 
@@ -189,10 +192,11 @@ static void add_lost(struct client *x, uint64_t lost)
 {
 	strbuf_addf(&x->pending, "event: telemetry.lost\ndata: {\"timestamp\":\"");
 	time_add_rfc3339(&x->pending, time_wall_ns(), 9);
-	strbuf_addf(&x->pending,
-		    "\",\"event.name\":\"telemetry.lost\",\"severity_text\":\"WARN\",\"severity_number\":13,"
-		    "\"telamon.lost.class\":\"sse\",\"telamon.lost.count\":%llu}\n\n",
-		    (unsigned long long)lost);
+	strbuf_addf(
+		&x->pending,
+		"\",\"event.name\":\"telemetry.lost\",\"severity_text\":\"WARN\",\"severity_number\":13,"
+		"\"telamon.lost.class\":\"sse\",\"telamon.lost.count\":%llu}\n\n",
+		(unsigned long long)lost);
 }
 
 static void take_live(struct client *x)
@@ -276,8 +280,8 @@ static void free_client(void *ctx)
 
 static bool own_strings(struct client *x, const struct event_filter *f)
 {
-	const char **fields[] = { &x->filter.type, &x->filter.container, &x->filter.namespace, &x->filter.pod,
-				  &x->filter.workload, &x->filter.cgroup };
+	const char **fields[] = { &x->filter.type, &x->filter.container, &x->filter.namespace,
+				  &x->filter.pod,  &x->filter.workload,	 &x->filter.cgroup };
 
 	x->filter = *f;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
@@ -348,7 +352,8 @@ void clients_serve(struct clients *c, struct http_request *q)
 	strbuf_addstr(&x->pending, ":\n\n"); /* sends the headers at once */
 	if (!join(c, x)) {
 		free_client(x);
-		http_reply_text(q, 503, "as many clients as events.max_clients allows follow already\n");
+		http_reply_text(q, 503,
+				"as many clients as events.max_clients allows follow already\n");
 		return;
 	}
 	open_replay(x, http_header(q, "Last-Event-ID"));

@@ -27,8 +27,8 @@ static const struct {
 	int severity;
 	const char *text, *word;
 } severities[] = {
-	{ SEVERITY_INFO, "INFO", "info" },	{ SEVERITY_NOTICE, "INFO2", "notice" },
-	{ SEVERITY_WARN, "WARN", "warning" },	{ SEVERITY_ERROR, "ERROR", "high" },
+	{ SEVERITY_INFO, "INFO", "info" },	 { SEVERITY_NOTICE, "INFO2", "notice" },
+	{ SEVERITY_WARN, "WARN", "warning" },	 { SEVERITY_ERROR, "ERROR", "high" },
 	{ SEVERITY_FATAL, "FATAL", "critical" },
 };
 
@@ -214,8 +214,8 @@ static void add_id(struct event_buf *b, const struct event_origin *o)
 	strbuf_addf(&b->json, "\"%s-%s\"", o->start, digits);
 }
 
-void event_begin(struct event_buf *b, struct event_origin *o, const char *name, int severity, uint64_t wall_ns,
-		 uint64_t boot_ns)
+void event_begin(struct event_buf *b, struct event_origin *o, const char *name, int severity,
+		 uint64_t wall_ns, uint64_t boot_ns)
 {
 	strbuf_clear(&b->json);
 	b->keys = (struct event_keys){ .name = name, .severity = severity, .wall_ns = wall_ns };
@@ -276,7 +276,8 @@ int event_end(struct event_buf *b)
 	b->json.size += TAIL_BYTES;
 	if (b->truncated_names[0]) {
 		event_array(b, "telamon.truncated");
-		for (unsigned i = 0; i < ARRAY_SIZE(b->truncated_names) && b->truncated_names[i]; i++)
+		for (unsigned i = 0; i < ARRAY_SIZE(b->truncated_names) && b->truncated_names[i];
+		     i++)
 			event_str(b, NULL, b->truncated_names[i]);
 		event_array_end(b);
 	}

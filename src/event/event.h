@@ -20,7 +20,8 @@ enum event_severity {
 	SEVERITY_FATAL = 21,
 };
 const char *event_severity_text(int severity); /* INFO INFO2 WARN ERROR FATAL */
-int event_severity_from_string(const char *s); /* number, OTel text or info notice warning high critical; -EINVAL */
+int event_severity_from_string(
+	const char *s); /* number, OTel text or info notice warning high critical; -EINVAL */
 
 #define EVENT_BYTES_MAX 65536
 
@@ -53,14 +54,16 @@ const char *event_origin_start(const struct event_origin *o); /* "01JD9X3M6Q": t
 
 void event_buf_init(struct event_buf *b, char *memory, size_t size); /* size ≥ EVENT_BYTES_MAX */
 /* Writes the common fields: timestamp, event.name, severity, host, telamon.id, telamon.boottime_ns. */
-void event_begin(struct event_buf *b, struct event_origin *o, const char *name, int severity, uint64_t wall_ns,
-		 uint64_t boot_ns);
-void event_str(struct event_buf *b, const char *key, const char *value); /* NULL or "": not written */
+void event_begin(struct event_buf *b, struct event_origin *o, const char *name, int severity,
+		 uint64_t wall_ns, uint64_t boot_ns);
+void event_str(struct event_buf *b, const char *key,
+	       const char *value); /* NULL or "": not written */
 void event_strn(struct event_buf *b, const char *key, const char *value, size_t len);
 void event_u64(struct event_buf *b, const char *key, uint64_t v);
 void event_u64_str(struct event_buf *b, const char *key, uint64_t v); /* ids that may pass 2^53 */
 void event_i64(struct event_buf *b, const char *key, int64_t v);
-void event_f64(struct event_buf *b, const char *key, double v, unsigned digits); /* not finite: not written */
+void event_f64(struct event_buf *b, const char *key, double v,
+	       unsigned digits); /* not finite: not written */
 void event_bool(struct event_buf *b, const char *key, bool v);
 void event_time(struct event_buf *b, const char *key, uint64_t wall_ns);
 /* Arrays and the objects inside them; in an array the key is NULL. */
@@ -76,5 +79,6 @@ struct event_mark {
 };
 struct event_mark event_mark(const struct event_buf *b);
 void event_rollback(struct event_buf *b, struct event_mark m, const char *array_name);
-bool event_room(const struct event_buf *b, size_t reserve); /* more than @reserve bytes left below EVENT_BYTES_MAX */
+bool event_room(const struct event_buf *b,
+		size_t reserve); /* more than @reserve bytes left below EVENT_BYTES_MAX */
 int event_end(struct event_buf *b); /* closes the object; -ENOSPC when it never fitted */

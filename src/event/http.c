@@ -16,7 +16,8 @@ static int bad(char *why, size_t why_size, const char *name, const char *value, 
 	return -EINVAL;
 }
 
-static int parse_when(const struct http_request *q, const char *name, uint64_t *ret, char *why, size_t why_size)
+static int parse_when(const struct http_request *q, const char *name, uint64_t *ret, char *why,
+		      size_t why_size)
 {
 	const char *text = http_query(q, name);
 
@@ -28,8 +29,9 @@ static int parse_when(const struct http_request *q, const char *name, uint64_t *
 int event_filter_parse(const struct http_request *q, struct event_filter *ret, char *why,
 		       size_t why_size)
 {
-	static const char *const known[] = { "type",	 "since",  "until",    "container", "namespace", "pod",
-					     "workload", "cgroup", "severity", "limit",	    "pid",	 NULL };
+	static const char *const known[] = { "type",	  "since", "until",    "container",
+					     "namespace", "pod",   "workload", "cgroup",
+					     "severity",  "limit", "pid",      NULL };
 	struct event_filter f = {
 		.type = http_query(q, "type"),
 		.container = http_query(q, "container"),
@@ -55,7 +57,8 @@ int event_filter_parse(const struct http_request *q, struct event_filter *ret, c
 	if (text && *text) {
 		f.severity = event_severity_from_string(text);
 		if (f.severity < 0)
-			return bad(why, why_size, "severity", text, "a number of 1..24 or one of info notice warning high critical");
+			return bad(why, why_size, "severity", text,
+				   "a number of 1..24 or one of info notice warning high critical");
 	}
 	text = http_query(q, "limit");
 	if (text && *text) {
@@ -159,7 +162,8 @@ void event_http_test(struct http_request *q, void *ctx)
 
 	if (r < 0) {
 		strbuf_done(&out);
-		http_reply_text(q, 503, "the test event could not be published: %s\n", strerror(-r));
+		http_reply_text(q, 503, "the test event could not be published: %s\n",
+				strerror(-r));
 		return;
 	}
 	http_reply_strbuf(q, 200, "application/x-ndjson", &out);

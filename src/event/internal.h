@@ -11,7 +11,8 @@ struct queued { /* as it lies in the queue; strings and JSON follow */
 	uint64_t wall_ns, boot_ns, sequence;
 	int32_t severity;
 	uint32_t pid;
-	uint16_t offsets[7]; /* name, container_id, container_name, namespace, pod, workload, cgroup: from the end of this struct */
+	uint16_t offsets
+		[7]; /* name, container_id, container_name, namespace, pod, workload, cgroup: from the end of this struct */
 	int64_t row; /* in the journal, once it is there */
 	uint8_t told, handed; /* written to stderr; handed to clients and sinks */
 	uint32_t json_offset;
@@ -39,7 +40,8 @@ int sinks_new(const struct event_sink_config *configs, size_t n, struct sinks **
 struct sinks *sinks_free(struct sinks *s);
 void sinks_write(struct sinks *s, const struct event_keys *k, const char *json, size_t len);
 void sinks_stats(const struct sinks *s, struct event_stream_stats *ret);
-size_t sinks_describe(const struct sinks *s, struct strbuf *out, const char *name); /* one JSON line each: last result */
+size_t sinks_describe(const struct sinks *s, struct strbuf *out,
+		      const char *name); /* one JSON line each: last result */
 
 /* --- clients.c: server-sent events --- */
 
@@ -47,7 +49,8 @@ struct clients;
 int clients_new(const char *journal_path, const char *start, unsigned max, struct clients **ret);
 struct clients *clients_free(struct clients *c);
 bool clients_any(const struct clients *c);
-void clients_hand(struct clients *c, const struct event_keys *k, const char *id, int64_t row, const char *json, size_t len);
+void clients_hand(struct clients *c, const struct event_keys *k, const char *id, int64_t row,
+		  const char *json, size_t len);
 void clients_ping(struct clients *c);
 void clients_stats(const struct clients *c, struct event_stream_stats *ret);
 void clients_serve(struct clients *c, struct http_request *q);

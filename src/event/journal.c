@@ -72,9 +72,14 @@ static int execute(struct journal *j, const char *sql)
 static int set_up(struct journal *j)
 {
 	static const char *const pragmas[] = {
-		"PRAGMA auto_vacuum=INCREMENTAL", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL",
-		"PRAGMA cache_size=-512",	  "PRAGMA mmap_size=0",	     "PRAGMA wal_autocheckpoint=256",
-		"PRAGMA journal_size_limit=1048576", "PRAGMA temp_store=MEMORY",
+		"PRAGMA auto_vacuum=INCREMENTAL",
+		"PRAGMA journal_mode=WAL",
+		"PRAGMA synchronous=FULL",
+		"PRAGMA cache_size=-512",
+		"PRAGMA mmap_size=0",
+		"PRAGMA wal_autocheckpoint=256",
+		"PRAGMA journal_size_limit=1048576",
+		"PRAGMA temp_store=MEMORY",
 	};
 	char sql[96];
 	int r = 0;
@@ -88,15 +93,17 @@ static int set_up(struct journal *j)
 		r = execute(j, sql);
 	if (r < 0)
 		return r;
-	return error_of(sqlite3_prepare_v3(j->db,
-					   "INSERT INTO events(id,wall,name,severity,container,container_name,namespace,"
-					   "pod,workload,cgroup,pid,json) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
-					   -1, SQLITE_PREPARE_PERSISTENT, &j->insert, NULL));
+	return error_of(sqlite3_prepare_v3(
+		j->db,
+		"INSERT INTO events(id,wall,name,severity,container,container_name,namespace,"
+		"pod,workload,cgroup,pid,json) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
+		-1, SQLITE_PREPARE_PERSISTENT, &j->insert, NULL));
 }
 
 static int open_db(struct journal *j, int flags)
 {
-	int r = error_of(sqlite3_open_v2(j->path, &j->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL));
+	int r = error_of(sqlite3_open_v2(
+		j->path, &j->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL));
 
 	if (r >= 0)
 		(void)sqlite3_busy_timeout(j->db, 2000);
@@ -153,7 +160,9 @@ static int make_directory(const char *path)
 /* Integrity of what is read is checked by SQLite as it goes; here only whether the file can be used at all. */
 static int check(struct journal *j)
 {
-	return execute(j, "SELECT count(*) FROM sqlite_master; SELECT seq FROM events ORDER BY seq DESC LIMIT 1");
+	return execute(
+		j,
+		"SELECT count(*) FROM sqlite_master; SELECT seq FROM events ORDER BY seq DESC LIMIT 1");
 }
 
 int journal_open(const struct journal_options *o, char *why, size_t why_size, struct journal **ret)
@@ -182,7 +191,8 @@ int journal_open(const struct journal_options *o, char *why, size_t why_size, st
 	}
 	if (r < 0) {
 		(void)snprintf(why, why_size, "journal '%s': %s", j->path,
-			       j->db && sqlite3_errcode(j->db) != SQLITE_OK ? sqlite3_errmsg(j->db) : strerror(-r));
+			       j->db && sqlite3_errcode(j->db) != SQLITE_OK ? sqlite3_errmsg(j->db)
+									    : strerror(-r));
 		return r;
 	}
 	*ret = TAKE_PTR(j);
@@ -202,7 +212,8 @@ int journal_open_readonly(const char *path, char *why, size_t why_size, struct j
 		r = execute(j, "PRAGMA cache_size=-512; SELECT 1 FROM events LIMIT 1");
 	if (r < 0) {
 		(void)snprintf(why, why_size, "journal '%s': %s", path,
-			       j->db && sqlite3_errcode(j->db) != SQLITE_OK ? sqlite3_errmsg(j->db) : strerror(-r));
+			       j->db && sqlite3_errcode(j->db) != SQLITE_OK ? sqlite3_errmsg(j->db)
+									    : strerror(-r));
 		return r;
 	}
 	*ret = TAKE_PTR(j);
@@ -242,8 +253,8 @@ static void bind_text(sqlite3_stmt *s, int column, const char *text)
 		(void)sqlite3_bind_null(s, column);
 }
 
-int journal_append(struct journal *j, const struct event_keys *k, const char *id, const char *json, size_t len,
-		   int64_t *ret_row)
+int journal_append(struct journal *j, const struct event_keys *k, const char *id, const char *json,
+		   size_t len, int64_t *ret_row)
 {
 	sqlite3_stmt *s = j->insert;
 	int rc;
@@ -273,7 +284,8 @@ static int64_t pragma_number(struct journal *j, const char *sql)
 	sqlite3_stmt *s = NULL;
 	int64_t v = 0;
 
-	if (sqlite3_prepare_v2(j->db, sql, -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
+	if (sqlite3_prepare_v2(j->db, sql, -1, &s, NULL) == SQLITE_OK &&
+	    sqlite3_step(s) == SQLITE_ROW)
 		v = sqlite3_column_int64(s, 0);
 	(void)sqlite3_finalize(s);
 	return v;
@@ -283,7 +295,8 @@ uint64_t journal_bytes(struct journal *j)
 {
 	char wal[4200];
 	struct stat st;
-	uint64_t bytes = (uint64_t)(pragma_number(j, "PRAGMA page_count") * pragma_number(j, "PRAGMA page_size"));
+	uint64_t bytes = (uint64_t)(pragma_number(j, "PRAGMA page_count") *
+				    pragma_number(j, "PRAGMA page_size"));
 
 	(void)snprintf(wal, sizeof(wal), "%s-wal", j->path);
 	return bytes + (stat(wal, &st) == 0 ? (uint64_t)st.st_size : 0);
@@ -291,7 +304,8 @@ uint64_t journal_bytes(struct journal *j)
 
 static uint64_t used_bytes(struct journal *j)
 {
-	return (uint64_t)((pragma_number(j, "PRAGMA page_count") - pragma_number(j, "PRAGMA freelist_count")) *
+	return (uint64_t)((pragma_number(j, "PRAGMA page_count") -
+			   pragma_number(j, "PRAGMA freelist_count")) *
 			  pragma_number(j, "PRAGMA page_size"));
 }
 
@@ -310,15 +324,18 @@ int journal_expire(struct journal *j, uint64_t now_wall_ns, uint64_t *ret_remove
 
 	*ret_removed = 0;
 	if (j->options.retention_us && now_wall_ns / NS_PER_USEC > j->options.retention_us) {
-		(void)snprintf(sql, sizeof(sql), "DELETE FROM events WHERE wall < %llu",
-			       (unsigned long long)(now_wall_ns - j->options.retention_us * NS_PER_USEC));
+		(void)snprintf(
+			sql, sizeof(sql), "DELETE FROM events WHERE wall < %llu",
+			(unsigned long long)(now_wall_ns - j->options.retention_us * NS_PER_USEC));
 		r = execute(j, sql);
 		if (r < 0)
 			return r;
 		*ret_removed += (uint64_t)sqlite3_changes(j->db);
 	}
-	(void)snprintf(sql, sizeof(sql),
-		       "DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT %d)", EXPIRE_BATCH);
+	(void)snprintf(
+		sql, sizeof(sql),
+		"DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT %d)",
+		EXPIRE_BATCH);
 	while (j->options.max_bytes && used_bytes(j) > j->options.max_bytes) {
 		r = execute(j, sql);
 		if (r < 0 || sqlite3_changes(j->db) == 0)
@@ -336,7 +353,8 @@ static bool name_matches(const char *type, const char *name)
 
 	if (streq(type, "alert"))
 		type = "runtime.alert", n = strlen(type);
-	return strncmp(type, name, n) == 0 && (!name[n] || name[n] == '.' || (n && type[n - 1] == '.'));
+	return strncmp(type, name, n) == 0 &&
+	       (!name[n] || name[n] == '.' || (n && type[n - 1] == '.'));
 }
 
 /* One of a comma-separated list. */
@@ -385,13 +403,14 @@ bool event_filter_match(const struct event_filter *f, const struct event_keys *k
 		return false;
 	if (f->cgroup && *f->cgroup && (!k->cgroup || fnmatch(f->cgroup, k->cgroup, 0) != 0))
 		return false;
-	return container_is(f->container, k) && text_is(f->namespace, k->namespace) && text_is(f->pod, k->pod) &&
-	       text_is(f->workload, k->workload);
+	return container_is(f->container, k) && text_is(f->namespace, k->namespace) &&
+	       text_is(f->pod, k->pod) && text_is(f->workload, k->workload);
 }
 
 /* --- reading --- */
 
-#define COLUMNS "id,name,severity,wall,container,container_name,namespace,pod,workload,cgroup,pid,json,seq"
+#define COLUMNS \
+	"id,name,severity,wall,container,container_name,namespace,pod,workload,cgroup,pid,json,seq"
 
 static void read_keys(sqlite3_stmt *s, struct event_keys *k)
 {
@@ -411,16 +430,19 @@ static void read_keys(sqlite3_stmt *s, struct event_keys *k)
 
 static int call(sqlite3_stmt *s, journal_fn fn, void *ctx)
 {
-	return fn(ctx, (const char *)sqlite3_column_text(s, 0), (const char *)sqlite3_column_text(s, 1),
-		  sqlite3_column_blob(s, 11), (size_t)sqlite3_column_bytes(s, 11));
+	return fn(ctx, (const char *)sqlite3_column_text(s, 0),
+		  (const char *)sqlite3_column_text(s, 1), sqlite3_column_blob(s, 11),
+		  (size_t)sqlite3_column_bytes(s, 11));
 }
 
 /* Insertion numbers of the newest rows that match, newest first. */
-static int find_newest(struct journal *j, const struct event_filter *f, size_t limit, int64_t *seqs, size_t *ret_n)
+static int find_newest(struct journal *j, const struct event_filter *f, size_t limit, int64_t *seqs,
+		       size_t *ret_n)
 {
 	sqlite3_stmt *s = NULL;
 	int rc = sqlite3_prepare_v2(j->db,
-				    "SELECT " COLUMNS " FROM events WHERE wall>=?1 AND wall<=?2 AND severity>=?3"
+				    "SELECT " COLUMNS
+				    " FROM events WHERE wall>=?1 AND wall<=?2 AND severity>=?3"
 				    " ORDER BY seq DESC",
 				    -1, &s, NULL);
 
@@ -450,14 +472,16 @@ struct journal_cursor {
 int journal_cursor_new(struct journal *j, const struct event_filter *f, struct journal_cursor **ret)
 {
 	size_t limit = f->limit ? MIN(f->limit, (size_t)LIMIT_MAX) : LIMIT_DEFAULT;
-	_cleanup_(journal_cursor_freep) struct journal_cursor *c = calloc(1, sizeof(*c) + limit * sizeof(c->seqs[0]));
+	_cleanup_(journal_cursor_freep) struct journal_cursor *c =
+		calloc(1, sizeof(*c) + limit * sizeof(c->seqs[0]));
 	int r;
 
 	if (!c)
 		return -ENOMEM;
 	r = find_newest(j, f, limit, c->seqs, &c->n);
 	if (r >= 0)
-		r = error_of(sqlite3_prepare_v2(j->db, "SELECT " COLUMNS " FROM events WHERE seq=?1", -1, &c->row, NULL));
+		r = error_of(sqlite3_prepare_v2(
+			j->db, "SELECT " COLUMNS " FROM events WHERE seq=?1", -1, &c->row, NULL));
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(c);
@@ -523,13 +547,15 @@ int journal_query(struct journal *j, const struct event_filter *f, journal_fn fn
 	return r < 0 ? r : rows;
 }
 
-int journal_after(struct journal *j, int64_t *row, const struct event_filter *f, journal_fn fn, void *ctx)
+int journal_after(struct journal *j, int64_t *row, const struct event_filter *f, journal_fn fn,
+		  void *ctx)
 {
 	sqlite3_stmt *s = NULL;
 	size_t limit = f->limit ? f->limit : LIMIT_MAX;
 	int rc, rows = 0;
 
-	rc = sqlite3_prepare_v2(j->db, "SELECT " COLUMNS " FROM events WHERE seq>?1 ORDER BY seq", -1, &s, NULL);
+	rc = sqlite3_prepare_v2(j->db, "SELECT " COLUMNS " FROM events WHERE seq>?1 ORDER BY seq",
+				-1, &s, NULL);
 	if (rc != SQLITE_OK)
 		return error_of(rc);
 	(void)sqlite3_bind_int64(s, 1, *row);
@@ -573,7 +599,8 @@ int64_t journal_last_row(struct journal *j)
 int journal_get(struct journal *j, const char *id, journal_fn fn, void *ctx)
 {
 	sqlite3_stmt *s = NULL;
-	int rc = sqlite3_prepare_v2(j->db, "SELECT " COLUMNS " FROM events WHERE id=?1", -1, &s, NULL);
+	int rc = sqlite3_prepare_v2(j->db, "SELECT " COLUMNS " FROM events WHERE id=?1", -1, &s,
+				    NULL);
 	int found = 0;
 
 	if (rc != SQLITE_OK)

@@ -35,8 +35,8 @@ DEFINE_CLEANUP(struct journal *, journal_free);
 
 int journal_begin(struct journal *j);
 /* @ret_row: number of insertion, ascending over all time. */
-int journal_append(struct journal *j, const struct event_keys *k, const char *id, const char *json, size_t len,
-		   int64_t *ret_row);
+int journal_append(struct journal *j, const struct event_keys *k, const char *id, const char *json,
+		   size_t len, int64_t *ret_row);
 int journal_commit(struct journal *j);
 void journal_rollback(struct journal *j);
 uint64_t journal_bytes(struct journal *j); /* on disk, WAL included */
@@ -46,17 +46,21 @@ int journal_expire(struct journal *j, uint64_t now_wall_ns, uint64_t *ret_remove
  * The newest rows that match, oldest first, one at a time: nothing but their numbers is held in memory. The cursor
  * borrows the journal.
  */
-typedef int (*journal_fn)(void *ctx, const char *id, const char *name, const char *json, size_t len);
+typedef int (*journal_fn)(void *ctx, const char *id, const char *name, const char *json,
+			  size_t len);
 struct journal_cursor;
-int journal_cursor_new(struct journal *j, const struct event_filter *f, struct journal_cursor **ret);
-int journal_cursor_next(struct journal_cursor *c, journal_fn fn, void *ctx); /* 1 a row, 0 the end, -errno */
+int journal_cursor_new(struct journal *j, const struct event_filter *f,
+		       struct journal_cursor **ret);
+int journal_cursor_next(struct journal_cursor *c, journal_fn fn,
+			void *ctx); /* 1 a row, 0 the end, -errno */
 struct journal_cursor *journal_cursor_free(struct journal_cursor *c);
 DEFINE_CLEANUP(struct journal_cursor *, journal_cursor_free);
 
 /* Oldest first. @fn returns non-zero to stop. Number of rows, or -errno. */
 int journal_query(struct journal *j, const struct event_filter *f, journal_fn fn, void *ctx);
 /* Rows after insertion number *@row, at most f->limit, in order; *@row moves to the last one looked at. For replay. */
-int journal_after(struct journal *j, int64_t *row, const struct event_filter *f, journal_fn fn, void *ctx);
+int journal_after(struct journal *j, int64_t *row, const struct event_filter *f, journal_fn fn,
+		  void *ctx);
 /* Insertion number of @id; of the last row before it when it is gone; 0 when there is none. */
 int64_t journal_row_of(struct journal *j, const char *id);
 int64_t journal_last_row(struct journal *j);

@@ -74,7 +74,8 @@ int queue_put(struct queue *q, const struct event_buf *b, uint64_t boot_ns)
 	const struct event_keys *k = &b->keys;
 	const char *const strings[7] = { k->name, k->container_id, k->container_name, k->namespace,
 					 k->pod,  k->workload,	   k->cgroup };
-	size_t head = atomic_load_explicit(&q->head, memory_order_relaxed), used = 0, bytes = sizeof(struct queued);
+	size_t head = atomic_load_explicit(&q->head, memory_order_relaxed), used = 0,
+	       bytes = sizeof(struct queued);
 	struct queued *e;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(strings); i++)
@@ -85,8 +86,13 @@ int queue_put(struct queue *q, const struct event_buf *b, uint64_t boot_ns)
 		return -EAGAIN;
 
 	e = (struct queued *)(q->memory + head % q->size);
-	*e = (struct queued){ .bytes = (uint32_t)bytes, .json_len = (uint32_t)b->json.len, .wall_ns = k->wall_ns,
-			      .boot_ns = boot_ns, .sequence = k->sequence, .severity = k->severity, .pid = k->pid };
+	*e = (struct queued){ .bytes = (uint32_t)bytes,
+			      .json_len = (uint32_t)b->json.len,
+			      .wall_ns = k->wall_ns,
+			      .boot_ns = boot_ns,
+			      .sequence = k->sequence,
+			      .severity = k->severity,
+			      .pid = k->pid };
 	for (unsigned i = 0; i < ARRAY_SIZE(strings); i++)
 		add_string(e, &used, i, strings[i]);
 	e->json_offset = (uint32_t)used;

@@ -27,7 +27,8 @@ struct redact {
 	pcre2_match_context *context;
 };
 
-int redact_new(const char *const *patterns, size_t n, char *why, size_t why_size, struct redact **ret)
+int redact_new(const char *const *patterns, size_t n, char *why, size_t why_size,
+	       struct redact **ret)
 {
 	_cleanup_(redact_freep) struct redact *r = calloc(1, sizeof(*r));
 
@@ -48,11 +49,12 @@ int redact_new(const char *const *patterns, size_t n, char *why, size_t why_size
 			return -E2BIG;
 		}
 		r->codes[r->n] = pcre2_compile((PCRE2_SPTR)patterns[i], PCRE2_ZERO_TERMINATED,
-					       PCRE2_NEVER_BACKSLASH_C | PCRE2_DOTALL, &error, &offset, NULL);
+					       PCRE2_NEVER_BACKSLASH_C | PCRE2_DOTALL, &error,
+					       &offset, NULL);
 		if (!r->codes[r->n]) {
 			(void)pcre2_get_error_message(error, message, sizeof(message));
-			(void)snprintf(why, why_size, "'%s' at character %zu: %s", patterns[i], offset + 1,
-				       (char *)message);
+			(void)snprintf(why, why_size, "'%s' at character %zu: %s", patterns[i],
+				       offset + 1, (char *)message);
 			return -EINVAL;
 		}
 		r->n++;
@@ -82,7 +84,8 @@ struct verdict {
 static struct verdict match(const struct redact *r, const char *text, size_t len)
 {
 	for (size_t i = 0; i < r->n; i++) {
-		int rc = pcre2_match(r->codes[i], (PCRE2_SPTR)text, len, 0, 0, r->match, r->context);
+		int rc =
+			pcre2_match(r->codes[i], (PCRE2_SPTR)text, len, 0, 0, r->match, r->context);
 		const PCRE2_SIZE *v = pcre2_get_ovector_pointer(r->match);
 
 		if (rc == PCRE2_ERROR_NOMATCH)
@@ -109,8 +112,8 @@ static void put(struct output *o, const char *s, size_t len)
 }
 
 /* Option and value in two arguments: 2 when the pair is a secret and was written, else 0. */
-static bool put_pair(const struct redact *r, struct output *o, const char *arg, size_t len, const char *next,
-		     size_t next_len)
+static bool put_pair(const struct redact *r, struct output *o, const char *arg, size_t len,
+		     const char *next, size_t next_len)
 {
 	char pair[PAIR_BYTES];
 

@@ -11,7 +11,8 @@
  * argument too. Match limits are set; a pattern that exceeds them redacts the whole argument.
  */
 struct redact;
-int redact_new(const char *const *patterns, size_t n, char *why, size_t why_size, struct redact **ret);
+int redact_new(const char *const *patterns, size_t n, char *why, size_t why_size,
+	       struct redact **ret);
 struct redact *redact_free(struct redact *r);
 DEFINE_CLEANUP(struct redact *, redact_free);
 /* @args: NUL-separated, @len bytes; writes the same form to @out (≤ size). Returns its length. No allocation. */

@@ -113,8 +113,8 @@ static bool rotated(const struct sink *s)
 {
 	struct stat open_file, named;
 
-	return fstat(s->fd, &open_file) < 0 || stat(s->path, &named) < 0 || open_file.st_ino != named.st_ino ||
-	       open_file.st_dev != named.st_dev;
+	return fstat(s->fd, &open_file) < 0 || stat(s->path, &named) < 0 ||
+	       open_file.st_ino != named.st_ino || open_file.st_dev != named.st_dev;
 }
 
 static int write_file(struct sink *s, const char *json, size_t len)
@@ -124,7 +124,9 @@ static int write_file(struct sink *s, const char *json, size_t len)
 		s->fd = -EBADF;
 	}
 	if (s->fd < 0)
-		s->fd = open(s->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+		s->fd = open(s->path,
+			     O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+			     0640);
 	if (s->fd < 0)
 		return -errno;
 	return write_line(s->fd, json, len);
@@ -133,8 +135,11 @@ static int write_file(struct sink *s, const char *json, size_t len)
 /* syslog priority of an OpenTelemetry severity */
 static char priority(int severity)
 {
-	return severity >= SEVERITY_FATAL ? '2' : severity >= SEVERITY_ERROR ? '3' : severity >= SEVERITY_WARN ? '4' :
-		severity >= SEVERITY_NOTICE ? '5' : '6';
+	return severity >= SEVERITY_FATAL    ? '2'
+	       : severity >= SEVERITY_ERROR  ? '3'
+	       : severity >= SEVERITY_WARN   ? '4'
+	       : severity >= SEVERITY_NOTICE ? '5'
+					     : '6';
 }
 
 static int write_journald(struct sink *s, const struct event_keys *k, const char *json, size_t len)
@@ -151,10 +156,11 @@ static int write_journald(struct sink *s, const struct event_keys *k, const char
 		return -errno;
 	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", s->path);
 	/* JSON holds no newline, so the plain form "FIELD=value\n" carries it. */
-	n = snprintf(head, sizeof(head),
-		     "SYSLOG_IDENTIFIER=telamon\nPRIORITY=%c\nTELAMON_EVENT=%s\nMESSAGE=%s%s%s\nTELAMON_JSON=",
-		     priority(k->severity), k->name, k->name, k->workload && *k->workload ? " in " : "",
-		     k->workload ? k->workload : "");
+	n = snprintf(
+		head, sizeof(head),
+		"SYSLOG_IDENTIFIER=telamon\nPRIORITY=%c\nTELAMON_EVENT=%s\nMESSAGE=%s%s%s\nTELAMON_JSON=",
+		priority(k->severity), k->name, k->name, k->workload && *k->workload ? " in " : "",
+		k->workload ? k->workload : "");
 	if (n < 0 || (size_t)n >= sizeof(head))
 		return -EMSGSIZE;
 	parts[0] = (struct iovec){ head, (size_t)n };
@@ -209,7 +215,8 @@ size_t sinks_describe(const struct sinks *s, struct strbuf *out, const char *nam
 		if (!wants(sink, &k))
 			strbuf_addstr(out, ",\"result\":\"filtered\"}\n");
 		else if (sink->last < 0)
-			strbuf_addf(out, ",\"result\":\"failed\",\"error\":\"%s\"}\n", strerror(-sink->last));
+			strbuf_addf(out, ",\"result\":\"failed\",\"error\":\"%s\"}\n",
+				    strerror(-sink->last));
 		else
 			strbuf_addstr(out, ",\"result\":\"delivered\"}\n");
 	}

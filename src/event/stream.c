@@ -45,7 +45,8 @@ struct event_stream {
 	void (*on_journaled)(void *ctx, const struct event_keys *k, uint64_t boot_ns);
 	void *on_journaled_ctx;
 	uint64_t next_expire_us, next_ping_us, next_open_us;
-	_Atomic uint64_t published, refused[_EVENT_CLASS_MAX], done, journaled, errors, retries, bytes, expired;
+	_Atomic uint64_t published, refused[_EVENT_CLASS_MAX], done, journaled, errors, retries,
+		bytes, expired;
 };
 
 void event_format_id(char *buf, size_t size, const char *start, uint64_t sequence)
@@ -82,7 +83,8 @@ static void expire(struct event_stream *s, uint64_t now_us)
 	s->next_expire_us = now_us + EXPIRE_EVERY_US;
 	r = journal_expire(s->journal, time_wall_ns(), &removed);
 	if (r < 0)
-		log_warning_limited("cannot expire old events of the journal: %s, ignoring", strerror(-r));
+		log_warning_limited("cannot expire old events of the journal: %s, ignoring",
+				    strerror(-r));
 	s->expired += removed;
 	s->bytes = journal_bytes(s->journal);
 }
@@ -262,7 +264,8 @@ static void drain(struct event_stream *s)
 			queue_take(&s->queues[c], b.ends[c]);
 		s->done += b.n;
 		/* By size at once, by age at the next turn. */
-		if (s->journal && s->journal_options.max_bytes && s->bytes > s->journal_options.max_bytes)
+		if (s->journal && s->journal_options.max_bytes &&
+		    s->bytes > s->journal_options.max_bytes)
 			s->next_expire_us = 0;
 		expire(s, time_mono_us());
 	}
@@ -281,7 +284,8 @@ static int sleep_ms(const struct event_stream *s, uint64_t now_us)
 		until = MIN(until, s->next_ping_us);
 	if (until == UINT64_MAX)
 		return -1;
-	return until <= now_us ? 0 : (int)MIN((until - now_us) / US_PER_MSEC + 1, (uint64_t)3600000);
+	return until <= now_us ? 0
+			       : (int)MIN((until - now_us) / US_PER_MSEC + 1, (uint64_t)3600000);
 }
 
 static void *writer(void *arg)
@@ -301,7 +305,8 @@ static void *writer(void *arg)
 		drain(s);
 		if (s->stop)
 			break;
-		if (poll(&p, 1, sleep_ms(s, time_mono_us())) > 0 && read(s->wake_fd, &n, sizeof(n)) < 0)
+		if (poll(&p, 1, sleep_ms(s, time_mono_us())) > 0 &&
+		    read(s->wake_fd, &n, sizeof(n)) < 0)
 			continue;
 	}
 	return NULL;
@@ -332,7 +337,8 @@ static int start_thread(struct event_stream *s)
  *
  * Return: 0; -ENOMEM; -errno of the thread.
  */
-int event_stream_new(const struct event_stream_options *o, struct event_origin *origin, struct event_stream **ret)
+int event_stream_new(const struct event_stream_options *o, struct event_origin *origin,
+		     struct event_stream **ret)
 {
 	_cleanup_(event_stream_freep) struct event_stream *s = calloc(1, sizeof(*s));
 	int r = 0;
@@ -342,7 +348,8 @@ int event_stream_new(const struct event_stream_options *o, struct event_origin *
 	s->origin = origin;
 	pthread_mutex_init(&s->other_lock, NULL);
 	s->journal_options = o->journal;
-	(void)snprintf(s->journal_path, sizeof(s->journal_path), "%s", o->journal.path ? o->journal.path : "");
+	(void)snprintf(s->journal_path, sizeof(s->journal_path), "%s",
+		       o->journal.path ? o->journal.path : "");
 	s->journal_options.path = s->journal_path;
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->wake_fd < 0)
@@ -350,12 +357,15 @@ int event_stream_new(const struct event_stream_options *o, struct event_origin *
 	for (unsigned c = 0; c < _EVENT_CLASS_MAX && r >= 0; c++)
 		r = queue_init(&s->queues[c], o->queue_bytes ? o->queue_bytes : QUEUE_BYTES);
 	if (r >= 0)
-		r = clients_new(s->journal_path, event_origin_start(origin), o->clients_max, &s->clients);
+		r = clients_new(s->journal_path, event_origin_start(origin), o->clients_max,
+				&s->clients);
 	if (r >= 0)
 		r = sinks_new(o->sinks, o->n_sinks, &s->sinks);
 	if (r < 0)
 		return r;
-	open_journal(s, time_mono_us()); /* here, so that its first warning stands among those of the start */
+	open_journal(
+		s,
+		time_mono_us()); /* here, so that its first warning stands among those of the start */
 	r = start_thread(s);
 	if (r < 0)
 		return r;
@@ -441,7 +451,8 @@ void event_stream_stats(const struct event_stream *s, struct event_stream_stats 
 }
 
 void event_stream_on_journaled(struct event_stream *s,
-			       void (*fn)(void *ctx, const struct event_keys *k, uint64_t boot_ns), void *ctx)
+			       void (*fn)(void *ctx, const struct event_keys *k, uint64_t boot_ns),
+			       void *ctx)
 {
 	s->on_journaled_ctx = ctx;
 	s->on_journaled = fn;

@@ -18,7 +18,8 @@ enum event_sink_type { EVENT_SINK_STDOUT, EVENT_SINK_FILE, EVENT_SINK_JOURNALD, 
 struct event_sink_config {
 	int type; /* enum event_sink_type */
 	const char *path; /* file */
-	const char *const *types; /* prefixes of event.name, "alert" = runtime.alert; NULL-terminated, none = all */
+	const char *const *
+		types; /* prefixes of event.name, "alert" = runtime.alert; NULL-terminated, none = all */
 	size_t n_types;
 };
 
@@ -39,15 +40,20 @@ struct event_stream_stats {
 };
 
 struct event_stream;
-int event_stream_new(const struct event_stream_options *o, struct event_origin *origin, struct event_stream **ret);
-struct event_stream *event_stream_free(struct event_stream *s); /* drains to the journal first, at most 5 s */
+int event_stream_new(const struct event_stream_options *o, struct event_origin *origin,
+		     struct event_stream **ret);
+struct event_stream *
+event_stream_free(struct event_stream *s); /* drains to the journal first, at most 5 s */
 DEFINE_CLEANUP(struct event_stream *, event_stream_free);
 /* Loop thread. 0, or -EAGAIN when the class's queue is full: the caller keeps the event and tries again. Allocates nothing. */
 int event_publish(struct event_stream *s, enum event_class c, const struct event_buf *b);
-int event_stream_flush(struct event_stream *s, unsigned timeout_ms); /* waits until all published events are journalled */
+int event_stream_flush(struct event_stream *s,
+		       unsigned timeout_ms); /* waits until all published events are journalled */
 void event_stream_stats(const struct event_stream *s, struct event_stream_stats *ret);
 /* Called on the writer thread for each event after its transaction; for delay metrics. */
-void event_stream_on_journaled(struct event_stream *s, void (*fn)(void *ctx, const struct event_keys *k, uint64_t boot_ns), void *ctx);
+void event_stream_on_journaled(struct event_stream *s,
+			       void (*fn)(void *ctx, const struct event_keys *k, uint64_t boot_ns),
+			       void *ctx);
 
 /* Handlers of GET /events and GET /api/v1/events; ctx is the stream. */
 void event_http_sse(struct http_request *q, void *ctx);

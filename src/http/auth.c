@@ -91,7 +91,8 @@ static bool decode(const char *header, char *ret, size_t size)
 	in = (gnutls_datum_t){ (unsigned char *)header, (unsigned)strlen(header) };
 	if (gnutls_base64_decode2(&in, &out) < 0)
 		return false;
-	ok = out.size < size && !memchr(out.data, '\0', out.size) && memchr(out.data, ':', out.size);
+	ok = out.size < size && !memchr(out.data, '\0', out.size) &&
+	     memchr(out.data, ':', out.size);
 	if (ok) {
 		memcpy(ret, out.data, out.size);
 		ret[out.size] = '\0';
@@ -119,7 +120,8 @@ bool auth_check(struct auth *a, const struct config_pairs *users, const char *he
 
 	if (!decode(header, pair, sizeof(pair)))
 		return false;
-	if (gnutls_hmac_fast(GNUTLS_MAC_SHA256, a->key, sizeof(a->key), pair, strlen(pair), digest) < 0)
+	if (gnutls_hmac_fast(GNUTLS_MAC_SHA256, a->key, sizeof(a->key), pair, strlen(pair),
+			     digest) < 0)
 		return false;
 	if (cached(a, digest))
 		return true;

@@ -20,20 +20,20 @@ struct tls_config {
 	bool insecure_skip_verify;
 };
 
-#define TEXT(key, structure, help_)                                                                \
+#define TEXT(key, structure, help_) \
 	CONFIG_ROW(#key, struct structure, key, CONFIG_STRING, .def = "", .help = help_)
 
 static const struct config_row basic_rows[] = {
 	TEXT(username, basic_config, "User name."),
-	CONFIG_ROW("password", struct basic_config, password, CONFIG_STRING, .def = "", .flags = CONFIG_SECRET,
-		   .help = "Password."),
+	CONFIG_ROW("password", struct basic_config, password, CONFIG_STRING, .def = "",
+		   .flags = CONFIG_SECRET, .help = "Password."),
 	TEXT(password_file, basic_config, "File that holds the password."),
 	{},
 };
 static const struct config_row authorization_rows[] = {
 	TEXT(type, authorization_config, "Bearer."),
-	CONFIG_ROW("credentials", struct authorization_config, credentials, CONFIG_STRING, .def = "",
-		   .flags = CONFIG_SECRET, .help = "Token."),
+	CONFIG_ROW("credentials", struct authorization_config, credentials, CONFIG_STRING,
+		   .def = "", .flags = CONFIG_SECRET, .help = "Token."),
 	TEXT(credentials_file, authorization_config, "File that holds the token."),
 	{},
 };
@@ -41,8 +41,8 @@ static const struct config_row tls_rows[] = {
 	TEXT(ca_file, tls_config, "Authorities, PEM."),
 	TEXT(cert_file, tls_config, "Client certificate, PEM."),
 	TEXT(key_file, tls_config, "Client key, PEM."),
-	CONFIG_ROW("insecure_skip_verify", struct tls_config, insecure_skip_verify, CONFIG_BOOL, .def = "false",
-		   .help = "Do not check the server's certificate."),
+	CONFIG_ROW("insecure_skip_verify", struct tls_config, insecure_skip_verify, CONFIG_BOOL,
+		   .def = "false", .help = "Do not check the server's certificate."),
 	{},
 };
 static const struct config_section sections[] = {
@@ -69,8 +69,8 @@ static int read_secret(struct http_client_config *c, const char *path, char *why
 	return 0;
 }
 
-int http_client_config_load(const char *path, char *why, size_t why_size, struct http_client_config **ret,
-			    struct http_client_options *options)
+int http_client_config_load(const char *path, char *why, size_t why_size,
+			    struct http_client_config **ret, struct http_client_options *options)
 {
 	_cleanup_(http_client_config_freep) struct http_client_config *c = calloc(1, sizeof(*c));
 	const struct basic_config *basic;
@@ -100,7 +100,8 @@ int http_client_config_load(const char *path, char *why, size_t why_size, struct
 		options->user = basic->username;
 		options->password = *basic->password_file ? c->secret : basic->password;
 	} else if (*authorization->credentials || *authorization->credentials_file) {
-		options->bearer_token = *authorization->credentials_file ? c->secret : authorization->credentials;
+		options->bearer_token =
+			*authorization->credentials_file ? c->secret : authorization->credentials;
 	}
 	options->ca_file = tls->ca_file;
 	options->cert_file = tls->cert_file;

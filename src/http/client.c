@@ -76,8 +76,8 @@ static void slist_freep(struct curl_slist **s)
  * Return: HTTP status; -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -ECANCELED (@fn said stop), -EFBIG, -EINVAL (URL), -EPIPE
  * (the peer went away), -EPROTO.
  */
-static int perform(const char *url, const struct http_client_options *o, const char *const *headers, const char *post,
-		   http_client_fn fn, void *ctx, char *why, size_t why_size)
+static int perform(const char *url, const struct http_client_options *o, const char *const *headers,
+		   const char *post, http_client_fn fn, void *ctx, char *why, size_t why_size)
 {
 	_cleanup_(curl_cleanupp) CURL *c = NULL;
 	_cleanup_(slist_freep) struct curl_slist *list = NULL;
@@ -132,14 +132,15 @@ static int perform(const char *url, const struct http_client_options *o, const c
 	return t.too_large ? -EFBIG : error_of(rc);
 }
 
-int http_client_get(const char *url, const struct http_client_options *o, const char *const *headers, http_client_fn fn,
-		    void *ctx, char *why, size_t why_size)
+int http_client_get(const char *url, const struct http_client_options *o,
+		    const char *const *headers, http_client_fn fn, void *ctx, char *why,
+		    size_t why_size)
 {
 	return perform(url, o, headers, NULL, fn, ctx, why, why_size);
 }
 
-int http_client_post(const char *url, const struct http_client_options *o, const char *body, http_client_fn fn, void *ctx,
-		     char *why, size_t why_size)
+int http_client_post(const char *url, const struct http_client_options *o, const char *body,
+		     http_client_fn fn, void *ctx, char *why, size_t why_size)
 {
 	return perform(url, o, NULL, body, fn, ctx, why, why_size);
 }

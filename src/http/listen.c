@@ -57,7 +57,8 @@ static int parse_address(const char *text, struct address *ret)
 
 static int open_socket(const struct address *a)
 {
-	_cleanup_(closep) int fd = socket(a->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_(closep) int fd =
+		socket(a->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int one = 1, zero = 0;
 
 	if (fd < 0)
@@ -76,14 +77,17 @@ int http_listen(const char *address, char *why, size_t why_size)
 	int fd = parse_address(address, &a);
 
 	if (fd < 0) {
-		(void)snprintf(why, why_size, "listen address '%.100s' is not HOST:PORT or :PORT with a numeric host",
-			       address);
+		(void)snprintf(
+			why, why_size,
+			"listen address '%.100s' is not HOST:PORT or :PORT with a numeric host",
+			address);
 		return fd;
 	}
 	fd = open_socket(&a);
 	if (a.any && (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)) { /* IPv6 is off */
 		struct sockaddr_in v4 = { .sin_family = AF_INET,
-					  .sin_port = ((struct sockaddr_in6 *)&a.storage)->sin6_port };
+					  .sin_port =
+						  ((struct sockaddr_in6 *)&a.storage)->sin6_port };
 
 		memset(&a.storage, 0, sizeof(a.storage));
 		memcpy(&a.storage, &v4, sizeof(v4));
@@ -93,7 +97,8 @@ int http_listen(const char *address, char *why, size_t why_size)
 	if (fd == -EADDRINUSE)
 		(void)snprintf(why, why_size, "listen address '%.100s' is taken", address);
 	else if (fd < 0)
-		(void)snprintf(why, why_size, "cannot listen on '%.100s': %s", address, strerror(-fd));
+		(void)snprintf(why, why_size, "cannot listen on '%.100s': %s", address,
+			       strerror(-fd));
 	return fd;
 }
 
@@ -104,6 +109,6 @@ uint16_t http_socket_port(int fd)
 
 	if (getsockname(fd, (struct sockaddr *)&s, &len) < 0)
 		return 0;
-	return ntohs(s.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&s)->sin6_port :
-					       ((struct sockaddr_in *)&s)->sin_port);
+	return ntohs(s.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&s)->sin6_port
+					     : ((struct sockaddr_in *)&s)->sin_port);
 }

@@ -84,7 +84,8 @@ struct unknown {
 	const char *found;
 };
 
-static enum MHD_Result check_known(void *ctx, enum MHD_ValueKind kind, const char *key, const char *value)
+static enum MHD_Result check_known(void *ctx, enum MHD_ValueKind kind, const char *key,
+				   const char *value)
 {
 	struct unknown *u = ctx;
 
@@ -123,7 +124,8 @@ bool http_peer_loopback(const struct http_request *q)
 	if (address->sa_family == AF_INET6) {
 		const struct in6_addr *a = &((const struct sockaddr_in6 *)address)->sin6_addr;
 
-		return IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
+		return IN6_IS_ADDR_LOOPBACK(a) ||
+		       (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
 	}
 	return false;
 }
@@ -156,7 +158,8 @@ static void queue_response(struct http_request *q, unsigned status, const char *
 	MHD_destroy_response(response);
 }
 
-void http_reply(struct http_request *q, unsigned status, const char *content_type, const void *body, size_t len)
+void http_reply(struct http_request *q, unsigned status, const char *content_type, const void *body,
+		size_t len)
 {
 	queue_response(q, status, content_type,
 		       MHD_create_response_from_buffer(len, (void *)body, MHD_RESPMEM_MUST_COPY));
@@ -173,7 +176,8 @@ void http_reply_text(struct http_request *q, unsigned status, const char *fmt, .
 	http_reply(q, status, "text/plain; charset=utf-8", text, strlen(text));
 }
 
-void http_reply_strbuf(struct http_request *q, unsigned status, const char *content_type, struct strbuf *body)
+void http_reply_strbuf(struct http_request *q, unsigned status, const char *content_type,
+		       struct strbuf *body)
 {
 	size_t len;
 	char *data = strbuf_steal(body, &len);
@@ -236,8 +240,8 @@ static void stream_free(void *ctx)
 	free(s);
 }
 
-int http_reply_stream(struct http_request *q, const char *content_type, const struct http_stream_ops *ops, void *ctx,
-		      struct http_stream **ret)
+int http_reply_stream(struct http_request *q, const char *content_type,
+		      const struct http_stream_ops *ops, void *ctx, struct http_stream **ret)
 {
 	struct http_stream *s = calloc(1, sizeof(*s));
 	struct MHD_Response *response;
@@ -257,7 +261,8 @@ int http_reply_stream(struct http_request *q, const char *content_type, const st
 	q->server->streams = s;
 	pthread_mutex_unlock(&q->server->streams_lock);
 	*ret = s;
-	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream_read, s, stream_free);
+	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream_read, s,
+						     stream_free);
 	if (!response) {
 		stream_free(s);
 		http_reply_text(q, 500, "out of memory\n");
@@ -303,7 +308,8 @@ static const struct http_route *find_route(const struct http_server *s, const ch
 	for (const struct http_route *r = s->routes; r->path; r++) {
 		size_t len = strlen(r->path);
 
-		if (streq(r->path, path) || (r->flags & HTTP_PREFIX && strncmp(path, r->path, len) == 0))
+		if (streq(r->path, path) ||
+		    (r->flags & HTTP_PREFIX && strncmp(path, r->path, len) == 0))
 			return r;
 	}
 	return NULL;
@@ -352,7 +358,8 @@ static bool client_certificate_ok(struct http_request *q, const struct webconfig
 	session = info->tls_session;
 	if (!gnutls_certificate_get_peers(session, &n) || n == 0)
 		return !w->client_required;
-	return !w->client_verified || (gnutls_certificate_verify_peers2(session, &status) >= 0 && status == 0);
+	return !w->client_verified ||
+	       (gnutls_certificate_verify_peers2(session, &status) >= 0 && status == 0);
 }
 
 static void reply_unauthorized(struct http_request *q)
@@ -391,7 +398,9 @@ static bool admit(struct http_request *q, const struct http_route *r)
 	}
 	q->authenticated = users || (tls && s->web->client_required);
 	if (!(r->flags & HTTP_PUBLIC) && !q->authenticated && !http_peer_loopback(q)) {
-		http_reply_text(q, 403, "answers only on loopback while TLS and authentication are not configured\n");
+		http_reply_text(
+			q, 403,
+			"answers only on loopback while TLS and authentication are not configured\n");
 		return false;
 	}
 	return true;
@@ -406,7 +415,8 @@ static void dispatch(struct http_request *q)
 	else if (!has_method(r, q->method))
 		reply_method(q, r);
 	else if (q->too_large)
-		http_reply_text(q, 413, "the body is larger than %zu bytes\n", q->server->options.body_max);
+		http_reply_text(q, 413, "the body is larger than %zu bytes\n",
+				q->server->options.body_max);
 	else if (admit(q, r))
 		r->handler(q, r->ctx);
 }
@@ -430,8 +440,9 @@ static void take_body(struct http_request *q, const char *data, size_t len)
 	body[q->body_len] = '\0';
 }
 
-static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url, const char *method,
-				  const char *version, const char *data, size_t *len, void **state)
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version, const char *data,
+				  size_t *len, void **state)
 {
 	struct http_request *q = *state;
 
@@ -483,8 +494,9 @@ static void on_log(void *ctx, const char *fmt, va_list ap)
 /* Certificates are asked for at each handshake, so a reload needs no new socket. */
 static struct http_server *tls_server; /* MHD gives this callback no context */
 
-static int on_certificate(gnutls_session_t session, const gnutls_datum_t *ca, int n_ca, const gnutls_pk_algorithm_t *algorithms,
-			  int n_algorithms, gnutls_pcert_st **pcert, unsigned *n, gnutls_privkey_t *key)
+static int on_certificate(gnutls_session_t session, const gnutls_datum_t *ca, int n_ca,
+			  const gnutls_pk_algorithm_t *algorithms, int n_algorithms,
+			  gnutls_pcert_st **pcert, unsigned *n, gnutls_privkey_t *key)
 {
 	struct http_server *s = tls_server;
 
@@ -507,27 +519,32 @@ static enum MHD_Result on_accept(void *ctx, const struct sockaddr *address, sock
 
 static int start_daemon(struct http_server *s)
 {
-	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | MHD_USE_ITC;
+	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
+			 MHD_USE_ERROR_LOG | MHD_USE_ITC;
 	struct MHD_OptionItem tls[4] = { { MHD_OPTION_END, 0, NULL } };
 	size_t n = 0;
 
 	if (s->web->tls) {
 		flags |= MHD_USE_TLS;
 		tls_server = s;
-		tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)on_certificate };
-		tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)s->web->priorities };
+		tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_CERT_CALLBACK, 0,
+						    (void *)on_certificate };
+		tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0,
+						    (void *)s->web->priorities };
 		if (s->web->client_ca)
-			tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_TRUST, 0, s->web->client_ca };
+			tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_TRUST, 0,
+							    s->web->client_ca };
 		tls[n] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
 	}
-	s->daemon = MHD_start_daemon(flags, 0, on_accept, s, on_request, s, MHD_OPTION_LISTEN_SOCKET, s->listen_fd,
-				     MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-				     on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT, s->options.connections_max,
-				     MHD_OPTION_CONNECTION_TIMEOUT, s->options.timeout_s,
-				     MHD_OPTION_PER_IP_CONNECTION_LIMIT, MAX(s->options.connections_max / 2, 1U),
-				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-				     MHD_OPTION_THREAD_POOL_SIZE, THREADS, MHD_OPTION_THREAD_STACK_SIZE,
-				     (size_t)STACK_BYTES, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+	s->daemon = MHD_start_daemon(
+		flags, 0, on_accept, s, on_request, s, MHD_OPTION_LISTEN_SOCKET, s->listen_fd,
+		MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+		NULL, MHD_OPTION_CONNECTION_LIMIT, s->options.connections_max,
+		MHD_OPTION_CONNECTION_TIMEOUT, s->options.timeout_s,
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT, MAX(s->options.connections_max / 2, 1U),
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+		MHD_OPTION_THREAD_POOL_SIZE, THREADS, MHD_OPTION_THREAD_STACK_SIZE,
+		(size_t)STACK_BYTES, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
 	return s->daemon ? 0 : -EIO;
 }
 
@@ -539,8 +556,8 @@ static int start_daemon(struct http_server *s)
  *
  * Return: 0; -EADDRINUSE; -EINVAL; -errno. @why holds one sentence.
  */
-int http_server_new(const struct http_server_options *o, const struct http_route *routes, char *why, size_t why_size,
-		    struct http_server **ret)
+int http_server_new(const struct http_server_options *o, const struct http_route *routes, char *why,
+		    size_t why_size, struct http_server **ret)
 {
 	_cleanup_(http_server_freep) struct http_server *s = calloc(1, sizeof(*s));
 	int r;
@@ -552,7 +569,8 @@ int http_server_new(const struct http_server_options *o, const struct http_route
 	s->listen_fd = -EBADF;
 	pthread_rwlock_init(&s->config_lock, NULL);
 	pthread_mutex_init(&s->streams_lock, NULL);
-	(void)snprintf(s->web_path, sizeof(s->web_path), "%s", o->web_config_file ? o->web_config_file : "");
+	(void)snprintf(s->web_path, sizeof(s->web_path), "%s",
+		       o->web_config_file ? o->web_config_file : "");
 	r = webconfig_load(s->web_path, why, why_size, &s->web);
 	if (r >= 0)
 		r = auth_new(&s->auth);
@@ -564,7 +582,8 @@ int http_server_new(const struct http_server_options *o, const struct http_route
 	s->port = http_socket_port(s->listen_fd);
 	r = start_daemon(s);
 	if (r < 0) {
-		(void)snprintf(why, why_size, "the HTTP library does not start%s", s->web->tls ? " with TLS" : "");
+		(void)snprintf(why, why_size, "the HTTP library does not start%s",
+			       s->web->tls ? " with TLS" : "");
 		return r;
 	}
 	*ret = TAKE_PTR(s);
@@ -598,7 +617,8 @@ int http_server_reload(struct http_server *s, char *why, size_t why_size)
 		return r;
 	if (fresh->tls != s->web->tls) {
 		webconfig_free(fresh);
-		(void)snprintf(why, why_size, "%s: TLS is switched on and off by a restart only", s->web_path);
+		(void)snprintf(why, why_size, "%s: TLS is switched on and off by a restart only",
+			       s->web_path);
 		return -EINVAL;
 	}
 	pthread_rwlock_wrlock(&s->config_lock);

@@ -32,16 +32,20 @@ struct http_route {
 const char *http_method(const struct http_request *q);
 const char *http_path(const struct http_request *q);
 const char *http_header(const struct http_request *q, const char *name); /* NULL when absent */
-const char *http_query(const struct http_request *q, const char *name); /* decoded, NULL when absent */
+const char *http_query(const struct http_request *q,
+		       const char *name); /* decoded, NULL when absent */
 /* First query parameter that is not in @known (NULL-terminated); NULL when all are known. */
 const char *http_query_unknown(const struct http_request *q, const char *const *known);
 const void *http_body(const struct http_request *q, size_t *ret_len); /* whole body, ≤ body_max */
 bool http_peer_loopback(const struct http_request *q);
 bool http_peer_authenticated(const struct http_request *q);
 
-void http_reply(struct http_request *q, unsigned status, const char *content_type, const void *body, size_t len); /* copies */
-void http_reply_text(struct http_request *q, unsigned status, const char *fmt, ...) PRINTF_LIKE(3, 4); /* text/plain */
-void http_reply_strbuf(struct http_request *q, unsigned status, const char *content_type, struct strbuf *body); /* takes the memory */
+void http_reply(struct http_request *q, unsigned status, const char *content_type, const void *body,
+		size_t len); /* copies */
+void http_reply_text(struct http_request *q, unsigned status, const char *fmt, ...)
+	PRINTF_LIKE(3, 4); /* text/plain */
+void http_reply_strbuf(struct http_request *q, unsigned status, const char *content_type,
+		       struct strbuf *body); /* takes the memory */
 
 /*
  * Streamed answer. @read fills at most @size bytes and returns the number, 0 = nothing now (the connection sleeps until
@@ -53,8 +57,8 @@ struct http_stream_ops {
 	ssize_t (*read)(void *ctx, char *buf, size_t size);
 	void (*free)(void *ctx);
 };
-int http_reply_stream(struct http_request *q, const char *content_type, const struct http_stream_ops *ops, void *ctx,
-		      struct http_stream **ret);
+int http_reply_stream(struct http_request *q, const char *content_type,
+		      const struct http_stream_ops *ops, void *ctx, struct http_stream **ret);
 void http_stream_wake(struct http_stream *s); /* from any thread */
 
 struct http_server_options {
@@ -75,10 +79,11 @@ struct http_server;
  * @routes ends with {} and stays valid. Errors go to @why as one sentence: "listen address ':9102' is taken", a bad web config as
  * "web.yml:3:5: …".
  */
-int http_server_new(const struct http_server_options *o, const struct http_route *routes, char *why, size_t why_size,
-		    struct http_server **ret);
+int http_server_new(const struct http_server_options *o, const struct http_route *routes, char *why,
+		    size_t why_size, struct http_server **ret);
 struct http_server *http_server_free(struct http_server *s); /* closes streams */
 DEFINE_CLEANUP(struct http_server *, http_server_free);
-int http_server_reload(struct http_server *s, char *why, size_t why_size); /* certificates and users anew; old ones stay on error */
+int http_server_reload(struct http_server *s, char *why,
+		       size_t why_size); /* certificates and users anew; old ones stay on error */
 uint16_t http_server_port(const struct http_server *s);
 void http_server_stats(const struct http_server *s, struct http_server_stats *ret);

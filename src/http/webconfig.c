@@ -30,41 +30,54 @@ struct users_config {
 };
 
 enum client_auth { NO_CLIENT_CERT, REQUEST, REQUIRE_ANY, VERIFY_IF_GIVEN, REQUIRE_AND_VERIFY };
-static const char *const client_auth_names[] = { "NoClientCert", "RequestClientCert", "RequireAnyClientCert",
-						 "VerifyClientCertIfGiven", "RequireAndVerifyClientCert", NULL };
+static const char *const client_auth_names[] = { "NoClientCert",
+						 "RequestClientCert",
+						 "RequireAnyClientCert",
+						 "VerifyClientCertIfGiven",
+						 "RequireAndVerifyClientCert",
+						 NULL };
 static const char *const version_names[] = { "TLS13", "TLS12", "TLS11", "TLS10", NULL };
 
 static int check_hash(const void *value, char *why, size_t why_size)
 {
 	const char *hash = value;
 
-	if (strncmp(hash, "$2a$", 4) == 0 || strncmp(hash, "$2b$", 4) == 0 || strncmp(hash, "$2y$", 4) == 0)
+	if (strncmp(hash, "$2a$", 4) == 0 || strncmp(hash, "$2b$", 4) == 0 ||
+	    strncmp(hash, "$2y$", 4) == 0)
 		return 0;
 	(void)snprintf(why, why_size, "is not a bcrypt hash ($2a$, $2b$ or $2y$)");
 	return -EINVAL;
 }
 
 static const struct config_row tls_rows[] = {
-	CONFIG_ROW("cert_file", struct tls_config, cert_file, CONFIG_STRING, .def = "", .help = "Certificate chain, PEM."),
-	CONFIG_ROW("key_file", struct tls_config, key_file, CONFIG_STRING, .def = "", .help = "Private key, PEM."),
-	CONFIG_ROW("client_auth_type", struct tls_config, client_auth_type, CONFIG_ENUM, .def = "NoClientCert",
-		   .names = client_auth_names, .help = "What is asked of clients."),
+	CONFIG_ROW("cert_file", struct tls_config, cert_file, CONFIG_STRING, .def = "",
+		   .help = "Certificate chain, PEM."),
+	CONFIG_ROW("key_file", struct tls_config, key_file, CONFIG_STRING, .def = "",
+		   .help = "Private key, PEM."),
+	CONFIG_ROW("client_auth_type", struct tls_config, client_auth_type, CONFIG_ENUM,
+		   .def = "NoClientCert", .names = client_auth_names,
+		   .help = "What is asked of clients."),
 	CONFIG_ROW("client_ca_file", struct tls_config, client_ca_file, CONFIG_STRING, .def = "",
 		   .help = "Authorities of client certificates, PEM."),
-	CONFIG_ROW("min_version", struct tls_config, min_version, CONFIG_ENUM, .def = "TLS12", .names = version_names,
-		   .help = "Oldest version of TLS."),
-	CONFIG_ROW("max_version", struct tls_config, max_version, CONFIG_ENUM, .def = "TLS13", .names = version_names,
-		   .help = "Newest version of TLS."),
-	CONFIG_ROW("prefer_server_cipher_suites", struct tls_config, prefer_server_cipher_suites, CONFIG_BOOL,
-		   .def = "true", .help = "The order of the server's suites counts."),
-	CONFIG_ROW("cipher_suites", struct tls_config, cipher_suites, CONFIG_STRINGS, .def = "[]", .max_items = 32,
+	CONFIG_ROW("min_version", struct tls_config, min_version, CONFIG_ENUM, .def = "TLS12",
+		   .names = version_names, .help = "Oldest version of TLS."),
+	CONFIG_ROW("max_version", struct tls_config, max_version, CONFIG_ENUM, .def = "TLS13",
+		   .names = version_names, .help = "Newest version of TLS."),
+	CONFIG_ROW("prefer_server_cipher_suites", struct tls_config, prefer_server_cipher_suites,
+		   CONFIG_BOOL, .def = "true", .help = "The order of the server's suites counts."),
+	CONFIG_ROW("cipher_suites", struct tls_config, cipher_suites, CONFIG_STRINGS, .def = "[]",
+		   .max_items = 32,
 		   .help = "Accepted for compatibility; the library's secure set is used."),
-	CONFIG_ROW("curve_preferences", struct tls_config, curve_preferences, CONFIG_STRINGS, .def = "[]",
-		   .max_items = 8, .help = "Accepted for compatibility; the library's set is used."),
+	CONFIG_ROW("curve_preferences", struct tls_config, curve_preferences, CONFIG_STRINGS,
+		   .def = "[]", .max_items = 8,
+		   .help = "Accepted for compatibility; the library's set is used."),
 	{},
 };
 static const struct config_row header_rows[] = {
-	{ .key = "*", .type = CONFIG_PAIRS, .size = sizeof(struct config_pairs), .max_items = 32,
+	{ .key = "*",
+	  .type = CONFIG_PAIRS,
+	  .size = sizeof(struct config_pairs),
+	  .max_items = 32,
 	  .help = "A header that every answer carries." },
 	{},
 };
@@ -76,8 +89,12 @@ static const struct config_row http_rows[] = {
 	{},
 };
 static const struct config_row users_rows[] = {
-	{ .key = "*", .type = CONFIG_PAIRS, .size = sizeof(struct config_pairs), .max_items = 256,
-	  .flags = CONFIG_SECRET, .help = "User name and bcrypt hash of the password." },
+	{ .key = "*",
+	  .type = CONFIG_PAIRS,
+	  .size = sizeof(struct config_pairs),
+	  .max_items = 256,
+	  .flags = CONFIG_SECRET,
+	  .help = "User name and bcrypt hash of the password." },
 	{},
 };
 static const struct config_section sections[] = {
@@ -87,7 +104,8 @@ static const struct config_section sections[] = {
 	{},
 };
 
-static int read_beside(const char *path, const char *name, char **ret, size_t *ret_len, char *why, size_t why_size)
+static int read_beside(const char *path, const char *name, char **ret, size_t *ret_len, char *why,
+		       size_t why_size)
 {
 	const char *slash = strrchr(path, '/');
 	char full[4096];
@@ -109,7 +127,8 @@ static int tls_error(int rc, const char *what, char *why, size_t why_size)
 	return -EINVAL;
 }
 
-static int load_certificate(struct webconfig *w, const char *path, const struct tls_config *t, char *why, size_t why_size)
+static int load_certificate(struct webconfig *w, const char *path, const struct tls_config *t,
+			    char *why, size_t why_size)
 {
 	_cleanup_(freep) char *cert = NULL, *key = NULL;
 	gnutls_datum_t data;
@@ -148,7 +167,8 @@ static int load_tls(struct webconfig *w, const char *path, char *why, size_t why
 	if (!*t->cert_file && !*t->key_file)
 		return 0;
 	if (!*t->cert_file || !*t->key_file) {
-		(void)snprintf(why, why_size, "%s: tls_server_config: cert_file and key_file come together", path);
+		(void)snprintf(why, why_size,
+			       "%s: tls_server_config: cert_file and key_file come together", path);
 		return -EINVAL;
 	}
 	r = load_certificate(w, path, t, why, why_size);
@@ -156,10 +176,14 @@ static int load_tls(struct webconfig *w, const char *path, char *why, size_t why
 		return r;
 	w->tls = true;
 	w->priorities = priorities[t->min_version];
-	w->client_required = t->client_auth_type == REQUIRE_ANY || t->client_auth_type == REQUIRE_AND_VERIFY;
-	w->client_verified = t->client_auth_type == VERIFY_IF_GIVEN || t->client_auth_type == REQUIRE_AND_VERIFY;
+	w->client_required = t->client_auth_type == REQUIRE_ANY ||
+			     t->client_auth_type == REQUIRE_AND_VERIFY;
+	w->client_verified = t->client_auth_type == VERIFY_IF_GIVEN ||
+			     t->client_auth_type == REQUIRE_AND_VERIFY;
 	if (w->client_verified && !*t->client_ca_file) {
-		(void)snprintf(why, why_size, "%s: tls_server_config: client_auth_type needs client_ca_file", path);
+		(void)snprintf(why, why_size,
+			       "%s: tls_server_config: client_auth_type needs client_ca_file",
+			       path);
 		return -EINVAL;
 	}
 	if (*t->client_ca_file)
@@ -176,8 +200,8 @@ static int check_users(const struct webconfig *w, const char *path, char *why, s
 
 		if (check_hash(u->value, reason, sizeof(reason)) == 0)
 			continue;
-		(void)snprintf(why, why_size, "%s:%u:%u: basic_auth_users.%s: %s", path, u->line, u->column, u->key,
-			       reason);
+		(void)snprintf(why, why_size, "%s:%u:%u: basic_auth_users.%s: %s", path, u->line,
+			       u->column, u->key, reason);
 		return -EINVAL;
 	}
 	return 0;
@@ -197,8 +221,10 @@ int webconfig_load(const char *path, char *why, size_t why_size, struct webconfi
 			(void)diag_format(&diags.items[0], why, why_size);
 		return r;
 	}
-	w->users = &((const struct users_config *)config_section(w->config, "basic_auth_users"))->users;
-	w->headers = &((const struct http_config *)config_section(w->config, "http_server_config"))->headers;
+	w->users =
+		&((const struct users_config *)config_section(w->config, "basic_auth_users"))->users;
+	w->headers = &((const struct http_config *)config_section(w->config, "http_server_config"))
+			      ->headers;
 	r = check_users(w, path, why, why_size);
 	if (r >= 0)
 		r = load_tls(w, path, why, why_size);

@@ -88,7 +88,9 @@ static const char *type_name(enum metric_type t, enum metrics_format format)
 static size_t family_name_len(const struct metric_row *row, enum metrics_format format)
 {
 	size_t len = strlen(row->name);
-	const char *suffix = row->type == METRIC_COUNTER ? "_total" : row->type == METRIC_INFO ? "_info" : "";
+	const char *suffix = row->type == METRIC_COUNTER ? "_total"
+			     : row->type == METRIC_INFO	 ? "_info"
+							 : "";
 	size_t n = strlen(suffix);
 
 	if (format == METRICS_OPENMETRICS && n && len > n && streq(row->name + len - n, suffix))
@@ -116,7 +118,8 @@ static void add_header(struct writer *w)
 	strbuf_addch(w->out, '\n');
 }
 
-static void add_label(struct writer *w, bool *first, const char *name, const char *value, size_t len)
+static void add_label(struct writer *w, bool *first, const char *name, const char *value,
+		      size_t len)
 {
 	strbuf_addch(w->out, *first ? '{' : ',');
 	*first = false;
@@ -136,7 +139,8 @@ static bool add_closed_labels(struct writer *w, size_t index)
 	for (unsigned i = f->n_labels; i-- > 0; index /= f->n_values[i])
 		v[i] = (unsigned)(index % f->n_values[i]);
 	for (unsigned i = 0; i < f->n_labels; i++)
-		add_label(w, &first, f->row->labels[i].name, f->values[i][v[i]], f->value_len[i][v[i]]);
+		add_label(w, &first, f->row->labels[i].name, f->values[i][v[i]],
+			  f->value_len[i][v[i]]);
 	return first;
 }
 
@@ -154,7 +158,8 @@ static void add_histogram(struct writer *w, size_t index)
 		first = add_closed_labels(w, index);
 		strbuf_addstr(w->out, first ? "{le=\"" : ",le=\"");
 		if (i < row->n_buckets && row->buckets[i] == floor(row->buckets[i]))
-			strbuf_addf(w->out, w->format == METRICS_OPENMETRICS ? "%.1f" : "%.0f", row->buckets[i]);
+			strbuf_addf(w->out, w->format == METRICS_OPENMETRICS ? "%.1f" : "%.0f",
+				    row->buckets[i]);
 		else if (i < row->n_buckets)
 			add_shortest(w->out, row->buckets[i]);
 		else
@@ -167,8 +172,9 @@ static void add_histogram(struct writer *w, size_t index)
 	if (!add_closed_labels(w, index))
 		strbuf_addch(w->out, '}');
 	strbuf_addch(w->out, ' ');
-	add_shortest(w->out,
-		     (double)atomic_load_explicit(&cells[row->n_buckets + 1], memory_order_relaxed) / 1e9);
+	add_shortest(w->out, (double)atomic_load_explicit(&cells[row->n_buckets + 1],
+							  memory_order_relaxed) /
+				     1e9);
 	strbuf_addf(w->out, "\n%s_count", row->name);
 	if (!add_closed_labels(w, index))
 		strbuf_addch(w->out, '}');
@@ -191,7 +197,8 @@ static void add_closed(struct writer *w)
 	bool header = false;
 
 	for (size_t i = 0; i < f->combinations; i++) {
-		uint64_t raw = atomic_load_explicit(&f->cells[i * f->cells_each], memory_order_relaxed);
+		uint64_t raw =
+			atomic_load_explicit(&f->cells[i * f->cells_each], memory_order_relaxed);
 
 		if (f->row->type != METRIC_HISTOGRAM && is_unset(f, raw))
 			continue;
@@ -293,7 +300,8 @@ static int quality(const char *range, size_t len)
 		return 1000;
 	if (q[2] == '1')
 		return 1000;
-	for (const char *p = q + 4; p < range + len && *p >= '0' && *p <= '9' && digit; p++, digit /= 10)
+	for (const char *p = q + 4; p < range + len && *p >= '0' && *p <= '9' && digit;
+	     p++, digit /= 10)
 		value += (*p - '0') * digit;
 	return value;
 }
@@ -308,7 +316,8 @@ enum metrics_format metrics_negotiate(const char *accept)
 
 		if (memmem(accept, len, "application/openmetrics-text", 28)) {
 			/* A version that is not ours is not asked of us. */
-			if (!memmem(accept, len, "version=", 8) || memmem(accept, len, "version=1.0.0", 13) ||
+			if (!memmem(accept, len, "version=", 8) ||
+			    memmem(accept, len, "version=1.0.0", 13) ||
 			    memmem(accept, len, "version=\"1.0.0\"", 15))
 				open = MAX(open, q);
 		} else if (memmem(accept, len, "text/plain", 10) || memmem(accept, len, "*/*", 3)) {
@@ -320,11 +329,16 @@ enum metrics_format metrics_negotiate(const char *accept)
 	return open > 0 && open >= text ? METRICS_OPENMETRICS : METRICS_TEXT;
 }
 
-void metrics_write_docs(const char *module, const struct metric_row *rows, size_t n, struct strbuf *out)
+void metrics_write_docs(const char *module, const struct metric_row *rows, size_t n,
+			struct strbuf *out)
 {
-	static const char *const types[_METRIC_TYPE_MAX] = { "counter", "gauge", "histogram", "info" };
+	static const char *const types[_METRIC_TYPE_MAX] = { "counter", "gauge", "histogram",
+							     "info" };
 
-	strbuf_addf(out, "\n## %s\n\n| metric | type | labels | source | meaning |\n|---|---|---|---|---|\n", module);
+	strbuf_addf(
+		out,
+		"\n## %s\n\n| metric | type | labels | source | meaning |\n|---|---|---|---|---|\n",
+		module);
 	for (size_t i = 0; i < n; i++) {
 		unsigned labels = metric_label_count(&rows[i]);
 
@@ -334,6 +348,7 @@ void metrics_write_docs(const char *module, const struct metric_row *rows, size_
 			if (rows[i].labels[k].values)
 				strbuf_addf(out, " (%s)", rows[i].labels[k].values);
 		}
-		strbuf_addf(out, " | %s | %s |\n", rows[i].source ? rows[i].source : "", rows[i].help);
+		strbuf_addf(out, " | %s | %s |\n", rows[i].source ? rows[i].source : "",
+			    rows[i].help);
 	}
 }

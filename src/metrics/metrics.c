@@ -101,7 +101,9 @@ static int init_closed(struct family *f)
 
 static int init_open(struct family *f, size_t series_max)
 {
-	size_t slots = series_max + 64; /* "_other" series come on top of the limit: one per closed combination */
+	size_t slots =
+		series_max +
+		64; /* "_other" series come on top of the limit: one per closed combination */
 
 	assert(f->row->type != METRIC_HISTOGRAM);
 	for (unsigned i = 0; i < f->n_labels; i++)
@@ -142,8 +144,8 @@ static int init_family(struct family *f, const struct metric_row *row, size_t se
  *
  * Return: 0; -ENOMEM; -ENOSPC beyond 32 sets.
  */
-int metrics_register(struct metrics *m, const char *module, const struct metric_row *rows, size_t n, size_t series_max,
-		     struct metric_set **ret)
+int metrics_register(struct metrics *m, const char *module, const struct metric_row *rows, size_t n,
+		     size_t series_max, struct metric_set **ret)
 {
 	struct metric_set *s = calloc(1, sizeof(*s));
 	int r = s ? 0 : -ENOMEM;
@@ -221,5 +223,6 @@ void metric_observe(struct metric_set *s, struct metric_ref r, double seconds)
 	while (i < f->row->n_buckets && seconds > f->row->buckets[i])
 		i++;
 	atomic_fetch_add_explicit(&cells[i], 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&cells[f->row->n_buckets + 1], (uint64_t)(seconds * 1e9), memory_order_relaxed);
+	atomic_fetch_add_explicit(&cells[f->row->n_buckets + 1], (uint64_t)(seconds * 1e9),
+				  memory_order_relaxed);
 }

@@ -60,8 +60,10 @@ struct metric_ref {
 };
 #define METRIC(metric_, ...) ((struct metric_ref){ .metric = (metric_), .v = { __VA_ARGS__ } })
 void metric_add(struct metric_set *s, struct metric_ref r, uint64_t n); /* counters */
-void metric_store(struct metric_set *s, struct metric_ref r, uint64_t total); /* counters kept elsewhere */
-void metric_gauge(struct metric_set *s, struct metric_ref r, double value); /* NaN: absent from exposition */
+void metric_store(struct metric_set *s, struct metric_ref r,
+		  uint64_t total); /* counters kept elsewhere */
+void metric_gauge(struct metric_set *s, struct metric_ref r,
+		  double value); /* NaN: absent from exposition */
 void metric_observe(struct metric_set *s, struct metric_ref r, double seconds);
 
 /*
@@ -69,15 +71,19 @@ void metric_observe(struct metric_set *s, struct metric_ref r, double seconds);
  * oldest unused series is evicted if it is older than the retention given to metric_series_expire(), else the call
  * answers the "_other" series. Never NULL for counters with .other.
  */
-struct metric_series *metric_series(struct metric_set *s, uint16_t metric, const char *const *values, uint64_t now_us);
+struct metric_series *metric_series(struct metric_set *s, uint16_t metric,
+				    const char *const *values, uint64_t now_us);
 void metric_series_add(struct metric_series *x, uint64_t n, uint64_t now_us);
 void metric_series_gauge(struct metric_series *x, double value, uint64_t now_us);
-void metric_series_drop(struct metric_set *s, uint16_t metric, const char *const *values); /* gone without a trace (gauges, unused preinit) */
+void metric_series_drop(
+	struct metric_set *s, uint16_t metric,
+	const char *const *values); /* gone without a trace (gauges, unused preinit) */
 void metric_series_clear(struct metric_set *s, uint16_t metric); /* all series of an info family */
 /* Evicts series not touched since @before_us; counters' values move to "_other". Returns how many. */
 size_t metric_series_expire(struct metric_set *s, uint16_t metric, uint64_t before_us);
 size_t metric_series_count(const struct metric_set *s, uint16_t metric);
-uint64_t metric_series_evicted(const struct metric_set *s, uint16_t metric); /* evicted or refused */
+uint64_t metric_series_evicted(const struct metric_set *s,
+			       uint16_t metric); /* evicted or refused */
 uint64_t metric_series_value(const struct metric_series *x);
 
 enum metrics_format { METRICS_TEXT, METRICS_OPENMETRICS };
@@ -87,4 +93,5 @@ extern const char *const metrics_content_type[2];
 enum metrics_format metrics_negotiate(const char *accept); /* Accept header, may be NULL */
 
 /* docs/metrics.md: one table per module out of the rows. */
-void metrics_write_docs(const char *module, const struct metric_row *rows, size_t n, struct strbuf *out);
+void metrics_write_docs(const char *module, const struct metric_row *rows, size_t n,
+			struct strbuf *out);

@@ -50,7 +50,8 @@ static uint64_t hash_labels(const struct family *f, const char *const *values)
 	return h;
 }
 
-static bool same_labels(const struct family *f, const struct metric_series *x, const char *const *values)
+static bool same_labels(const struct family *f, const struct metric_series *x,
+			const char *const *values)
 {
 	for (unsigned i = 0; i < f->n_labels; i++) {
 		const char *v = label_value(values, i);
@@ -81,8 +82,8 @@ static void end_write(struct metric_series *x)
 	atomic_fetch_add_explicit(&x->version, 1, memory_order_release);
 }
 
-static struct metric_series *fill(struct family *f, struct metric_series *x, const char *const *values, uint64_t hash,
-				  uint64_t now_us)
+static struct metric_series *fill(struct family *f, struct metric_series *x,
+				  const char *const *values, uint64_t hash, uint64_t now_us)
 {
 	int32_t *bucket = &f->buckets[hash & (f->n_buckets - 1)];
 	size_t index = (size_t)(x - f->series);
@@ -139,7 +140,8 @@ static void release(struct family *f, struct metric_series *x)
 }
 
 /* The "_other" series that stands for @values. NULL for families without one, or without any slot left. */
-static struct metric_series *other_series(struct family *f, const char *const *values, uint64_t now_us)
+static struct metric_series *other_series(struct family *f, const char *const *values,
+					  uint64_t now_us)
 {
 	const char *other[METRIC_LABELS_MAX] = {};
 	struct metric_series *x;
@@ -188,7 +190,8 @@ static void evict(struct family *f, struct metric_series *x, uint64_t now_us)
  * Return: the series, valid until the next call for this family; at the limit the "_other" series, or NULL for
  * families that have none.
  */
-struct metric_series *metric_series(struct metric_set *s, uint16_t metric, const char *const *values, uint64_t now_us)
+struct metric_series *metric_series(struct metric_set *s, uint16_t metric,
+				    const char *const *values, uint64_t now_us)
 {
 	struct family *f = &s->families[metric];
 	uint64_t hash = hash_labels(f, values);

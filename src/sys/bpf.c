@@ -43,7 +43,8 @@ static enum hook_reason reason_of(const struct hook_env *e, const struct hook_va
 		return HOOK_BUSY;
 	case -ESRCH:
 	case -ENOENT:
-		return v->flags & (HOOK_TRAMPOLINE | HOOK_KPROBE) ? HOOK_NO_FUNCTION : HOOK_NO_TRACEPOINT;
+		return v->flags & (HOOK_TRAMPOLINE | HOOK_KPROBE) ? HOOK_NO_FUNCTION
+								  : HOOK_NO_TRACEPOINT;
 	case -EOPNOTSUPP:
 		return HOOK_LIBBPF;
 	default:
@@ -51,7 +52,8 @@ static enum hook_reason reason_of(const struct hook_env *e, const struct hook_va
 	}
 }
 
-static bool is_disabled(const char *const *disabled, const struct hook *h, const struct hook_variant *v)
+static bool is_disabled(const char *const *disabled, const struct hook *h,
+			const struct hook_variant *v)
 {
 	char name[96];
 
@@ -62,8 +64,8 @@ static bool is_disabled(const char *const *disabled, const struct hook *h, const
 	return false;
 }
 
-static enum hook_reason probe(const struct hook *h, const struct hook_variant *v, const struct hook_env *env,
-			      const char *const *disabled)
+static enum hook_reason probe(const struct hook *h, const struct hook_variant *v,
+			      const struct hook_env *env, const char *const *disabled)
 {
 	if (is_disabled(disabled, h, v))
 		return HOOK_DISABLED;
@@ -97,7 +99,8 @@ static int trial_load(const struct hook_variant *v, const struct bpf_trial *tria
 }
 
 /* The first variant from @from on whose probe was good and that loads. */
-static void settle(struct hook_state *s, int from, const struct hook_env *env, const struct bpf_trial *trial)
+static void settle(struct hook_state *s, int from, const struct hook_env *env,
+		   const struct bpf_trial *trial)
 {
 	const struct hook_variant *variants = s->hook->variants;
 
@@ -126,27 +129,31 @@ static void settle(struct hook_state *s, int from, const struct hook_env *env, c
 	}
 }
 
-void hooks_select(const struct hook *const *hooks, size_t n, const struct hook_env *env, const struct bpf_trial *trial,
-		  const char *const *disabled, struct hook_state *states)
+void hooks_select(const struct hook *const *hooks, size_t n, const struct hook_env *env,
+		  const struct bpf_trial *trial, const char *const *disabled,
+		  struct hook_state *states)
 {
 	for (size_t i = 0; i < n; i++) {
 		states[i] = (struct hook_state){ .hook = hooks[i], .live = -1 };
 		for (int v = 0; hooks[i]->variants[v].name; v++)
-			states[i].reasons[v] = probe(hooks[i], &hooks[i]->variants[v], env, disabled);
+			states[i].reasons[v] =
+				probe(hooks[i], &hooks[i]->variants[v], env, disabled);
 	}
 	hook_env_drop_btf(env);
 	for (size_t i = 0; i < n; i++)
 		settle(&states[i], 0, env, trial);
 }
 
-int hook_next(struct hook_state *s, const struct hook_env *env, const struct bpf_trial *trial, int error)
+int hook_next(struct hook_state *s, const struct hook_env *env, const struct bpf_trial *trial,
+	      int error)
 {
 	int failed = s->live;
 
 	if (failed < 0)
 		return -1;
-	s->reasons[failed] = error == -EPERM && s->hook->variants[failed].flags & HOOK_TRAMPOLINE ? HOOK_EPERM :
-												    HOOK_ATTACH_FAILED;
+	s->reasons[failed] = error == -EPERM && s->hook->variants[failed].flags & HOOK_TRAMPOLINE
+				     ? HOOK_EPERM
+				     : HOOK_ATTACH_FAILED;
 	s->errors[failed] = error;
 	settle(s, failed + 1, env, trial);
 	return s->live;

@@ -19,9 +19,12 @@ struct bpf_trial {
  * @disabled: variants to refuse with HOOK_DISABLED, as "capability/variant", NULL-terminated, may be NULL.
  */
 void hooks_select(const struct hook *const *hooks, size_t n, const struct hook_env *env,
-		  const struct bpf_trial *trial, const char *const *disabled, struct hook_state *states);
+		  const struct bpf_trial *trial, const char *const *disabled,
+		  struct hook_state *states);
 /* Attach failed later: marks the variant and takes the next that probes and loads. Returns its index or -1. */
-int hook_next(struct hook_state *s, const struct hook_env *env, const struct bpf_trial *trial, int error);
+int hook_next(struct hook_state *s, const struct hook_env *env, const struct bpf_trial *trial,
+	      int error);
 
 void bpf_log_to_debug(void); /* libbpf's messages one level down */
-int bpf_memlock_raise(void); /* only where the kernel accounts BPF memory to RLIMIT_MEMLOCK; 0, or -EPERM ignored by callers */
+int bpf_memlock_raise(
+	void); /* only where the kernel accounts BPF memory to RLIMIT_MEMLOCK; 0, or -EPERM ignored by callers */

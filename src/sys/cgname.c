@@ -17,13 +17,15 @@
 #define COMPONENTS_MAX 48
 #define PATH_BYTES_MAX 4096
 
-static const char *const kind_names[_CGNAME_KIND_MAX] = { "none", "k8s",     "docker",	"podman", "containerd", "lxc",
-							  "machine", "systemd", "session", "job",	"other" };
+static const char *const kind_names[_CGNAME_KIND_MAX] = { "none",	"k8s", "docker",  "podman",
+							  "containerd", "lxc", "machine", "systemd",
+							  "session",	"job", "other" };
 static const char *const level_names[_CGLEVEL_MAX] = {
 	"other",	   "root",	    "container",     "k8s_pod", "k8s_qos", "k8s_root",
 	"systemd_service", "systemd_scope", "systemd_slice", "user",	"machine", "job",
 };
-static const char *const runtime_names[_CGRUNTIME_MAX] = { "", "containerd", "cri-o", "docker", "podman" };
+static const char *const runtime_names[_CGRUNTIME_MAX] = { "", "containerd", "cri-o", "docker",
+							   "podman" };
 
 const char *cgname_kind_name(enum cgname_kind k)
 {
@@ -58,7 +60,8 @@ static bool is_hex(char c)
 
 static bool is_name_char(char c)
 {
-	return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '_' || c == '.' || c == '-';
+	return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '_' ||
+	       c == '.' || c == '-';
 }
 
 static size_t hex_run(struct span s)
@@ -105,7 +108,8 @@ static size_t name_run(struct span s)
 static bool match(const char *pattern, struct span s, struct captures *c);
 
 /* %S and %N take as much as leaves the rest of the pattern a match: longest first. */
-static bool match_text(const char *rest, struct span s, size_t max, struct span *capture, struct captures *c)
+static bool match_text(const char *rest, struct span s, size_t max, struct span *capture,
+		       struct captures *c)
 {
 	for (size_t n = max; n > 0; n--) {
 		if (!match(rest, (struct span){ s.p + n, s.len - n }, c))
@@ -154,14 +158,14 @@ static bool match(const char *pattern, struct span s, struct captures *c)
 /* --- the table --- */
 
 enum context { /* what must stand around a component for the row to hold */
-	ANYWHERE,
-	IN_POD, /* the parent is a pod of the kubelet */
-	IN_KUBEPODS, /* some parent is a kubepods root or QoS group */
-	TOP, /* first component of the path */
-	SECOND, /* second component, and nothing above says otherwise */
-	IN_USER, /* below user-N.slice */
-	IN_JOB, /* below a Slurm job or its root */
-	BELOW, /* has a parent */
+	       ANYWHERE,
+	       IN_POD, /* the parent is a pod of the kubelet */
+	       IN_KUBEPODS, /* some parent is a kubepods root or QoS group */
+	       TOP, /* first component of the path */
+	       SECOND, /* second component, and nothing above says otherwise */
+	       IN_USER, /* below user-N.slice */
+	       IN_JOB, /* below a Slurm job or its root */
+	       BELOW, /* has a parent */
 };
 
 struct row {
@@ -193,30 +197,39 @@ enum {
 static const struct row rows[] = {
 	/* Monitors: processes beside a container, not in it. */
 	{ "crio-conmon-%C.scope", ANYWHERE, CGNAME_OTHER, CGLEVEL_OTHER, CGRUNTIME_CRIO, MONITOR },
-	{ "libpod-conmon-%C.scope", ANYWHERE, CGNAME_OTHER, CGLEVEL_OTHER, CGRUNTIME_PODMAN, MONITOR },
+	{ "libpod-conmon-%C.scope", ANYWHERE, CGNAME_OTHER, CGLEVEL_OTHER, CGRUNTIME_PODMAN,
+	  MONITOR },
 	{ "lxc.monitor.%S", ANYWHERE, CGNAME_OTHER, CGLEVEL_OTHER, CGRUNTIME_NONE, MONITOR },
 	/* kubelet, systemd driver. */
-	{ "cri-containerd-%C.scope", IN_POD, CGNAME_K8S, CGLEVEL_CONTAINER, CGRUNTIME_CONTAINERD, CONTAINER },
+	{ "cri-containerd-%C.scope", IN_POD, CGNAME_K8S, CGLEVEL_CONTAINER, CGRUNTIME_CONTAINERD,
+	  CONTAINER },
 	{ "crio-%C.scope", IN_POD, CGNAME_K8S, CGLEVEL_CONTAINER, CGRUNTIME_CRIO, CONTAINER },
 	{ "docker-%C.scope", IN_POD, CGNAME_K8S, CGLEVEL_CONTAINER, CGRUNTIME_DOCKER, CONTAINER },
-	{ "%Skubepods-burstable-pod%U.slice:cri-containerd:%C", ANYWHERE, CGNAME_K8S, CGLEVEL_CONTAINER,
-	  CGRUNTIME_CONTAINERD, CONTAINER | POD | QOS_BURSTABLE },
-	{ "kubepods-burstable-pod%U.slice:cri-containerd:%C", ANYWHERE, CGNAME_K8S, CGLEVEL_CONTAINER,
-	  CGRUNTIME_CONTAINERD, CONTAINER | POD | QOS_BURSTABLE },
-	{ "kubepods-besteffort-pod%U.slice:cri-containerd:%C", ANYWHERE, CGNAME_K8S, CGLEVEL_CONTAINER,
-	  CGRUNTIME_CONTAINERD, CONTAINER | POD | QOS_BESTEFFORT },
-	{ "kubepods-pod%U.slice:cri-containerd:%C", ANYWHERE, CGNAME_K8S, CGLEVEL_CONTAINER, CGRUNTIME_CONTAINERD,
-	  CONTAINER | POD },
-	{ "kubepods-burstable-pod%U.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_POD, 0, POD | QOS_BURSTABLE },
-	{ "kubepods-besteffort-pod%U.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_POD, 0, POD | QOS_BESTEFFORT },
+	{ "%Skubepods-burstable-pod%U.slice:cri-containerd:%C", ANYWHERE, CGNAME_K8S,
+	  CGLEVEL_CONTAINER, CGRUNTIME_CONTAINERD, CONTAINER | POD | QOS_BURSTABLE },
+	{ "kubepods-burstable-pod%U.slice:cri-containerd:%C", ANYWHERE, CGNAME_K8S,
+	  CGLEVEL_CONTAINER, CGRUNTIME_CONTAINERD, CONTAINER | POD | QOS_BURSTABLE },
+	{ "kubepods-besteffort-pod%U.slice:cri-containerd:%C", ANYWHERE, CGNAME_K8S,
+	  CGLEVEL_CONTAINER, CGRUNTIME_CONTAINERD, CONTAINER | POD | QOS_BESTEFFORT },
+	{ "kubepods-pod%U.slice:cri-containerd:%C", ANYWHERE, CGNAME_K8S, CGLEVEL_CONTAINER,
+	  CGRUNTIME_CONTAINERD, CONTAINER | POD },
+	{ "kubepods-burstable-pod%U.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_POD, 0,
+	  POD | QOS_BURSTABLE },
+	{ "kubepods-besteffort-pod%U.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_POD, 0,
+	  POD | QOS_BESTEFFORT },
 	{ "kubepods-pod%U.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_POD, 0, POD },
-	{ "%S-kubepods-burstable-pod%U.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_POD, 0, POD | QOS_BURSTABLE },
-	{ "%S-kubepods-besteffort-pod%U.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_POD, 0, POD | QOS_BESTEFFORT },
+	{ "%S-kubepods-burstable-pod%U.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_POD, 0,
+	  POD | QOS_BURSTABLE },
+	{ "%S-kubepods-besteffort-pod%U.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_POD, 0,
+	  POD | QOS_BESTEFFORT },
 	{ "%S-kubepods-pod%U.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_POD, 0, POD },
 	{ "kubepods-burstable.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_QOS, 0, QOS_BURSTABLE },
-	{ "kubepods-besteffort.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_QOS, 0, QOS_BESTEFFORT },
-	{ "%S-kubepods-burstable.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_QOS, 0, QOS_BURSTABLE },
-	{ "%S-kubepods-besteffort.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_QOS, 0, QOS_BESTEFFORT },
+	{ "kubepods-besteffort.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_QOS, 0,
+	  QOS_BESTEFFORT },
+	{ "%S-kubepods-burstable.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_QOS, 0,
+	  QOS_BURSTABLE },
+	{ "%S-kubepods-besteffort.slice", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_QOS, 0,
+	  QOS_BESTEFFORT },
 	{ "kubepods.slice", ANYWHERE, CGNAME_K8S, CGLEVEL_K8S_ROOT, 0, KUBE_ROOT },
 	{ "%S-kubepods.slice", ANYWHERE, CGNAME_K8S, CGLEVEL_K8S_ROOT, 0, KUBE_ROOT },
 	/* kubelet, cgroupfs driver. */
@@ -227,22 +240,30 @@ static const struct row rows[] = {
 	{ "besteffort", IN_KUBEPODS, CGNAME_K8S, CGLEVEL_K8S_QOS, 0, QOS_BESTEFFORT },
 	{ "kubepods", ANYWHERE, CGNAME_K8S, CGLEVEL_K8S_ROOT, 0, KUBE_ROOT },
 	/* podman before docker: its names are the more special ones. */
-	{ "libpod-payload-%C", ANYWHERE, CGNAME_PODMAN, CGLEVEL_CONTAINER, CGRUNTIME_PODMAN, CONTAINER },
-	{ "libpod-%C.scope", ANYWHERE, CGNAME_PODMAN, CGLEVEL_CONTAINER, CGRUNTIME_PODMAN, CONTAINER },
+	{ "libpod-payload-%C", ANYWHERE, CGNAME_PODMAN, CGLEVEL_CONTAINER, CGRUNTIME_PODMAN,
+	  CONTAINER },
+	{ "libpod-%C.scope", ANYWHERE, CGNAME_PODMAN, CGLEVEL_CONTAINER, CGRUNTIME_PODMAN,
+	  CONTAINER },
 	{ "libpod-%C", BELOW, CGNAME_PODMAN, CGLEVEL_CONTAINER, CGRUNTIME_PODMAN, CONTAINER },
 	/* docker, containerd, nerdctl. */
-	{ "docker-%C.scope", ANYWHERE, CGNAME_DOCKER, CGLEVEL_CONTAINER, CGRUNTIME_DOCKER, CONTAINER },
-	{ "cri-containerd-%C.scope", ANYWHERE, CGNAME_CONTAINERD, CGLEVEL_CONTAINER, CGRUNTIME_CONTAINERD,
+	{ "docker-%C.scope", ANYWHERE, CGNAME_DOCKER, CGLEVEL_CONTAINER, CGRUNTIME_DOCKER,
+	  CONTAINER },
+	{ "cri-containerd-%C.scope", ANYWHERE, CGNAME_CONTAINERD, CGLEVEL_CONTAINER,
+	  CGRUNTIME_CONTAINERD, CONTAINER | NEEDS_FILE },
+	{ "crio-%C.scope", ANYWHERE, CGNAME_OTHER, CGLEVEL_CONTAINER, CGRUNTIME_CRIO,
 	  CONTAINER | NEEDS_FILE },
-	{ "crio-%C.scope", ANYWHERE, CGNAME_OTHER, CGLEVEL_CONTAINER, CGRUNTIME_CRIO, CONTAINER | NEEDS_FILE },
-	{ "nerdctl-%N.scope", ANYWHERE, CGNAME_CONTAINERD, CGLEVEL_CONTAINER, CGRUNTIME_CONTAINERD, CONTAINER },
+	{ "nerdctl-%N.scope", ANYWHERE, CGNAME_CONTAINERD, CGLEVEL_CONTAINER, CGRUNTIME_CONTAINERD,
+	  CONTAINER },
 	/* LXC, machines. */
 	{ "lxc.payload.%S", ANYWHERE, CGNAME_LXC, CGLEVEL_MACHINE, 0, MACHINE },
-	{ "machine-qemu\\x2d%D\\x2d%S.scope", ANYWHERE, CGNAME_MACHINE, CGLEVEL_MACHINE, 0, MACHINE | UNIT },
-	{ "machine-lxc\\x2d%D\\x2d%S.scope", ANYWHERE, CGNAME_LXC, CGLEVEL_MACHINE, 0, MACHINE | UNIT },
+	{ "machine-qemu\\x2d%D\\x2d%S.scope", ANYWHERE, CGNAME_MACHINE, CGLEVEL_MACHINE, 0,
+	  MACHINE | UNIT },
+	{ "machine-lxc\\x2d%D\\x2d%S.scope", ANYWHERE, CGNAME_LXC, CGLEVEL_MACHINE, 0,
+	  MACHINE | UNIT },
 	{ "machine-libpod_pod_%S.slice", ANYWHERE, CGNAME_PODMAN, CGLEVEL_SYSTEMD_SLICE, 0, UNIT },
 	{ "machine-%S.scope", ANYWHERE, CGNAME_MACHINE, CGLEVEL_MACHINE, 0, MACHINE | UNIT },
-	{ "systemd-nspawn@%S.service", ANYWHERE, CGNAME_MACHINE, CGLEVEL_MACHINE, 0, MACHINE | UNIT },
+	{ "systemd-nspawn@%S.service", ANYWHERE, CGNAME_MACHINE, CGLEVEL_MACHINE, 0,
+	  MACHINE | UNIT },
 	/* Slurm. */
 	{ "job_%D", IN_JOB, CGNAME_JOB, CGLEVEL_JOB, 0, JOB },
 	{ "step_%S", IN_JOB, CGNAME_JOB, CGLEVEL_JOB, 0, STEP },
@@ -262,8 +283,10 @@ static const struct row rows[] = {
 	{ "%S.socket", ANYWHERE, CGNAME_SYSTEMD, CGLEVEL_SYSTEMD_SERVICE, 0, UNIT },
 	{ "%S.mount", ANYWHERE, CGNAME_SYSTEMD, CGLEVEL_SYSTEMD_SERVICE, 0, UNIT },
 	/* Bare ids: only when a runtime file says so. "/docker/C", a custom parent "P/C", containerd's "/NAMESPACE/NAME". */
-	{ "%C", ANYWHERE, CGNAME_DOCKER, CGLEVEL_CONTAINER, CGRUNTIME_NONE, CONTAINER | NEEDS_FILE },
-	{ "%N", SECOND, CGNAME_CONTAINERD, CGLEVEL_CONTAINER, CGRUNTIME_CONTAINERD, CONTAINER | NEEDS_FILE | NAMESPACE },
+	{ "%C", ANYWHERE, CGNAME_DOCKER, CGLEVEL_CONTAINER, CGRUNTIME_NONE,
+	  CONTAINER | NEEDS_FILE },
+	{ "%N", SECOND, CGNAME_CONTAINERD, CGLEVEL_CONTAINER, CGRUNTIME_CONTAINERD,
+	  CONTAINER | NEEDS_FILE | NAMESPACE },
 };
 
 /* --- context --- */
@@ -284,14 +307,17 @@ static bool part_is(const struct path *p, size_t i, const char *pattern)
 static bool is_pod(const struct path *p, size_t i)
 {
 	return part_is(p, i, "pod%U") || part_is(p, i, "kubepods-pod%U.slice") ||
-	       part_is(p, i, "kubepods-burstable-pod%U.slice") || part_is(p, i, "kubepods-besteffort-pod%U.slice") ||
-	       part_is(p, i, "%S-kubepods-pod%U.slice") || part_is(p, i, "%S-kubepods-burstable-pod%U.slice") ||
+	       part_is(p, i, "kubepods-burstable-pod%U.slice") ||
+	       part_is(p, i, "kubepods-besteffort-pod%U.slice") ||
+	       part_is(p, i, "%S-kubepods-pod%U.slice") ||
+	       part_is(p, i, "%S-kubepods-burstable-pod%U.slice") ||
 	       part_is(p, i, "%S-kubepods-besteffort-pod%U.slice");
 }
 
 static bool is_kubepods(const struct path *p, size_t i)
 {
-	return part_is(p, i, "kubepods") || part_is(p, i, "kubepods.slice") || part_is(p, i, "%S-kubepods.slice");
+	return part_is(p, i, "kubepods") || part_is(p, i, "kubepods.slice") ||
+	       part_is(p, i, "%S-kubepods.slice");
 }
 
 static bool below(const struct path *p, size_t i, bool (*test)(const struct path *, size_t))
@@ -316,13 +342,17 @@ static bool is_slurm(const struct path *p, size_t i)
 /* "/NAMESPACE/NAME" of containerd: the namespace is a plain name, not a unit and not one of ours. */
 static bool is_plain_namespace(const struct path *p)
 {
-	static const char *const taken[] = { "docker",	    "kubepods", "lxc",		"lxc.payload", "libpod_parent",
-					     "init.scope",  "slurm",	"system.slice", "user.slice",  "machine.slice" };
+	static const char *const taken[] = { "docker",	     "kubepods",      "lxc",
+					     "lxc.payload",  "libpod_parent", "init.scope",
+					     "slurm",	     "system.slice",  "user.slice",
+					     "machine.slice" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
-		if (strlen(taken[i]) == p->parts[0].len && memcmp(taken[i], p->parts[0].p, p->parts[0].len) == 0)
+		if (strlen(taken[i]) == p->parts[0].len &&
+		    memcmp(taken[i], p->parts[0].p, p->parts[0].len) == 0)
 			return false;
-	return name_run(p->parts[0]) == p->parts[0].len && !memchr(p->parts[0].p, '.', p->parts[0].len);
+	return name_run(p->parts[0]) == p->parts[0].len &&
+	       !memchr(p->parts[0].p, '.', p->parts[0].len);
 }
 
 static bool holds(const struct path *p, size_t i, enum context context)
@@ -381,7 +411,7 @@ static void set_qos(struct cgname *r, const char *qos)
 static void take_container(struct cgname *r, const struct path *p, size_t i, const struct row *row,
 			   const struct captures *c)
 {
-	struct span upto = { p->text, (size_t)(p->parts[i].p + p->parts[i].len - p->text) };
+	struct span whole = { p->text, (size_t)(p->parts[i].p + p->parts[i].len - p->text) };
 
 	if (r->container) {
 		if (!r->outer_container_id.length)
@@ -393,12 +423,13 @@ static void take_container(struct cgname *r, const struct path *p, size_t i, con
 	r->runtime = row->runtime;
 	r->needs_runtime_file = row->flags & NEEDS_FILE;
 	r->container_id = text_of(p, c->id);
-	r->container_path = text_of(p, upto);
+	r->container_path = text_of(p, whole);
 	if (row->flags & NAMESPACE)
 		r->namespace = text_of(p, p->parts[0]);
 }
 
-static void take_row(struct cgname *r, const struct path *p, size_t i, const struct row *row, const struct captures *c)
+static void take_row(struct cgname *r, const struct path *p, size_t i, const struct row *row,
+		     const struct captures *c)
 {
 	if (row->flags & CONTAINER)
 		take_container(r, p, i, row, c);
@@ -519,9 +550,12 @@ size_t cgname_unescape(const char *s, size_t len, char *buf, size_t size)
 	size_t n = 0;
 
 	for (size_t i = 0; i < len && n + 1 < size; i++) {
-		if (i + 3 < len && s[i] == '\\' && s[i + 1] == 'x' && is_hex(s[i + 2]) && is_hex(s[i + 3])) {
-			unsigned hi = s[i + 2] <= '9' ? (unsigned)(s[i + 2] - '0') : (unsigned)(s[i + 2] - 'a' + 10);
-			unsigned lo = s[i + 3] <= '9' ? (unsigned)(s[i + 3] - '0') : (unsigned)(s[i + 3] - 'a' + 10);
+		if (i + 3 < len && s[i] == '\\' && s[i + 1] == 'x' && is_hex(s[i + 2]) &&
+		    is_hex(s[i + 3])) {
+			unsigned hi = s[i + 2] <= '9' ? (unsigned)(s[i + 2] - '0')
+						      : (unsigned)(s[i + 2] - 'a' + 10);
+			unsigned lo = s[i + 3] <= '9' ? (unsigned)(s[i + 3] - '0')
+						      : (unsigned)(s[i + 3] - 'a' + 10);
 
 			buf[n++] = (char)(hi << 4 | lo);
 			i += 3;
@@ -552,7 +586,8 @@ static size_t last_dash(const char *s, size_t len)
 
 size_t cgname_workload(const char *pod, size_t len, const char *node)
 {
-	static const char generated[] = "bcdfghjklmnpqrstvwxz2456789"; /* k8s.io/apimachinery/pkg/util/rand */
+	static const char generated[] =
+		"bcdfghjklmnpqrstvwxz2456789"; /* k8s.io/apimachinery/pkg/util/rand */
 	size_t dash = last_dash(pod, len), hash;
 	size_t node_len = node ? strlen(node) : 0;
 

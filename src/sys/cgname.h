@@ -11,39 +11,46 @@
  * a container id. Pure: no file is read.
  */
 enum cgname_kind { /* of the innermost match; label values of telamon_oom_kills_total */
-	CGNAME_NONE, /* the root */
-	CGNAME_K8S,
-	CGNAME_DOCKER,
-	CGNAME_PODMAN,
-	CGNAME_CONTAINERD,
-	CGNAME_LXC,
-	CGNAME_MACHINE,
-	CGNAME_SYSTEMD,
-	CGNAME_SESSION,
-	CGNAME_JOB,
-	CGNAME_OTHER,
-	_CGNAME_KIND_MAX,
+		   CGNAME_NONE, /* the root */
+		   CGNAME_K8S,
+		   CGNAME_DOCKER,
+		   CGNAME_PODMAN,
+		   CGNAME_CONTAINERD,
+		   CGNAME_LXC,
+		   CGNAME_MACHINE,
+		   CGNAME_SYSTEMD,
+		   CGNAME_SESSION,
+		   CGNAME_JOB,
+		   CGNAME_OTHER,
+		   _CGNAME_KIND_MAX,
 };
 const char *cgname_kind_name(enum cgname_kind k); /* "k8s" … */
 
 enum cgname_level { /* what a cgroup with a limit is: limit.kind */
-	CGLEVEL_OTHER,
-	CGLEVEL_ROOT,
-	CGLEVEL_CONTAINER,
-	CGLEVEL_K8S_POD,
-	CGLEVEL_K8S_QOS,
-	CGLEVEL_K8S_ROOT,
-	CGLEVEL_SYSTEMD_SERVICE,
-	CGLEVEL_SYSTEMD_SCOPE,
-	CGLEVEL_SYSTEMD_SLICE,
-	CGLEVEL_USER,
-	CGLEVEL_MACHINE,
-	CGLEVEL_JOB,
-	_CGLEVEL_MAX,
+		    CGLEVEL_OTHER,
+		    CGLEVEL_ROOT,
+		    CGLEVEL_CONTAINER,
+		    CGLEVEL_K8S_POD,
+		    CGLEVEL_K8S_QOS,
+		    CGLEVEL_K8S_ROOT,
+		    CGLEVEL_SYSTEMD_SERVICE,
+		    CGLEVEL_SYSTEMD_SCOPE,
+		    CGLEVEL_SYSTEMD_SLICE,
+		    CGLEVEL_USER,
+		    CGLEVEL_MACHINE,
+		    CGLEVEL_JOB,
+		    _CGLEVEL_MAX,
 };
 const char *cgname_level_name(enum cgname_level l);
 
-enum cgname_runtime { CGRUNTIME_NONE, CGRUNTIME_CONTAINERD, CGRUNTIME_CRIO, CGRUNTIME_DOCKER, CGRUNTIME_PODMAN, _CGRUNTIME_MAX };
+enum cgname_runtime {
+	CGRUNTIME_NONE,
+	CGRUNTIME_CONTAINERD,
+	CGRUNTIME_CRIO,
+	CGRUNTIME_DOCKER,
+	CGRUNTIME_PODMAN,
+	_CGRUNTIME_MAX
+};
 const char *cgname_runtime_name(enum cgname_runtime r);
 
 struct cgname_text {

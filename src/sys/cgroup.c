@@ -64,13 +64,13 @@ static void take_mount(struct cgroup_layout *l, const char *rootfs, const char *
 	if (!tail || !parse_field(copy, 4, &point, &point_len))
 		return;
 	if (strncmp(tail, " - cgroup2 ", 11) == 0 && !l->unified_root[0]) {
-		(void)snprintf(l->unified_root, sizeof(l->unified_root), "%s%.*s", prefix_of(rootfs), (int)point_len,
-			       point);
+		(void)snprintf(l->unified_root, sizeof(l->unified_root), "%s%.*s",
+			       prefix_of(rootfs), (int)point_len, point);
 	} else if (strncmp(tail, " - cgroup ", 10) == 0 && !l->memory_root[0] &&
 		   parse_field(tail + 3, 2, &options, &options_len) &&
 		   has_word(options, options_len, "memory", ",")) {
-		(void)snprintf(l->memory_root, sizeof(l->memory_root), "%s%.*s", prefix_of(rootfs), (int)point_len,
-			       point);
+		(void)snprintf(l->memory_root, sizeof(l->memory_root), "%s%.*s", prefix_of(rootfs),
+			       (int)point_len, point);
 	}
 }
 
@@ -105,7 +105,8 @@ static bool unified_has_memory(const struct cgroup_layout *l)
 }
 
 /* "4:memory:/path" or "0::/path": the line of one hierarchy. */
-static bool find_line(const char *text, bool v2, uint32_t *ret_id, const char **ret_path, size_t *ret_len)
+static bool find_line(const char *text, bool v2, uint32_t *ret_id, const char **ret_path,
+		      size_t *ret_len)
 {
 	for (const char *line = text; *line;) {
 		size_t len = strcspn(line, "\n"), first = strcspn(line, ":"), second;
@@ -116,8 +117,8 @@ static bool find_line(const char *text, bool v2, uint32_t *ret_id, const char **
 			id[first] = '\0';
 			second = first + 1 + strcspn(line + first + 1, ":");
 			if (second < len &&
-			    (v2 ? first + 1 == second && streq(id, "0") :
-				  has_word(line + first + 1, second - first - 1, "memory", ",")) &&
+			    (v2 ? first + 1 == second && streq(id, "0")
+				: has_word(line + first + 1, second - first - 1, "memory", ",")) &&
 			    parse_u32(id, ret_id) == 0) {
 				*ret_path = line + second + 1;
 				*ret_len = len - second - 1;
@@ -205,7 +206,8 @@ int cgroup_id(int dir_fd, const char *path, uint64_t *ret)
 
 int cgroup_open_by_id(int mount_fd, uint64_t id)
 {
-	struct kernfs_handle h = { .head = { .handle_bytes = sizeof(h.id), .handle_type = 0xfe /* FILEID_KERNFS */ } };
+	struct kernfs_handle h = { .head = { .handle_bytes = sizeof(h.id),
+					     .handle_type = 0xfe /* FILEID_KERNFS */ } };
 	int fd;
 
 	memcpy(h.id, &id, sizeof(id));
@@ -220,7 +222,8 @@ struct walk {
 	char path[PATH_MAX_BYTES];
 };
 
-static int walk_directory(struct walk *w, int parent_fd, const char *name, size_t path_len, unsigned depth)
+static int walk_directory(struct walk *w, int parent_fd, const char *name, size_t path_len,
+			  unsigned depth)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	const struct dirent *entry;
@@ -246,8 +249,8 @@ static int walk_directory(struct walk *w, int parent_fd, const char *name, size_
 	while ((entry = readdir(dir))) {
 		size_t len = strlen(entry->d_name);
 
-		if (entry->d_type != DT_DIR || streq(entry->d_name, ".") || streq(entry->d_name, "..") ||
-		    path_len + len + 2 > sizeof(w->path))
+		if (entry->d_type != DT_DIR || streq(entry->d_name, ".") ||
+		    streq(entry->d_name, "..") || path_len + len + 2 > sizeof(w->path))
 			continue;
 		w->path[path_len] = '/';
 		memcpy(w->path + path_len + 1, entry->d_name, len + 1);

@@ -14,9 +14,9 @@
 
 #define LINKS_MAX 4
 #define SHAPE "struct cgroup *, const char *"
-#define PROGRAMS(kind)                                                                             \
-	((const char *const[]){ "on_cgroup_mkdir_" kind, "on_cgroup_rmdir_" kind, "on_cgroup_rename_" kind, \
-				"on_cgroup_release_" kind, NULL })
+#define PROGRAMS(kind)                                                            \
+	((const char *const[]){ "on_cgroup_mkdir_" kind, "on_cgroup_rmdir_" kind, \
+				"on_cgroup_rename_" kind, "on_cgroup_release_" kind, NULL })
 
 static enum hook_reason probe_scan(const struct hook_env *e, const struct hook_variant *v)
 {
@@ -52,8 +52,7 @@ static int open_all_off(struct cgroup_bpf **ret)
 
 	if (!s)
 		return -errno;
-	bpf_object__for_each_program(p, s->obj)
-		(void)bpf_program__set_autoload(p, false);
+	bpf_object__for_each_program(p, s->obj)(void) bpf_program__set_autoload(p, false);
 	*ret = s;
 	return 0;
 }
@@ -97,12 +96,13 @@ static int load_and_attach(struct cgtrack *t, const char *const *programs)
 	int r = open_all_off(&t->skeleton);
 
 	for (const char *const *name = programs; r >= 0 && *name; name++)
-		r = bpf_program__set_autoload(bpf_object__find_program_by_name(t->skeleton->obj, *name), true);
+		r = bpf_program__set_autoload(
+			bpf_object__find_program_by_name(t->skeleton->obj, *name), true);
 	if (r >= 0)
 		r = bpf_object__load(t->skeleton->obj);
 	for (const char *const *name = programs; r >= 0 && *name; name++) {
-		struct bpf_link *link =
-			bpf_program__attach(bpf_object__find_program_by_name(t->skeleton->obj, *name));
+		struct bpf_link *link = bpf_program__attach(
+			bpf_object__find_program_by_name(t->skeleton->obj, *name));
 
 		if (!link)
 			r = -errno;

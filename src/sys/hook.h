@@ -14,28 +14,28 @@
  * telamon_hook_info, telamon_hook_refused_info, hooks.json and `telamon doctor`. No kernel version anywhere.
  */
 enum hook_reason { /* closed set; text by hook_reason_name() */
-	HOOK_OK,
-	HOOK_NO_BTF,
-	HOOK_NO_TRACEPOINT,
-	HOOK_NO_FUNCTION,
-	HOOK_NO_STRUCT,
-	HOOK_SHAPE_UNKNOWN,
-	HOOK_SYMBOL_CLONE,
-	HOOK_NO_KFUNC,
-	HOOK_NO_FILE,
-	HOOK_EPERM,
-	HOOK_EINVAL,
-	HOOK_LOCKDOWN,
-	HOOK_NO_CAPABILITY,
-	HOOK_LOAD_FAILED,
-	HOOK_ATTACH_FAILED,
-	HOOK_BUSY,
-	HOOK_LIBBPF,
-	HOOK_CGROUP_V1,
-	HOOK_NOT_APPLICABLE,
-	HOOK_DISABLED,
-	HOOK_NOT_NEEDED, /* a better variant is live */
-	_HOOK_REASON_MAX,
+		   HOOK_OK,
+		   HOOK_NO_BTF,
+		   HOOK_NO_TRACEPOINT,
+		   HOOK_NO_FUNCTION,
+		   HOOK_NO_STRUCT,
+		   HOOK_SHAPE_UNKNOWN,
+		   HOOK_SYMBOL_CLONE,
+		   HOOK_NO_KFUNC,
+		   HOOK_NO_FILE,
+		   HOOK_EPERM,
+		   HOOK_EINVAL,
+		   HOOK_LOCKDOWN,
+		   HOOK_NO_CAPABILITY,
+		   HOOK_LOAD_FAILED,
+		   HOOK_ATTACH_FAILED,
+		   HOOK_BUSY,
+		   HOOK_LIBBPF,
+		   HOOK_CGROUP_V1,
+		   HOOK_NOT_APPLICABLE,
+		   HOOK_DISABLED,
+		   HOOK_NOT_NEEDED, /* a better variant is live */
+		   _HOOK_REASON_MAX,
 };
 const char *hook_reason_name(enum hook_reason r); /* "no_btf" …; "ok" for HOOK_OK */
 
@@ -43,7 +43,8 @@ enum hook_variant_flags {
 	HOOK_TRAMPOLINE = 1 << 0, /* fentry, fexit, fmod_ret, lsm: off under max_tier tracepoint */
 	HOOK_KPROBE = 1 << 1, /* off under max_tier tracepoint */
 	HOOK_DIRECT = 1 << 2, /* typed loads only: for lockdown=confidentiality */
-	HOOK_USER = 1 << 3, /* no BPF program: files, kmsg, counters; .start says whether it works */
+	HOOK_USER = 1
+		    << 3, /* no BPF program: files, kmsg, counters; .start says whether it works */
 	HOOK_NONE = 1 << 4, /* last row "none" */
 };
 
@@ -51,10 +52,12 @@ struct hook_env; /* facts of this host, read once: BTF, lockdown, tracefs, capab
 
 struct hook_variant {
 	const char *name; /* "tp_btf_task" */
-	const char *const *programs; /* BPF programs that make the variant, NULL-terminated; NULL for HOOK_USER */
+	const char *const *
+		programs; /* BPF programs that make the variant, NULL-terminated; NULL for HOOK_USER */
 	enum hook_reason (*probe)(const struct hook_env *env, const struct hook_variant *v);
 	const char *target; /* tracepoint, function or file that the probe looks for */
-	const char *shape; /* parameters that the programs were written for: "struct task_struct *, uid_t"; several: a|b */
+	const char *
+		shape; /* parameters that the programs were written for: "struct task_struct *, uid_t"; several: a|b */
 	unsigned flags;
 };
 

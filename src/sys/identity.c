@@ -65,7 +65,8 @@ static bool same_path(const struct hash_node *n, const void *key)
 	const struct entry *e = container_of(n, struct entry, by_path);
 	const struct key *k = key;
 
-	return e->i.hierarchy == k->hierarchy && strlen(e->i.path) == k->len && memcmp(e->i.path, k->path, k->len) == 0;
+	return e->i.hierarchy == k->hierarchy && strlen(e->i.path) == k->len &&
+	       memcmp(e->i.path, k->path, k->len) == 0;
 }
 
 int identity_cache_new(const struct identity_options *o, struct identity_cache **ret)
@@ -193,7 +194,8 @@ static void set_labels(struct entry *e, const struct oci_info *info)
 		i->label_namespace = text(e, info->compose_project);
 		i->label_workload = text(e, info->compose_service);
 		i->label_container = i->container_name;
-	} else if (i->kind == CGNAME_DOCKER || i->kind == CGNAME_PODMAN || i->kind == CGNAME_CONTAINERD) {
+	} else if (i->kind == CGNAME_DOCKER || i->kind == CGNAME_PODMAN ||
+		   i->kind == CGNAME_CONTAINERD) {
 		i->label_container = i->container_name;
 	} else if (i->kind == CGNAME_SYSTEMD || i->kind == CGNAME_SESSION) {
 		i->label_container = i->unit;
@@ -273,8 +275,8 @@ static void describe(struct identity_cache *c, struct entry *e, const struct oci
 	}
 }
 
-static struct entry *new_entry(struct identity_cache *c, uint32_t hierarchy, uint64_t id, const char *path, size_t len,
-			       bool root_owned)
+static struct entry *new_entry(struct identity_cache *c, uint32_t hierarchy, uint64_t id,
+			       const char *path, size_t len, bool root_owned)
 {
 	struct entry *e = calloc(1, sizeof(*e));
 
@@ -322,8 +324,8 @@ static void bury(struct identity_cache *c, struct entry *e, uint64_t now_us)
 	(void)hash_insert(&c->dead, &e->i.link, hash_id(e->i.hierarchy, e->i.id));
 }
 
-struct identity *identity_add(struct identity_cache *c, uint32_t hierarchy, uint64_t id, const char *path, bool root_owned,
-			      uint64_t now_us)
+struct identity *identity_add(struct identity_cache *c, uint32_t hierarchy, uint64_t id,
+			      const char *path, bool root_owned, uint64_t now_us)
 {
 	const struct key key = { hierarchy, id, path, strlen(path) };
 	struct hash_node *n = hash_find(&c->live, hash_id(hierarchy, id), same_id, &key);
@@ -434,11 +436,13 @@ static struct identity *find_dead(struct identity_cache *c, const struct key *ke
 	return n ? container_of(n, struct identity, link) : NULL;
 }
 
-struct identity *identity_lookup(struct identity_cache *c, uint32_t hierarchy, uint64_t id, const char *walked,
-				 size_t walked_len, enum identity_result *ret_result)
+struct identity *identity_lookup(struct identity_cache *c, uint32_t hierarchy, uint64_t id,
+				 const char *walked, size_t walked_len,
+				 enum identity_result *ret_result)
 {
 	const struct key key = { .hierarchy = hierarchy, .id = id };
-	struct hash_node *n = id ? hash_find(&c->live, hash_id(hierarchy, id), same_id, &key) : NULL;
+	struct hash_node *n = id ? hash_find(&c->live, hash_id(hierarchy, id), same_id, &key)
+				 : NULL;
 	struct identity *i = n ? container_of(n, struct identity, link) : NULL;
 	enum identity_result result = IDENTITY_HIT;
 
@@ -459,17 +463,21 @@ struct identity *identity_lookup(struct identity_cache *c, uint32_t hierarchy, u
 	return i;
 }
 
-struct identity *identity_from_path(struct identity_cache *c, uint32_t hierarchy, uint64_t id, const char *path, size_t len)
+struct identity *identity_from_path(struct identity_cache *c, uint32_t hierarchy, uint64_t id,
+				    const char *path, size_t len)
 {
-	struct entry *e = len && path[0] == '/' ? new_entry(c, hierarchy, id, path, len, false) : NULL;
+	struct entry *e = len && path[0] == '/' ? new_entry(c, hierarchy, id, path, len, false)
+						: NULL;
 
 	return e ? &e->i : NULL;
 }
 
-struct identity *identity_by_path(struct identity_cache *c, uint32_t hierarchy, const char *path, size_t len)
+struct identity *identity_by_path(struct identity_cache *c, uint32_t hierarchy, const char *path,
+				  size_t len)
 {
 	const struct key key = { hierarchy, 0, path, len };
-	struct hash_node *n = hash_find(&c->live_by_path, hash_path(hierarchy, path, len), same_path, &key);
+	struct hash_node *n =
+		hash_find(&c->live_by_path, hash_path(hierarchy, path, len), same_path, &key);
 
 	return n ? &container_of(n, struct entry, by_path)->i : NULL;
 }

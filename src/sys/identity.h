@@ -35,7 +35,8 @@ struct identity {
 	const char *unit, *machine, *workload;
 	/* Label values of workload series (OOM-501): kind by cgname_kind_name(kind). */
 	const char *label_namespace, *label_workload, *label_container;
-	const struct oci_label *labels; /* copied to events as k8s.pod.label.KEY / container.label.KEY */
+	const struct oci_label
+		*labels; /* copied to events as k8s.pod.label.KEY / container.label.KEY */
 	size_t n_labels;
 	/* From the kubelet, when enabled. */
 	const char *owner_kind, *owner_name, *priority_class;
@@ -48,7 +49,13 @@ struct identity_options {
 	const char *node_name;
 };
 
-enum identity_result { IDENTITY_HIT, IDENTITY_TOMBSTONE, IDENTITY_PATH_ONLY, IDENTITY_UNKNOWN, _IDENTITY_RESULT_MAX };
+enum identity_result {
+	IDENTITY_HIT,
+	IDENTITY_TOMBSTONE,
+	IDENTITY_PATH_ONLY,
+	IDENTITY_UNKNOWN,
+	_IDENTITY_RESULT_MAX
+};
 
 struct identity_stats {
 	size_t entries[_CGNAME_KIND_MAX], tombstones;
@@ -68,8 +75,8 @@ const struct identity_stats *identity_cache_stats(const struct identity_cache *c
  * A cgroup was seen. Known id with the same path: returns the entry. Another path: the old one becomes a tombstone.
  * @root_owned: the nearest kubepods root of the path is owned by uid 0. Returns NULL when full (counted).
  */
-struct identity *identity_add(struct identity_cache *c, uint32_t hierarchy, uint64_t id, const char *path,
-			      bool root_owned, uint64_t now_us);
+struct identity *identity_add(struct identity_cache *c, uint32_t hierarchy, uint64_t id,
+			      const char *path, bool root_owned, uint64_t now_us);
 /* Does the name call for reading runtime files? */
 bool identity_wants_sources(const struct identity *i);
 /* Files were read: fills container and pod, confirms, recomputes the labels. */
@@ -78,15 +85,18 @@ void identity_remove(struct identity_cache *c, uint32_t hierarchy, uint64_t id, 
 void identity_expire(struct identity_cache *c, uint64_t now_us); /* tombstones past their time */
 
 /* Memory only. Tombstones answer too. @walked: path from the kernel, may be NULL (OOM-401). NULL when unknown. */
-struct identity *identity_lookup(struct identity_cache *c, uint32_t hierarchy, uint64_t id, const char *walked,
-				 size_t walked_len, enum identity_result *ret_result);
+struct identity *identity_lookup(struct identity_cache *c, uint32_t hierarchy, uint64_t id,
+				 const char *walked, size_t walked_len,
+				 enum identity_result *ret_result);
 /* Entry made from a path alone, when the id is not known; not in the cache; owned by the caller. Allocates: not for stage 1. */
-struct identity *identity_from_path(struct identity_cache *c, uint32_t hierarchy, uint64_t id, const char *path, size_t len);
+struct identity *identity_from_path(struct identity_cache *c, uint32_t hierarchy, uint64_t id,
+				    const char *path, size_t len);
 struct identity *identity_ref(struct identity *i);
 struct identity *identity_unref(struct identity *i);
 DEFINE_CLEANUP(struct identity *, identity_unref);
 
 /* Identity of the ancestor path of @len bytes (a limit's cgroup), by path in the same hierarchy; NULL when unknown. */
-struct identity *identity_by_path(struct identity_cache *c, uint32_t hierarchy, const char *path, size_t len);
+struct identity *identity_by_path(struct identity_cache *c, uint32_t hierarchy, const char *path,
+				  size_t len);
 typedef void (*identity_fn)(void *ctx, struct identity *i);
 void identity_for_each(struct identity_cache *c, identity_fn fn, void *ctx); /* live ones */

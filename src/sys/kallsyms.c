@@ -49,8 +49,8 @@ static bool parse_line(const char *line, struct symbol *ret)
 	size_t digits = strcspn(line, " ");
 	size_t len;
 
-	if (parse_hex64(line, digits, &ret->address) < 0 || line[digits] != ' ' || !line[digits + 1] ||
-	    line[digits + 2] != ' ')
+	if (parse_hex64(line, digits, &ret->address) < 0 || line[digits] != ' ' ||
+	    !line[digits + 1] || line[digits + 2] != ' ')
 		return false;
 	ret->text = (line[digits + 1] | 32) == 't' || (line[digits + 1] | 32) == 'w';
 	line += digits + 3;

@@ -120,7 +120,8 @@ static int parse_oom_kill(struct span s, struct kmsg_oom *ret)
 		ret->fields |= KMSG_NODEMASK;
 	if (parse_value(head, ",cpuset=", ",mems_allowed=", ret->cpuset, sizeof(ret->cpuset)))
 		ret->fields |= KMSG_CPUSET;
-	if (parse_value(head, ",oom_memcg=", ",task_memcg=", ret->oom_memcg, sizeof(ret->oom_memcg)))
+	if (parse_value(head, ",oom_memcg=", ",task_memcg=", ret->oom_memcg,
+			sizeof(ret->oom_memcg)))
 		ret->fields |= KMSG_OOM_MEMCG;
 	else if (find_first(head, ",global_oom"))
 		ret->fields |= KMSG_GLOBAL;
@@ -244,8 +245,8 @@ int kmsg_parse(const char *record, size_t len, struct kmsg_oom *ret)
 	} else if (starts_with(s, "Out of memory and no killable processes")) {
 		found.fields = KMSG_NO_KILLABLE;
 		r = 1;
-	} else if ((starts_with(s, "Memory cgroup out of memory: ") || starts_with(s, "Out of memory") ||
-		    starts_with(s, "Tasks in ")) &&
+	} else if ((starts_with(s, "Memory cgroup out of memory: ") ||
+		    starts_with(s, "Out of memory") || starts_with(s, "Tasks in ")) &&
 		   (at = find_first(s, ": Killed process "))) {
 		r = parse_killed(s, at + 2, &found);
 	} else if ((at = find_last(s, " invoked oom-killer: ")) && at - s.p <= 15) {

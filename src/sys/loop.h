@@ -19,14 +19,17 @@ void loop_stop(struct loop *l, int code);
 
 struct loop_source;
 typedef void (*loop_fd_fn)(void *ctx, uint32_t events);
-int loop_add_fd(struct loop *l, int fd, uint32_t events, loop_fd_fn fn, void *ctx, struct loop_source **ret);
-struct loop_source *loop_source_free(struct loop_source *s); /* leaves the fd open; safe inside its own callback */
+int loop_add_fd(struct loop *l, int fd, uint32_t events, loop_fd_fn fn, void *ctx,
+		struct loop_source **ret);
+struct loop_source *
+loop_source_free(struct loop_source *s); /* leaves the fd open; safe inside its own callback */
 DEFINE_CLEANUP(struct loop_source *, loop_source_free);
 
 struct loop_timer;
 typedef void (*loop_timer_fn)(void *ctx, uint64_t now_us);
 int loop_add_timer(struct loop *l, loop_timer_fn fn, void *ctx, struct loop_timer **ret);
-void loop_timer_at(struct loop_timer *t, uint64_t mono_us); /* 0 = off; fires once; allocates nothing */
+void loop_timer_at(struct loop_timer *t,
+		   uint64_t mono_us); /* 0 = off; fires once; allocates nothing */
 struct loop_timer *loop_timer_free(struct loop_timer *t);
 DEFINE_CLEANUP(struct loop_timer *, loop_timer_free);
 uint64_t loop_now(const struct loop *l); /* monotonic µs, read once per wake-up */

@@ -13,9 +13,11 @@
 #include "base/parse.h"
 #include "sys/ociconf.h"
 
-static const char *const source_names[_OCI_SOURCE_MAX] = { "containerd", "crio",      "docker",	 "podman",
-							   "runc",	 "crun",      "pods_log", "kubelet" };
-static const char *const error_names[_OCI_ERROR_MAX] = { "missing", "denied", "too_large", "parse", "timeout" };
+static const char *const source_names[_OCI_SOURCE_MAX] = { "containerd", "crio",   "docker",
+							   "podman",	 "runc",   "crun",
+							   "pods_log",	 "kubelet" };
+static const char *const error_names[_OCI_ERROR_MAX] = { "missing", "denied", "too_large", "parse",
+							 "timeout" };
 
 const char *oci_source_name(enum oci_source s)
 {
@@ -69,7 +71,8 @@ static void take_labels(const json_t *labels, const char *const *keys, struct oc
 /* Annotations of the kubelet's runtimes: containerd and CRI-O name the same things differently. */
 static void take_annotations(const json_t *a, struct oci_info *ret)
 {
-	const char *kind = json_string_value(json_object_get(a, "io.kubernetes.cri.container-type"));
+	const char *kind =
+		json_string_value(json_object_get(a, "io.kubernetes.cri.container-type"));
 
 	if (!kind)
 		kind = json_string_value(json_object_get(a, "io.kubernetes.cri-o.ContainerType"));
@@ -89,7 +92,8 @@ static void take_annotations(const json_t *a, struct oci_info *ret)
 	TAKE(a, "nerdctl/name", ret->name);
 }
 
-int oci_parse_config(const char *text, size_t len, const char *const *label_keys, struct oci_info *ret)
+int oci_parse_config(const char *text, size_t len, const char *const *label_keys,
+		     struct oci_info *ret)
 {
 	_cleanup_(json_freep) json_t *root = load(text, len);
 	const json_t *annotations;
@@ -105,7 +109,8 @@ int oci_parse_config(const char *text, size_t len, const char *const *label_keys
 	return 0;
 }
 
-int oci_parse_docker(const char *text, size_t len, const char *const *label_keys, struct oci_info *ret)
+int oci_parse_docker(const char *text, size_t len, const char *const *label_keys,
+		     struct oci_info *ret)
 {
 	_cleanup_(json_freep) json_t *root = load(text, len);
 	const json_t *config, *labels;
@@ -117,7 +122,8 @@ int oci_parse_docker(const char *text, size_t len, const char *const *label_keys
 	labels = json_object_get(config, "Labels");
 	TAKE(root, "Name", name);
 	if (!ret->name[0]) /* docker puts a slash in front */
-		(void)snprintf(ret->name, sizeof(ret->name), "%s", name[0] == '/' ? name + 1 : name);
+		(void)snprintf(ret->name, sizeof(ret->name), "%s",
+			       name[0] == '/' ? name + 1 : name);
 	TAKE(config, "Image", ret->image);
 	TAKE(config, "Hostname", ret->hostname);
 	take_annotations(labels, ret);
@@ -144,7 +150,8 @@ int oci_parse_state(const char *text, size_t len, struct oci_info *ret)
 	pid = json_object_get(root, "init_process_pid");
 	if (!pid)
 		pid = json_object_get(root, "pid");
-	if (json_is_integer(pid) && json_integer_value(pid) > 0 && json_integer_value(pid) < INT32_MAX)
+	if (json_is_integer(pid) && json_integer_value(pid) > 0 &&
+	    json_integer_value(pid) < INT32_MAX)
 		ret->init_pid = (uint32_t)json_integer_value(pid);
 	ret->found = true;
 	return 0;
@@ -158,14 +165,16 @@ int oci_parse_containers(const char *text, size_t len, const char *id, struct oc
 
 	if (!json_is_array(root))
 		return -EBADMSG;
-	json_array_foreach(root, i, item) {
+	json_array_foreach(root, i, item)
+	{
 		const char *have = json_string_value(json_object_get(item, "id"));
 		const char *metadata = json_string_value(json_object_get(item, "metadata"));
 		const json_t *name = json_array_get(json_object_get(item, "names"), 0);
 
 		if (!have || !streq(have, id))
 			continue;
-		if (json_string_value(name) && !ret->name[0] && json_string_length(name) < sizeof(ret->name))
+		if (json_string_value(name) && !ret->name[0] &&
+		    json_string_length(name) < sizeof(ret->name))
 			(void)snprintf(ret->name, sizeof(ret->name), "%s", json_string_value(name));
 		if (metadata) { /* JSON inside a string */
 			_cleanup_(json_freep) json_t *inner = load(metadata, strlen(metadata));

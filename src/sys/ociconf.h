@@ -9,7 +9,17 @@
  * podman's containers.json, the kubelet's log links. Files are foreign: O_NOFOLLOW below fixed roots, regular files only,
  * ≤ 1 MiB (runc state ≤ 4 MiB), parsed strictly; a bad file is an error code that the caller counts.
  */
-enum oci_source { OCI_CONTAINERD, OCI_CRIO, OCI_DOCKER, OCI_PODMAN, OCI_RUNC, OCI_CRUN, OCI_PODS_LOG, OCI_KUBELET, _OCI_SOURCE_MAX };
+enum oci_source {
+	OCI_CONTAINERD,
+	OCI_CRIO,
+	OCI_DOCKER,
+	OCI_PODMAN,
+	OCI_RUNC,
+	OCI_CRUN,
+	OCI_PODS_LOG,
+	OCI_KUBELET,
+	_OCI_SOURCE_MAX
+};
 const char *oci_source_name(enum oci_source s);
 enum oci_error { OCI_MISSING, OCI_DENIED, OCI_TOO_LARGE, OCI_PARSE, OCI_TIMEOUT, _OCI_ERROR_MAX };
 const char *oci_error_name(enum oci_error e);
@@ -42,10 +52,14 @@ int oci_roots_open(const char *rootfs, const char *run, const char *containers, 
 void oci_roots_close(struct oci_roots *r);
 
 /* Reads all sources for container @id. Blocks on files: for a worker. 0 when something was found, -ENOENT, else -errno. */
-int oci_read(const struct oci_roots *roots, const char *id, const char *containerd_namespace, uint32_t uid,
-	     struct oci_info *ret);
+int oci_read(const struct oci_roots *roots, const char *id, const char *containerd_namespace,
+	     uint32_t uid, struct oci_info *ret);
 /* Parsers of one file's text each; pure, for tests and fuzzers. */
-int oci_parse_config(const char *json, size_t len, const char *const *label_keys, struct oci_info *ret);
-int oci_parse_docker(const char *json, size_t len, const char *const *label_keys, struct oci_info *ret);
-int oci_parse_state(const char *json, size_t len, struct oci_info *ret); /* runc state.json, crun status */
-int oci_parse_containers(const char *json, size_t len, const char *id, struct oci_info *ret); /* podman */
+int oci_parse_config(const char *json, size_t len, const char *const *label_keys,
+		     struct oci_info *ret);
+int oci_parse_docker(const char *json, size_t len, const char *const *label_keys,
+		     struct oci_info *ret);
+int oci_parse_state(const char *json, size_t len,
+		    struct oci_info *ret); /* runc state.json, crun status */
+int oci_parse_containers(const char *json, size_t len, const char *id,
+			 struct oci_info *ret); /* podman */

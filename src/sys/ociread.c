@@ -29,8 +29,8 @@ static int open_root(const char *rootfs, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-int oci_roots_open(const char *rootfs, const char *run, const char *containers, const char *docker, const char *pods_log,
-		   struct oci_roots *ret)
+int oci_roots_open(const char *rootfs, const char *run, const char *containers, const char *docker,
+		   const char *pods_log, struct oci_roots *ret)
 {
 	ret->run_fd = open_root(rootfs, run);
 	ret->containers_fd = open_root(rootfs, containers);
@@ -70,7 +70,8 @@ static int open_beneath(int root, const char *path, int flags)
 		if (streq(name, "..") || streq(name, "."))
 			return -EINVAL;
 		fd = openat(dir, name,
-			    (last ? flags : O_PATH | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+			    (last ? flags : O_PATH | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC |
+				    O_NONBLOCK);
 		if (fd < 0)
 			return -errno;
 		if (last)
@@ -141,8 +142,8 @@ static void count_error(struct oci_info *info, enum oci_source source, int error
 
 enum form { FORM_CONFIG, FORM_DOCKER, FORM_STATE, FORM_CONTAINERS };
 
-static int read_source(const struct oci_roots *roots, int root, const char *path, enum oci_source source, enum form form,
-		       const char *id, struct oci_info *ret)
+static int read_source(const struct oci_roots *roots, int root, const char *path,
+		       enum oci_source source, enum form form, const char *id, struct oci_info *ret)
 {
 	_cleanup_(freep) char *text = NULL;
 	size_t len = 0;
@@ -170,8 +171,9 @@ static int read_source(const struct oci_roots *roots, int root, const char *path
 }
 
 /* One file below each directory of @parent: containerd keeps a directory per namespace. */
-static void read_namespaces(const struct oci_roots *roots, const char *parent, const char *namespace, const char *tail,
-			    const char *id, enum oci_source source, enum form form, struct oci_info *ret)
+static void read_namespaces(const struct oci_roots *roots, const char *parent,
+			    const char *namespace, const char *tail, const char *id,
+			    enum oci_source source, enum form form, struct oci_info *ret)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	const struct dirent *entry;
@@ -184,7 +186,8 @@ static void read_namespaces(const struct oci_roots *roots, const char *parent, c
 		(void)read_source(roots, roots->run_fd, path, source, form, id, ret);
 		return;
 	}
-	fd = roots->run_fd < 0 ? -ENOENT : open_beneath(roots->run_fd, parent, O_RDONLY | O_DIRECTORY);
+	fd = roots->run_fd < 0 ? -ENOENT
+			       : open_beneath(roots->run_fd, parent, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
 		return;
 	dir = fdopendir(fd);
@@ -224,7 +227,8 @@ static void read_log_name(const struct oci_roots *roots, const char *id, struct 
 		const char *name = entry->d_name, *ns, *container;
 		size_t len = strlen(name), head;
 
-		if (len <= id_len + 5 || !streq(name + len - 4, ".log") || name[len - id_len - 5] != '-' ||
+		if (len <= id_len + 5 || !streq(name + len - 4, ".log") ||
+		    name[len - id_len - 5] != '-' ||
 		    memcmp(name + len - id_len - 4, id, id_len) != 0)
 			continue;
 		head = len - id_len - 5;
@@ -232,9 +236,10 @@ static void read_log_name(const struct oci_roots *roots, const char *id, struct 
 		container = ns ? memchr(ns + 1, '_', head - (size_t)(ns + 1 - name)) : NULL;
 		if (!container)
 			return;
-		(void)snprintf(ret->pod_name, sizeof(ret->pod_name), "%.*s", (int)(ns - name), name);
-		(void)snprintf(ret->pod_namespace, sizeof(ret->pod_namespace), "%.*s", (int)(container - ns - 1),
-			       ns + 1);
+		(void)snprintf(ret->pod_name, sizeof(ret->pod_name), "%.*s", (int)(ns - name),
+			       name);
+		(void)snprintf(ret->pod_namespace, sizeof(ret->pod_namespace), "%.*s",
+			       (int)(container - ns - 1), ns + 1);
 		(void)snprintf(ret->container_name, sizeof(ret->container_name), "%.*s",
 			       (int)(head - (size_t)(container + 1 - name)), container + 1);
 		ret->found = true;
@@ -249,18 +254,21 @@ static bool id_is_safe(const char *id)
 	return n > 0 && n <= 128 && !id[n] && id[0] != '.' && id[0] != '-';
 }
 
-int oci_read(const struct oci_roots *roots, const char *id, const char *containerd_namespace, uint32_t uid,
-	     struct oci_info *ret)
+int oci_read(const struct oci_roots *roots, const char *id, const char *containerd_namespace,
+	     uint32_t uid, struct oci_info *ret)
 {
-	static const char *const containerd[] = { "containerd/io.containerd.runtime.v2.task",
-						  "k3s/containerd/io.containerd.runtime.v2.task",
-						  "docker/containerd/daemon/io.containerd.runtime.v2.task" };
+	static const char *const containerd[] = {
+		"containerd/io.containerd.runtime.v2.task",
+		"k3s/containerd/io.containerd.runtime.v2.task",
+		"docker/containerd/daemon/io.containerd.runtime.v2.task"
+	};
 	static const struct {
 		const char *format;
 		enum oci_source source;
 		enum form form;
 	} run_files[] = {
-		{ "containers/storage/overlay-containers/%s/userdata/config.json", OCI_CRIO, FORM_CONFIG },
+		{ "containers/storage/overlay-containers/%s/userdata/config.json", OCI_CRIO,
+		  FORM_CONFIG },
 		{ "runc/%s/state.json", OCI_RUNC, FORM_STATE },
 		{ "docker/runtime-runc/moby/%s/state.json", OCI_RUNC, FORM_STATE },
 		{ "crun/%s/status", OCI_CRUN, FORM_STATE },
@@ -268,13 +276,15 @@ int oci_read(const struct oci_roots *roots, const char *id, const char *containe
 	char path[512];
 
 	memset(ret, 0, sizeof(*ret));
-	if (!id_is_safe(id) || (containerd_namespace && *containerd_namespace && !id_is_safe(containerd_namespace)))
+	if (!id_is_safe(id) ||
+	    (containerd_namespace && *containerd_namespace && !id_is_safe(containerd_namespace)))
 		return -EINVAL;
 	for (size_t i = 0; i < ARRAY_SIZE(containerd); i++)
-		read_namespaces(roots, containerd[i], containerd_namespace, "/config.json", id, OCI_CONTAINERD,
-				FORM_CONFIG, ret);
+		read_namespaces(roots, containerd[i], containerd_namespace, "/config.json", id,
+				OCI_CONTAINERD, FORM_CONFIG, ret);
 	if (uid != UINT32_MAX) {
-		(void)snprintf(path, sizeof(path), "user/%u/containers/overlay-containers/%s/userdata/config.json", uid,
+		(void)snprintf(path, sizeof(path),
+			       "user/%u/containers/overlay-containers/%s/userdata/config.json", uid,
 			       id);
 		(void)read_source(roots, roots->run_fd, path, OCI_PODMAN, FORM_CONFIG, id, ret);
 	}
@@ -284,15 +294,16 @@ int oci_read(const struct oci_roots *roots, const char *id, const char *containe
 
 		(void)snprintf(path, sizeof(path), "%.*s%s%s", (int)(percent - run_files[i].format),
 			       run_files[i].format, id, percent + 2);
-		(void)read_source(roots, roots->run_fd, path, run_files[i].source, run_files[i].form, id, ret);
+		(void)read_source(roots, roots->run_fd, path, run_files[i].source,
+				  run_files[i].form, id, ret);
 	}
 	if (!ret->cgroup_path[0])
-		read_namespaces(roots, "containerd/runc", containerd_namespace, "/state.json", id, OCI_RUNC, FORM_STATE,
-				ret);
+		read_namespaces(roots, "containerd/runc", containerd_namespace, "/state.json", id,
+				OCI_RUNC, FORM_STATE, ret);
 	(void)snprintf(path, sizeof(path), "containers/%s/config.v2.json", id);
 	(void)read_source(roots, roots->docker_fd, path, OCI_DOCKER, FORM_DOCKER, id, ret);
-	(void)read_source(roots, roots->containers_fd, "storage/overlay-containers/containers.json", OCI_PODMAN,
-			  FORM_CONTAINERS, id, ret);
+	(void)read_source(roots, roots->containers_fd, "storage/overlay-containers/containers.json",
+			  OCI_PODMAN, FORM_CONTAINERS, id, ret);
 	read_log_name(roots, id, ret);
 	return ret->found ? 0 : -ENOENT;
 }

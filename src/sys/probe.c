@@ -51,7 +51,8 @@ static uint64_t read_caps(void)
 /* tracefs where it is usually mounted; a mount of our own would change the host. */
 static int open_tracefs(void)
 {
-	static const char *const places[] = { "/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events" };
+	static const char *const places[] = { "/sys/kernel/tracing/events",
+					      "/sys/kernel/debug/tracing/events" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		int fd = open(places[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -68,7 +69,8 @@ int hook_env_new(const char *btf_path, struct hook_env **ret)
 
 	if (!e)
 		return -ENOMEM;
-	(void)snprintf(e->btf_path, sizeof(e->btf_path), "%s", btf_path ? btf_path : "/sys/kernel/btf/vmlinux");
+	(void)snprintf(e->btf_path, sizeof(e->btf_path), "%s",
+		       btf_path ? btf_path : "/sys/kernel/btf/vmlinux");
 	e->no_btf = access(e->btf_path, R_OK) < 0;
 	e->lockdown = read_lockdown();
 	e->caps = read_caps();
@@ -119,8 +121,10 @@ bool hook_env_has_function(const struct hook_env *e, const char *name)
 
 static void add_type(const struct btf *btf, uint32_t id, struct strbuf *out)
 {
-	static const char *const tags[] = { [BTF_KIND_STRUCT] = "struct ", [BTF_KIND_UNION] = "union ",
-					    [BTF_KIND_ENUM] = "enum ", [BTF_KIND_FWD] = "struct " };
+	static const char *const tags[] = { [BTF_KIND_STRUCT] = "struct ",
+					    [BTF_KIND_UNION] = "union ",
+					    [BTF_KIND_ENUM] = "enum ",
+					    [BTF_KIND_FWD] = "struct " };
 	const struct btf_type *t = btf__type_by_id(btf, id);
 	unsigned kind = t ? btf_kind(t) : BTF_KIND_UNKN;
 
@@ -159,7 +163,8 @@ static const struct btf_type *find_proto(const struct btf *btf, const char *name
 
 	if (!tracepoint) {
 		id = btf__find_by_name_kind(btf, name, BTF_KIND_FUNC);
-		return id < 0 ? NULL : btf__type_by_id(btf, btf__type_by_id(btf, (uint32_t)id)->type);
+		return id < 0 ? NULL
+			      : btf__type_by_id(btf, btf__type_by_id(btf, (uint32_t)id)->type);
 	}
 	(void)snprintf(full, sizeof(full), "btf_trace_%s", name);
 	id = btf__find_by_name_kind(btf, full, BTF_KIND_TYPEDEF);
@@ -203,8 +208,8 @@ static bool shape_fits(const char *want, const char *have)
 	return false;
 }
 
-static enum hook_reason check_shape(const struct hook_env *e, const struct hook_variant *v, bool tracepoint,
-				    enum hook_reason missing)
+static enum hook_reason check_shape(const struct hook_env *e, const struct hook_variant *v,
+				    bool tracepoint, enum hook_reason missing)
 {
 	_cleanup_strbuf_ struct strbuf have = STRBUF_INIT;
 

@@ -9,7 +9,8 @@ struct btf;
 enum lockdown { LOCKDOWN_NONE, LOCKDOWN_INTEGRITY, LOCKDOWN_CONFIDENTIALITY, LOCKDOWN_UNKNOWN };
 
 struct hook_env {
-	struct btf *btf; /* use hook_env_btf(): read when first wanted, several MiB, dropped after probing */
+	struct btf *
+		btf; /* use hook_env_btf(): read when first wanted, several MiB, dropped after probing */
 	bool no_btf;
 	char btf_path[256];
 	enum lockdown lockdown;
@@ -30,11 +31,16 @@ bool hook_env_has_function(const struct hook_env *e, const char *name); /* in BT
 /* Ready-made probes for variant rows; each obeys v->target and v->shape. */
 enum hook_reason probe_btf_tracepoint(const struct hook_env *e, const struct hook_variant *v);
 enum hook_reason probe_raw_tracepoint(const struct hook_env *e, const struct hook_variant *v);
-enum hook_reason probe_tracepoint(const struct hook_env *e, const struct hook_variant *v); /* "oom/mark_victim" in tracefs */
-enum hook_reason probe_fentry(const struct hook_env *e, const struct hook_variant *v); /* BTF function + shape */
-enum hook_reason probe_kprobe(const struct hook_env *e, const struct hook_variant *v); /* exact symbol in kallsyms, kprobes built in */
+enum hook_reason probe_tracepoint(const struct hook_env *e,
+				  const struct hook_variant *v); /* "oom/mark_victim" in tracefs */
+enum hook_reason probe_fentry(const struct hook_env *e,
+			      const struct hook_variant *v); /* BTF function + shape */
+enum hook_reason
+probe_kprobe(const struct hook_env *e,
+	     const struct hook_variant *v); /* exact symbol in kallsyms, kprobes built in */
 enum hook_reason probe_kfunc(const struct hook_env *e, const struct hook_variant *v);
 enum hook_reason probe_file(const struct hook_env *e, const struct hook_variant *v);
 
 /* Parameters of a BTF function or of a tracepoint (typedef btf_trace_NAME): "struct oom_control *, const char *"; -ENOENT */
-int probe_prototype(const struct hook_env *e, const char *name, bool tracepoint, struct strbuf *ret);
+int probe_prototype(const struct hook_env *e, const char *name, bool tracepoint,
+		    struct strbuf *ret);

@@ -19,8 +19,10 @@ static inline void check_metric_rows(const struct metric_row *rows, size_t n)
 		assert_non_null(r->name);
 		assert_non_null(r->help);
 		assert_true(ends_with(r->help, "."));
-		assert_true((r->help[0] >= 'A' && r->help[0] <= 'Z') || (r->help[0] >= '0' && r->help[0] <= '9'));
-		assert_int_equal(strspn(r->name, "abcdefghijklmnopqrstuvwxyz0123456789_"), strlen(r->name));
+		assert_true((r->help[0] >= 'A' && r->help[0] <= 'Z') ||
+			    (r->help[0] >= '0' && r->help[0] <= '9'));
+		assert_int_equal(strspn(r->name, "abcdefghijklmnopqrstuvwxyz0123456789_"),
+				 strlen(r->name));
 		assert_int_equal(ends_with(r->name, "_total"), r->type == METRIC_COUNTER);
 		assert_int_equal(ends_with(r->name, "_info"), r->type == METRIC_INFO);
 		assert_int_equal(r->n_buckets > 0, r->type == METRIC_HISTOGRAM);

@@ -23,30 +23,40 @@ struct demo {
 static const char *const tiers[] = { "any", "tracepoint", NULL };
 static const char *const sink_types[] = { "stdout", "file", NULL };
 static const struct config_row sink_rows[] = {
-	CONFIG_ROW("type", struct sink, type, CONFIG_ENUM, .names = sink_types, .flags = CONFIG_REQUIRED,
-		   .help = "Kind."),
+	CONFIG_ROW("type", struct sink, type, CONFIG_ENUM, .names = sink_types,
+		   .flags = CONFIG_REQUIRED, .help = "Kind."),
 	CONFIG_ROW("path", struct sink, path, CONFIG_PATH, .help = "File."),
 	{},
 };
 static const struct config_row limit_rows[] = {
-	{ .key = "fds", .type = CONFIG_UINT, .offset = 0, .size = 4, .def = "1024", .max = "16384", .help = "Files." },
+	{ .key = "fds",
+	  .type = CONFIG_UINT,
+	  .offset = 0,
+	  .size = 4,
+	  .def = "1024",
+	  .max = "16384",
+	  .help = "Files." },
 	{},
 };
 static const struct config_row demo_rows[] = {
 	CONFIG_ROW("enabled", struct demo, enabled, CONFIG_BOOL, .def = "true", .help = "On."),
-	CONFIG_ROW("victims", struct demo, victims, CONFIG_UINT, .def = "1024", .min = "64", .max = "65536",
-		   .flags = CONFIG_RELOAD, .help = "Followed."),
-	CONFIG_ROW("ring_bytes", struct demo, ring, CONFIG_SIZE, .def = "1MiB", .min = "256KiB", .max = "64MiB",
-		   .help = "Ring."),
-	CONFIG_ROW("wait", struct demo, wait, CONFIG_DURATION, .def = "500ms", .max = "5s", .help = "Wait."),
-	CONFIG_ROW("max_tier", struct demo, tier, CONFIG_ENUM, .def = "any", .names = tiers, .help = "Tier."),
+	CONFIG_ROW("victims", struct demo, victims, CONFIG_UINT, .def = "1024", .min = "64",
+		   .max = "65536", .flags = CONFIG_RELOAD, .help = "Followed."),
+	CONFIG_ROW("ring_bytes", struct demo, ring, CONFIG_SIZE, .def = "1MiB", .min = "256KiB",
+		   .max = "64MiB", .help = "Ring."),
+	CONFIG_ROW("wait", struct demo, wait, CONFIG_DURATION, .def = "500ms", .max = "5s",
+		   .help = "Wait."),
+	CONFIG_ROW("max_tier", struct demo, tier, CONFIG_ENUM, .def = "any", .names = tiers,
+		   .help = "Tier."),
 	CONFIG_ROW("path", struct demo, path, CONFIG_PATH, .def = "/var", .help = "Path."),
-	CONFIG_ROW("secret", struct demo, secret, CONFIG_STRING, .def = "", .flags = CONFIG_SECRET, .help = "Key."),
-	CONFIG_ROW("limits", struct demo, limits, CONFIG_MAP, .rows = limit_rows, .help = "Limits."),
-	CONFIG_ROW("redact", struct demo, redact, CONFIG_STRINGS, .def = "['a b', 'c']", .max_items = 3,
-		   .help = "Patterns."),
-	CONFIG_ROW("sinks", struct demo, sinks, CONFIG_LIST, .rows = sink_rows, .item_size = sizeof(struct sink),
-		   .max_items = 2, .help = "Sinks."),
+	CONFIG_ROW("secret", struct demo, secret, CONFIG_STRING, .def = "", .flags = CONFIG_SECRET,
+		   .help = "Key."),
+	CONFIG_ROW("limits", struct demo, limits, CONFIG_MAP, .rows = limit_rows,
+		   .help = "Limits."),
+	CONFIG_ROW("redact", struct demo, redact, CONFIG_STRINGS, .def = "['a b', 'c']",
+		   .max_items = 3, .help = "Patterns."),
+	CONFIG_ROW("sinks", struct demo, sinks, CONFIG_LIST, .rows = sink_rows,
+		   .item_size = sizeof(struct sink), .max_items = 2, .help = "Sinks."),
 	{},
 };
 static const struct config_section sections[] = { { "oom", demo_rows, sizeof(struct demo) }, {} };
@@ -81,10 +91,10 @@ static void test_defaults(void **state)
 static void test_values(void **state)
 {
 	struct diags d;
-	_cleanup_(config_freep) struct config *c =
-		parse("oom:\n  enabled: false\n  ring_bytes: 512KiB\n  max_tier: tracepoint\n  limits: {fds: 7}\n"
-		      "  redact: ['(?i)x']\n  sinks:\n    - {type: file, path: /a}\n    - type: stdout\n",
-		      &d);
+	_cleanup_(config_freep) struct config *c = parse(
+		"oom:\n  enabled: false\n  ring_bytes: 512KiB\n  max_tier: tracepoint\n  limits: {fds: 7}\n"
+		"  redact: ['(?i)x']\n  sinks:\n    - {type: file, path: /a}\n    - type: stdout\n",
+		&d);
 	const struct demo *o = config_section(c, "oom");
 	const struct sink *s = o->sinks.items;
 
@@ -104,28 +114,37 @@ static void test_errors(void **state)
 	static const struct {
 		const char *text, *first;
 	} cases[] = {
-		{ "oom:\n  ring_bytes: 100KiB\n", "agent.yaml:2:15: oom.ring_bytes: 100KiB is below 256KiB" },
+		{ "oom:\n  ring_bytes: 100KiB\n",
+		  "agent.yaml:2:15: oom.ring_bytes: 100KiB is below 256KiB" },
 		{ "oom:\n  wait: 15\n", "agent.yaml:2:9: oom.wait: '15' has no unit, write 15s" },
 		{ "oom:\n  wait: 6s\n", "agent.yaml:2:9: oom.wait: 6s is above 5s" },
-		{ "oom:\n  victim: 100\n", "agent.yaml:2:3: oom.victim: unknown key, did you mean 'victims'?" },
+		{ "oom:\n  victim: 100\n",
+		  "agent.yaml:2:3: oom.victim: unknown key, did you mean 'victims'?" },
 		{ "oom:\n  zzzzzz: 100\n", "agent.yaml:2:3: oom.zzzzzz: unknown key" },
 		{ "ooom: {}\n", "agent.yaml:1:1: ooom: unknown key, did you mean 'oom'?" },
-		{ "oom:\n  enabled: yes\n", "agent.yaml:2:12: oom.enabled: 'yes' is not true or false" },
-		{ "oom:\n  victims: -1\n", "agent.yaml:2:12: oom.victims: '-1' is not a whole number" },
-		{ "oom:\n  path: var\n", "agent.yaml:2:9: oom.path: 'var' is not an absolute path" },
-		{ "oom:\n  max_tier: all\n", "agent.yaml:2:13: oom.max_tier: 'all' is not one of any tracepoint" },
+		{ "oom:\n  enabled: yes\n",
+		  "agent.yaml:2:12: oom.enabled: 'yes' is not true or false" },
+		{ "oom:\n  victims: -1\n",
+		  "agent.yaml:2:12: oom.victims: '-1' is not a whole number" },
+		{ "oom:\n  path: var\n",
+		  "agent.yaml:2:9: oom.path: 'var' is not an absolute path" },
+		{ "oom:\n  max_tier: all\n",
+		  "agent.yaml:2:13: oom.max_tier: 'all' is not one of any tracepoint" },
 		{ "oom:\n  limits: 3\n", "agent.yaml:2:11: oom.limits: is not a map" },
 		{ "oom: [1]\n", "agent.yaml:1:6: oom: is not a map" },
-		{ "oom:\n  wait: [1s]\n", "agent.yaml:2:9: oom.wait: a list stands where one value belongs" },
+		{ "oom:\n  wait: [1s]\n",
+		  "agent.yaml:2:9: oom.wait: a list stands where one value belongs" },
 		{ "oom:\n  redact: x\n", "agent.yaml:2:11: oom.redact: is not a list" },
 		{ "oom:\n  redact: [a, b, c, d]\n",
 		  "agent.yaml:2:11: oom.redact: has 4 items, at most 3 are taken" },
-		{ "oom:\n  sinks:\n    - {path: /a}\n", "agent.yaml:3:7: oom.sinks[0].type: is required" },
+		{ "oom:\n  sinks:\n    - {path: /a}\n",
+		  "agent.yaml:3:7: oom.sinks[0].type: is required" },
 		{ "oom:\n  wait: 1s\n  wait: 2s\n", "agent.yaml:3:3: oom.wait: stands twice" },
 		{ "oom: &a {}\nx: *a\n", "agent.yaml:2:4: aliases are not taken" },
 		{ "oom: {}\n---\noom: {}\n", "agent.yaml:2:1: only one document is taken" },
 		{ "[[[[[[[[[[[[[[[[[[[[[[", "agent.yaml:1:17: nested too deeply" },
-		{ "oom:\n\twait: 1s\n", "agent.yaml:2:1: found character that cannot start any token" },
+		{ "oom:\n\twait: 1s\n",
+		  "agent.yaml:2:1: found character that cannot start any token" },
 		{ "- a\n", "agent.yaml:1:1: the file is not a map of sections" },
 	};
 
@@ -143,15 +162,17 @@ static void test_ten_errors_at_once(void **state)
 {
 	struct diags d;
 
-	assert_null(parse("oom:\n  enabled: 1\n  victims: 1\n  ring_bytes: 1\n  wait: x\n  max_tier: y\n  path: z\n"
-			  "  limits: {fds: a}\n  redact: 1\n  sinks: 2\n  nope: 3\n",
-			  &d));
+	assert_null(parse(
+		"oom:\n  enabled: 1\n  victims: 1\n  ring_bytes: 1\n  wait: x\n  max_tier: y\n  path: z\n"
+		"  limits: {fds: a}\n  redact: 1\n  sinks: 2\n  nope: 3\n",
+		&d));
 	assert_int_equal(d.n, 10);
 	for (size_t i = 0; i < d.n; i++)
 		assert_int_equal(d.items[i].line, i + 2);
 }
 
-static void count_change(void *ctx, const char *key, const char *before, const char *after, bool reloadable)
+static void count_change(void *ctx, const char *key, const char *before, const char *after,
+			 bool reloadable)
 {
 	struct strbuf *b = ctx;
 
@@ -167,15 +188,16 @@ static void test_diff(void **state)
 	_cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
 
 	config_diff(a, b, count_change, &out);
-	assert_string_equal(strbuf_str(&out), "oom.victims 1024 64 1\noom.secret <secret> <secret> 0\n"
-					      "oom.limits.fds 1024 9 0\n");
+	assert_string_equal(strbuf_str(&out),
+			    "oom.victims 1024 64 1\noom.secret <secret> <secret> 0\n"
+			    "oom.limits.fds 1024 9 0\n");
 }
 
 static void test_dump_parses_again(void **state)
 {
 	struct diags d;
-	_cleanup_(config_freep) struct config *a =
-		parse("oom: {wait: 90s, wait: 1s}\n", &d), *b = NULL;
+	_cleanup_(config_freep) struct config *a = parse("oom: {wait: 90s, wait: 1s}\n", &d),
+					      *b = NULL;
 	_cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
 
 	assert_null(a);
@@ -183,15 +205,16 @@ static void test_dump_parses_again(void **state)
 	config_write_yaml(a, &out);
 	b = parse(strbuf_str(&out), &d);
 	assert_non_null(b);
-	assert_string_equal(((const struct demo *)config_section(b, "oom"))->redact.items[0], "it's");
+	assert_string_equal(((const struct demo *)config_section(b, "oom"))->redact.items[0],
+			    "it's");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),	  cmocka_unit_test(test_values),
-		cmocka_unit_test(test_errors),		  cmocka_unit_test(test_ten_errors_at_once),
-		cmocka_unit_test(test_diff),		  cmocka_unit_test(test_dump_parses_again),
+		cmocka_unit_test(test_defaults), cmocka_unit_test(test_values),
+		cmocka_unit_test(test_errors),	 cmocka_unit_test(test_ten_errors_at_once),
+		cmocka_unit_test(test_diff),	 cmocka_unit_test(test_dump_parses_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,21 +12,28 @@ static const struct {
 } cases[] = {
 	{ "6,100,5000,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,"
 	  "task_memcg=/a/b,task=hog,pid=77,uid=1000\n SUBSYSTEM=x\n",
-	  1, KMSG_TASK | KMSG_CONSTRAINT | KMSG_NODEMASK | KMSG_CPUSET | KMSG_OOM_MEMCG | KMSG_TASK_MEMCG, 77, 1000,
-	  "hog", "/a", "/a/b", "CONSTRAINT_MEMCG" },
+	  1,
+	  KMSG_TASK | KMSG_CONSTRAINT | KMSG_NODEMASK | KMSG_CPUSET | KMSG_OOM_MEMCG |
+		  KMSG_TASK_MEMCG,
+	  77, 1000, "hog", "/a", "/a/b", "CONSTRAINT_MEMCG" },
 	{ "6,100,5000,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,"
 	  "task_memcg=/user.slice,task=java,pid=9,uid=0\n",
-	  1, KMSG_TASK | KMSG_CONSTRAINT | KMSG_NODEMASK | KMSG_CPUSET | KMSG_GLOBAL | KMSG_TASK_MEMCG, 9, 0, "java",
-	  "", "/user.slice", "CONSTRAINT_NONE" },
+	  1,
+	  KMSG_TASK | KMSG_CONSTRAINT | KMSG_NODEMASK | KMSG_CPUSET | KMSG_GLOBAL | KMSG_TASK_MEMCG,
+	  9, 0, "java", "", "/user.slice", "CONSTRAINT_NONE" },
 	/* comm with what the line itself is made of */
 	{ "6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,"
 	  "task_memcg=/a,task=a,pid=1,pid=42,uid=5\n",
-	  1, KMSG_TASK | KMSG_CONSTRAINT | KMSG_NODEMASK | KMSG_CPUSET | KMSG_OOM_MEMCG | KMSG_TASK_MEMCG, 42, 5,
-	  "a,pid=1", "/a", "/a", "CONSTRAINT_MEMCG" },
+	  1,
+	  KMSG_TASK | KMSG_CONSTRAINT | KMSG_NODEMASK | KMSG_CPUSET | KMSG_OOM_MEMCG |
+		  KMSG_TASK_MEMCG,
+	  42, 5, "a,pid=1", "/a", "/a", "CONSTRAINT_MEMCG" },
 	{ "6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,"
 	  "task_memcg=/a,task=oom-kill:,pid=42,uid=5\n",
-	  1, KMSG_TASK | KMSG_CONSTRAINT | KMSG_NODEMASK | KMSG_CPUSET | KMSG_OOM_MEMCG | KMSG_TASK_MEMCG, 42, 5,
-	  "oom-kill:", "/a", "/a", "CONSTRAINT_MEMCG" },
+	  1,
+	  KMSG_TASK | KMSG_CONSTRAINT | KMSG_NODEMASK | KMSG_CPUSET | KMSG_OOM_MEMCG |
+		  KMSG_TASK_MEMCG,
+	  42, 5, "oom-kill:", "/a", "/a", "CONSTRAINT_MEMCG" },
 	/* facility user: anyone may write it */
 	{ "14,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,"
 	  "task_memcg=/a,task=x,pid=1,uid=0\n",
@@ -37,9 +44,10 @@ static const struct {
 	{ "3,9,70,-;Out of memory (oom_kill_allocating_task): Killed process 5 (x) total-vm:8kB, anon-rss:6kB, "
 	  "file-rss:1kB, shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:0\n",
 	  1, KMSG_KILLED | KMSG_MEMORY, 5, 0, "x", "", "", "" },
-	{ "4,9,70,-;stress invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=1000\n", 1,
-	  KMSG_INVOKED | KMSG_GFP, 0, UINT32_MAX, "stress", "", "", "" },
-	{ "1,9,70,-;Out of memory and no killable processes...\n", 1, KMSG_NO_KILLABLE, 0, UINT32_MAX, "", "", "", "" },
+	{ "4,9,70,-;stress invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=1000\n",
+	  1, KMSG_INVOKED | KMSG_GFP, 0, UINT32_MAX, "stress", "", "", "" },
+	{ "1,9,70,-;Out of memory and no killable processes...\n", 1, KMSG_NO_KILLABLE, 0,
+	  UINT32_MAX, "", "", "", "" },
 	{ "6,9,70,-;eth0: link up\n", 0, 0, 0, 0, "", "", "", "" },
 	{ "no header at all", -EBADMSG, 0, 0, 0, "", "", "", "" },
 	{ "6,x,70,-;oom-kill:", -EBADMSG, 0, 0, 0, "", "", "", "" },
@@ -53,7 +61,8 @@ static void test_lines(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct kmsg_oom k = { .fields = 0xabcd };
 
-		assert_int_equal(kmsg_parse(cases[i].record, strlen(cases[i].record), &k), cases[i].r);
+		assert_int_equal(kmsg_parse(cases[i].record, strlen(cases[i].record), &k),
+				 cases[i].r);
 		if (cases[i].r != 1) {
 			assert_int_equal(k.fields, 0xabcd);
 			continue;

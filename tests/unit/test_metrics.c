@@ -9,16 +9,35 @@
 enum { KILLS, NODE, LIVE, DELAY, HOOK, CPU, _MAX };
 static const double buckets[] = { 0.001, 0.5, 2 };
 static const struct metric_row rows[_MAX] = {
-	[KILLS] = { .name = "t_kills_total", .type = METRIC_COUNTER, .other = "workload",
-		    .labels = { { "scope", "memcg global" }, { "namespace", NULL }, { "workload", NULL } },
+	[KILLS] = { .name = "t_kills_total",
+		    .type = METRIC_COUNTER,
+		    .other = "workload",
+		    .labels = { { "scope", "memcg global" },
+				{ "namespace", NULL },
+				{ "workload", NULL } },
 		    .help = "Victims." },
-	[NODE] = { .name = "t_node_total", .type = METRIC_COUNTER, .labels = { { "scope", "a b" }, { "role", "x y" } },
+	[NODE] = { .name = "t_node_total",
+		   .type = METRIC_COUNTER,
+		   .labels = { { "scope", "a b" }, { "role", "x y" } },
 		   .help = "Node." },
-	[LIVE] = { .name = "t_live", .type = METRIC_GAUGE, .labels = { { "what", "locked adj" } }, .help = "Live." },
-	[DELAY] = { .name = "t_delay_seconds", .type = METRIC_HISTOGRAM, .labels = { { "stage", "bus" } },
-		    .buckets = buckets, .n_buckets = 3, .help = "Delay." },
-	[HOOK] = { .name = "t_hook_info", .type = METRIC_INFO, .labels = { { "variant", NULL } }, .help = "Hook." },
-	[CPU] = { .name = "t_cpu_seconds_total", .type = METRIC_COUNTER, .scale = 1e-6, .help = "CPU." },
+	[LIVE] = { .name = "t_live",
+		   .type = METRIC_GAUGE,
+		   .labels = { { "what", "locked adj" } },
+		   .help = "Live." },
+	[DELAY] = { .name = "t_delay_seconds",
+		    .type = METRIC_HISTOGRAM,
+		    .labels = { { "stage", "bus" } },
+		    .buckets = buckets,
+		    .n_buckets = 3,
+		    .help = "Delay." },
+	[HOOK] = { .name = "t_hook_info",
+		   .type = METRIC_INFO,
+		   .labels = { { "variant", NULL } },
+		   .help = "Hook." },
+	[CPU] = { .name = "t_cpu_seconds_total",
+		  .type = METRIC_COUNTER,
+		  .scale = 1e-6,
+		  .help = "CPU." },
 };
 
 struct fixture {
@@ -79,22 +98,23 @@ static void test_text(void **state)
 	metric_series_gauge(metric_series(f->s, HOOK, hook, 1), 1, 1);
 	metric_store(f->s, METRIC(CPU), 1500000);
 	kill_one(f, "sh\"op", "a\\b\n", 1);
-	assert_string_equal(expose(f, METRICS_TEXT),
-			    "# HELP t_kills_total Victims.\n# TYPE t_kills_total counter\n"
-			    "t_kills_total{scope=\"memcg\",namespace=\"sh\\\"op\",workload=\"a\\\\b\\n\"} 1\n"
-			    "# HELP t_node_total Node.\n# TYPE t_node_total counter\n"
-			    "t_node_total{scope=\"a\",role=\"x\"} 0\nt_node_total{scope=\"a\",role=\"y\"} 0\n"
-			    "t_node_total{scope=\"b\",role=\"x\"} 2\nt_node_total{scope=\"b\",role=\"y\"} 0\n"
-			    "# HELP t_live Live.\n# TYPE t_live gauge\nt_live{what=\"adj\"} 1\n"
-			    "# HELP t_delay_seconds Delay.\n# TYPE t_delay_seconds histogram\n"
-			    "t_delay_seconds_bucket{stage=\"bus\",le=\"0.001\"} 0\n"
-			    "t_delay_seconds_bucket{stage=\"bus\",le=\"0.5\"} 1\n"
-			    "t_delay_seconds_bucket{stage=\"bus\",le=\"2\"} 1\n"
-			    "t_delay_seconds_bucket{stage=\"bus\",le=\"+Inf\"} 2\n"
-			    "t_delay_seconds_sum{stage=\"bus\"} 9.25\nt_delay_seconds_count{stage=\"bus\"} 2\n"
-			    "# HELP t_hook_info Hook.\n# TYPE t_hook_info gauge\nt_hook_info{variant=\"tp_btf\"} 1\n"
-			    "# HELP t_cpu_seconds_total CPU.\n# TYPE t_cpu_seconds_total counter\n"
-			    "t_cpu_seconds_total 1.5\n");
+	assert_string_equal(
+		expose(f, METRICS_TEXT),
+		"# HELP t_kills_total Victims.\n# TYPE t_kills_total counter\n"
+		"t_kills_total{scope=\"memcg\",namespace=\"sh\\\"op\",workload=\"a\\\\b\\n\"} 1\n"
+		"# HELP t_node_total Node.\n# TYPE t_node_total counter\n"
+		"t_node_total{scope=\"a\",role=\"x\"} 0\nt_node_total{scope=\"a\",role=\"y\"} 0\n"
+		"t_node_total{scope=\"b\",role=\"x\"} 2\nt_node_total{scope=\"b\",role=\"y\"} 0\n"
+		"# HELP t_live Live.\n# TYPE t_live gauge\nt_live{what=\"adj\"} 1\n"
+		"# HELP t_delay_seconds Delay.\n# TYPE t_delay_seconds histogram\n"
+		"t_delay_seconds_bucket{stage=\"bus\",le=\"0.001\"} 0\n"
+		"t_delay_seconds_bucket{stage=\"bus\",le=\"0.5\"} 1\n"
+		"t_delay_seconds_bucket{stage=\"bus\",le=\"2\"} 1\n"
+		"t_delay_seconds_bucket{stage=\"bus\",le=\"+Inf\"} 2\n"
+		"t_delay_seconds_sum{stage=\"bus\"} 9.25\nt_delay_seconds_count{stage=\"bus\"} 2\n"
+		"# HELP t_hook_info Hook.\n# TYPE t_hook_info gauge\nt_hook_info{variant=\"tp_btf\"} 1\n"
+		"# HELP t_cpu_seconds_total CPU.\n# TYPE t_cpu_seconds_total counter\n"
+		"t_cpu_seconds_total 1.5\n");
 }
 
 static void test_openmetrics(void **state)

@@ -181,7 +181,8 @@ static void read_sources(struct state *s, struct identity *i)
 	j->state = s;
 	j->identity = identity_ref(i);
 	cgname_parse(i->path, strlen(i->path), &name);
-	(void)snprintf(j->id, sizeof(j->id), "%.*s", name.container_id.length, i->path + name.container_id.offset);
+	(void)snprintf(j->id, sizeof(j->id), "%.*s", name.container_id.length,
+		       i->path + name.container_id.offset);
 	(void)snprintf(j->namespace, sizeof(j->namespace), "%.*s", name.namespace.length,
 		       i->path + name.namespace.offset);
 	j->uid = name.uid;
@@ -207,7 +208,8 @@ static bool kubepods_root_owned(const struct state *s, const char *path)
 		return false;
 	memcpy(relative, path + 1, len - 1);
 	relative[len - 1] = '\0';
-	return fstatat(s->agent->cgroups->memory_fd, relative, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid == 0;
+	return fstatat(s->agent->cgroups->memory_fd, relative, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_uid == 0;
 }
 
 static void add(struct state *s, uint32_t hierarchy, uint64_t id, const char *path)
@@ -216,7 +218,8 @@ static void add(struct state *s, uint32_t hierarchy, uint64_t id, const char *pa
 	struct identity *i;
 	bool fresh;
 
-	i = identity_add(s->agent->identity, hierarchy, id, path, kubepods_root_owned(s, path), now);
+	i = identity_add(s->agent->identity, hierarchy, id, path, kubepods_root_owned(s, path),
+			 now);
 	if (!i)
 		return;
 	fresh = i->added_us == now;
@@ -250,7 +253,8 @@ static void on_cgroup(void *ctx, const struct cgroup_record_event *e)
 		remove_identity(s, e->hierarchy, e->id);
 		return;
 	}
-	if ((e->head.type != CGROUP_RECORD_MKDIR && e->head.type != CGROUP_RECORD_RENAME) || e->path_length == 0)
+	if ((e->head.type != CGROUP_RECORD_MKDIR && e->head.type != CGROUP_RECORD_RENAME) ||
+	    e->path_length == 0)
 		return;
 	memcpy(path, e->path, e->path_length);
 	path[e->path_length] = '\0';
@@ -280,7 +284,8 @@ static void drop_if_gone(void *ctx, struct identity *i)
 	uint64_t id;
 
 	if (i->hierarchy == s->agent->cgroups->memory_hierarchy &&
-	    (cgroup_id(s->agent->cgroups->memory_fd, i->path[1] ? i->path + 1 : ".", &id) < 0 || id != i->id))
+	    (cgroup_id(s->agent->cgroups->memory_fd, i->path[1] ? i->path + 1 : ".", &id) < 0 ||
+	     id != i->id))
 		remove_identity(s, i->hierarchy, i->id);
 }
 
@@ -367,7 +372,8 @@ static int copy_labels(struct state *s, const struct identity_config *c)
 	return 0;
 }
 
-static int identity_start(struct agent *a, const void *config, struct metric_set *metrics, void **ret_state)
+static int identity_start(struct agent *a, const void *config, struct metric_set *metrics,
+			  void **ret_state)
 {
 	const struct identity_config *c = config;
 	struct state *s = calloc(1, sizeof(*s));
@@ -378,14 +384,16 @@ static int identity_start(struct agent *a, const void *config, struct metric_set
 	s->agent = a;
 	s->metrics = metrics;
 	s->config = *c;
-	(void)oci_roots_open(a->rootfs, c->roots.run, c->roots.containers, c->roots.docker, c->roots.pods_log, &s->roots);
+	(void)oci_roots_open(a->rootfs, c->roots.run, c->roots.containers, c->roots.docker,
+			     c->roots.pods_log, &s->roots);
 	r = copy_labels(s, c);
 	if (r >= 0)
 		r = loop_add_timer(a->loop, on_timer, s, &s->timer);
 	if (r >= 0)
 		r = cgtrack_new(a->env, on_cgroup, s, &s->track);
 	if (r >= 0 && cgtrack_fd(s->track) >= 0)
-		r = loop_add_fd(a->loop, cgtrack_fd(s->track), EPOLLIN, on_track, s, &s->track_source);
+		r = loop_add_fd(a->loop, cgtrack_fd(s->track), EPOLLIN, on_track, s,
+				&s->track_source);
 	if (r < 0) {
 		identity_stop(s);
 		return r;

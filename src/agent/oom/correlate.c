@@ -17,7 +17,8 @@
 
 #define RUNS_MAX 256
 #define KILLS_MAX 512
-#define SETTLE_US (20 * US_PER_MSEC) /* members and sharers follow the first mark within microseconds */
+#define SETTLE_US \
+	(20 * US_PER_MSEC) /* members and sharers follow the first mark within microseconds */
 #define WAIT_MAX_US (5 * US_PER_SEC)
 #define SAME_ENTITY_NS (60 * NS_PER_SEC)
 #define GROUP_GAP_NS (20 * NS_PER_MSEC)
@@ -45,8 +46,8 @@ struct correlator {
 	struct oom_victim decoded;
 };
 
-int correlator_new(const struct correlator_options *o, const struct correlator_calls *calls, void *ctx,
-		   struct correlator **ret)
+int correlator_new(const struct correlator_options *o, const struct correlator_calls *calls,
+		   void *ctx, struct correlator **ret)
 {
 	_cleanup_(correlator_freep) struct correlator *c = calloc(1, sizeof(*c));
 
@@ -104,7 +105,8 @@ const struct correlator_stats *correlator_stats(const struct correlator *c)
 	return &c->stats;
 }
 
-void correlator_pools(struct correlator *c, void (*fn)(void *ctx, void *memory, size_t size), void *ctx)
+void correlator_pools(struct correlator *c, void (*fn)(void *ctx, void *memory, size_t size),
+		      void *ctx)
 {
 	fn(ctx, c->runs, RUNS_MAX * sizeof(*c->runs));
 	fn(ctx, c->kills, KILLS_MAX * sizeof(*c->kills));
@@ -135,8 +137,8 @@ static struct oom_run *oldest_run(struct correlator *c)
 	return oldest;
 }
 
-static struct oom_run *new_run(struct correlator *c, uint32_t trigger_tid, uint32_t trigger_tgid, uint64_t boot_ns,
-			       uint64_t now_us)
+static struct oom_run *new_run(struct correlator *c, uint32_t trigger_tid, uint32_t trigger_tgid,
+			       uint64_t boot_ns, uint64_t now_us)
 {
 	struct oom_run *run = NULL;
 
@@ -183,7 +185,8 @@ static struct oom_kill *new_kill(struct correlator *c)
 
 /* --- followed victims --- */
 
-static struct followed *find_followed(struct correlator *c, uint32_t tgid, uint64_t start_boot_ns, uint64_t now_ns)
+static struct followed *find_followed(struct correlator *c, uint32_t tgid, uint64_t start_boot_ns,
+				      uint64_t now_ns)
 {
 	for (size_t i = 0; i < c->options.victims; i++) {
 		struct followed *f = &c->followed[i];
@@ -222,7 +225,8 @@ static void follow(struct correlator *c, struct oom_run *run, struct oom_kill *k
 static struct oom_run *find_numbered(struct correlator *c, uint32_t trigger_tid, uint64_t number)
 {
 	for (size_t i = 0; i < RUNS_MAX; i++)
-		if (c->runs[i].used && c->runs[i].trigger_tid == trigger_tid && c->runs[i].kernel_number == number)
+		if (c->runs[i].used && c->runs[i].trigger_tid == trigger_tid &&
+		    c->runs[i].kernel_number == number)
 			return &c->runs[i];
 	return NULL;
 }
@@ -246,8 +250,8 @@ static bool any_group_level(const struct oom_victim *v)
 	return false;
 }
 
-static struct oom_run *run_of(struct correlator *c, const struct oom_victim *v, const struct oom_stack_verdict *verdict,
-			      uint64_t now_us)
+static struct oom_run *run_of(struct correlator *c, const struct oom_victim *v,
+			      const struct oom_stack_verdict *verdict, uint64_t now_us)
 {
 	struct oom_run *run = NULL;
 	bool belongs;
@@ -261,7 +265,8 @@ static struct oom_run *run_of(struct correlator *c, const struct oom_victim *v, 
 			belongs = verdict->member || v->kind == OOM_VICTIM_SHARED_MM;
 		else
 			belongs = v->kind == OOM_VICTIM_SHARED_MM ||
-				  (latest && v->head.boot_ns - latest->last_ns < GROUP_GAP_NS && any_group_level(v));
+				  (latest && v->head.boot_ns - latest->last_ns < GROUP_GAP_NS &&
+				   any_group_level(v));
 		if (belongs && latest && !latest->aftermath_done)
 			run = latest;
 	}
@@ -282,7 +287,8 @@ static void set_scope(struct oom_run *run, enum oom_scope scope, enum oom_scope_
 	run->scope_source = source;
 }
 
-static void scope_of_mark(struct oom_run *run, const struct oom_victim *v, const struct oom_stack_verdict *verdict)
+static void scope_of_mark(struct oom_run *run, const struct oom_victim *v,
+			  const struct oom_stack_verdict *verdict)
 {
 	set_scope(run, verdict->scope, SOURCE_STACK);
 	if (verdict->scope == SCOPE_SYSRQ) {
@@ -291,7 +297,8 @@ static void scope_of_mark(struct oom_run *run, const struct oom_victim *v, const
 	}
 	if (!(v->flags & OOM_VICTIM_RECLAIM))
 		return;
-	set_scope(run, v->reclaim_kind == OOM_RECLAIM_MEMCG ? SCOPE_MEMCG : SCOPE_GLOBAL, SOURCE_RECLAIM);
+	set_scope(run, v->reclaim_kind == OOM_RECLAIM_MEMCG ? SCOPE_MEMCG : SCOPE_GLOBAL,
+		  SOURCE_RECLAIM);
 	/* The reclaim before this kill was for the same request, unless the stack says that nothing was requested. */
 	if (!run->gfp_known && run->scope != SCOPE_SYSRQ) {
 		run->gfp_known = true;
@@ -301,8 +308,8 @@ static void scope_of_mark(struct oom_run *run, const struct oom_victim *v, const
 	}
 }
 
-static enum oom_role role_of(const struct correlator *c, const struct oom_run *run, const struct oom_victim *v,
-			     const struct oom_stack_verdict *verdict)
+static enum oom_role role_of(const struct correlator *c, const struct oom_run *run,
+			     const struct oom_victim *v, const struct oom_stack_verdict *verdict)
 {
 	if (v->kind == OOM_VICTIM_SHARED_MM)
 		return ROLE_SHARED_MM;
@@ -340,7 +347,8 @@ static bool fold(struct correlator *c, const struct oom_victim *v)
 	return true;
 }
 
-static void feed_victim(struct correlator *c, const struct oom_victim *v, bool spilled, uint64_t now_us)
+static void feed_victim(struct correlator *c, const struct oom_victim *v, bool spilled,
+			uint64_t now_us)
 {
 	struct oom_stack_verdict verdict = c->calls.judge(c->ctx, v);
 	struct oom_run *run;
@@ -359,7 +367,9 @@ static void feed_victim(struct correlator *c, const struct oom_victim *v, bool s
 	if (!kill)
 		return;
 	run = run_of(c, v, &verdict, now_us);
-	*kill = (struct oom_kill){ .used = true, .spilled = spilled, .attempts = 1, .boot_ns = v->head.boot_ns };
+	*kill = (struct oom_kill){
+		.used = true, .spilled = spilled, .attempts = 1, .boot_ns = v->head.boot_ns
+	};
 	memcpy(&kill->v, v, v->head.size);
 	kill->role = role_of(c, run, v, &verdict);
 	run->last_ns = MAX(run->last_ns, kill->boot_ns);
@@ -414,7 +424,10 @@ static void feed_decision(struct correlator *c, const struct oom_decision *d, ui
 	if (d->memcg_id) {
 		size_t len = MIN((size_t)d->path.length, sizeof(run->limit.path) - 1);
 
-		run->limit = (struct oom_limit_found){ .found = true, .certain = true, .level = -1, .counter = "memory",
+		run->limit = (struct oom_limit_found){ .found = true,
+						       .certain = true,
+						       .level = -1,
+						       .counter = "memory",
 						       .id = d->memcg_id };
 		memcpy(run->limit.path, d->text + d->path.offset, len);
 		run->limit.path[len] = '\0';
@@ -424,7 +437,8 @@ static void feed_decision(struct correlator *c, const struct oom_decision *d, ui
 
 static void feed_attempt(struct correlator *c, const struct oom_attempt *a)
 {
-	struct oom_run *run = a->decision ? find_numbered(c, a->trigger_tid, a->decision) : find_latest(c, a->trigger_tid);
+	struct oom_run *run = a->decision ? find_numbered(c, a->trigger_tid, a->decision)
+					  : find_latest(c, a->trigger_tid);
 
 	if (run && !run->message[0])
 		(void)snprintf(run->message, sizeof(run->message), "%.*s", a->message.length,
@@ -433,7 +447,8 @@ static void feed_attempt(struct correlator *c, const struct oom_attempt *a)
 
 static void feed_invoke(struct correlator *c, const struct oom_invoke *r, uint64_t now_us)
 {
-	struct oom_run *run = r->decision ? find_numbered(c, r->trigger_tid, r->decision) : find_latest(c, r->trigger_tid);
+	struct oom_run *run = r->decision ? find_numbered(c, r->trigger_tid, r->decision)
+					  : find_latest(c, r->trigger_tid);
 
 	/* Marked without a decision: a dying task was given the reserve. Nobody marked and false: nobody was found. */
 	if (!r->decision && r->marks == 0) {
@@ -478,7 +493,8 @@ static void feed_reaper(struct correlator *c, const struct oom_reaper *r)
 	}
 }
 
-void correlator_feed(struct correlator *c, const struct record_head *head, bool spilled, uint64_t now_us)
+void correlator_feed(struct correlator *c, const struct record_head *head, bool spilled,
+		     uint64_t now_us)
 {
 	if (oom_decode_check(head) < 0) {
 		c->stats.decode_errors++;
@@ -534,7 +550,8 @@ static struct oom_run *run_of_pid(struct correlator *c, uint32_t pid)
 		if (!c->runs[i].used || c->runs[i].emitted)
 			continue;
 		for (const struct oom_kill *k = c->runs[i].kills; k; k = k->next)
-			if ((k->v.tgid == pid || k->v.tid == pid) && (!found || c->runs[i].seq > found->seq))
+			if ((k->v.tgid == pid || k->v.tid == pid) &&
+			    (!found || c->runs[i].seq > found->seq))
 				found = &c->runs[i];
 	}
 	return found;
@@ -632,7 +649,8 @@ static void step(struct correlator *c, struct oom_run *run, uint64_t now_us)
 	if (now_us < aftermath_at(c, run))
 		return;
 	if (!run->aftermath_done &&
-	    c->calls.aftermath(c->ctx, run, run->n_exited >= run->n_kills ? "exited" : "timeout") < 0)
+	    c->calls.aftermath(c->ctx, run, run->n_exited >= run->n_kills ? "exited" : "timeout") <
+		    0)
 		return;
 	release_run(c, run);
 }

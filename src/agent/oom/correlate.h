@@ -38,20 +38,23 @@ struct correlator_options {
 
 struct correlator_stats {
 	uint64_t records, decode_errors, evicted, folded;
-	uint64_t kills, groups; /* for the cross-check: real kills but shared-mm ones; group decisions (K4) */
+	uint64_t kills,
+		groups; /* for the cross-check: real kills but shared-mm ones; group decisions (K4) */
 };
 
 struct correlator;
-int correlator_new(const struct correlator_options *o, const struct correlator_calls *calls, void *ctx,
-		   struct correlator **ret);
+int correlator_new(const struct correlator_options *o, const struct correlator_calls *calls,
+		   void *ctx, struct correlator **ret);
 struct correlator *correlator_free(struct correlator *c);
 DEFINE_CLEANUP(struct correlator *, correlator_free);
 void correlator_set_times(struct correlator *c, uint64_t wait_us, uint64_t aftermath_us);
-void correlator_feed(struct correlator *c, const struct record_head *head, bool spilled, uint64_t now_us);
+void correlator_feed(struct correlator *c, const struct record_head *head, bool spilled,
+		     uint64_t now_us);
 void correlator_kmsg(struct correlator *c, const struct kmsg_oom *k, uint64_t now_us);
 /* After a batch of records and whenever correlator_next() is due. */
 void correlator_run(struct correlator *c, uint64_t now_us);
 uint64_t correlator_next(const struct correlator *c); /* monotonic µs, 0 = nothing is due */
 const struct correlator_stats *correlator_stats(const struct correlator *c);
 /* The pools, so that they can be touched and locked (OOM-611). */
-void correlator_pools(struct correlator *c, void (*fn)(void *ctx, void *memory, size_t size), void *ctx);
+void correlator_pools(struct correlator *c, void (*fn)(void *ctx, void *memory, size_t size),
+		      void *ctx);

@@ -52,8 +52,8 @@ void oom_count_workload(struct oom_state *s, const struct oom_run *run, struct o
 
 static void count_bytes(struct oom_state *s, const struct oom_victim *v)
 {
-	const uint64_t bytes[] = { oom_pages(v->rss_anon), oom_pages(v->rss_file), oom_pages(v->rss_shmem),
-				   oom_pages(v->swap), v->pgtables_bytes };
+	const uint64_t bytes[] = { oom_pages(v->rss_anon), oom_pages(v->rss_file),
+				   oom_pages(v->rss_shmem), oom_pages(v->swap), v->pgtables_bytes };
 
 	for (uint8_t i = 0; i < ARRAY_SIZE(bytes); i++)
 		if (bytes[i] != OOM_UNKNOWN64)
@@ -84,12 +84,14 @@ void oom_count_run(struct oom_state *s, const struct oom_run *run)
 			outcome = OUTCOME_KILLED;
 	metric_add(s->metrics, METRIC(OOM_DECISIONS, run->scope, (uint8_t)outcome), 1);
 	if (run->invoke_ns)
-		metric_observe(s->metrics, METRIC(OOM_DECISION_SECONDS), (double)run->invoke_ns / 1e9);
+		metric_observe(s->metrics, METRIC(OOM_DECISION_SECONDS),
+			       (double)run->invoke_ns / 1e9);
 	if (outcome != OUTCOME_KILLED || run->scope != SCOPE_MEMCG || !run->limit.found)
 		return;
 	workload_labels(i, labels);
 	labels[3] = i ? cgname_level_name(i->level) : "other";
-	metric_series_add(metric_series(s->metrics, OOM_LIMIT_KILLS, labels, now_us(s)), 1, now_us(s));
+	metric_series_add(metric_series(s->metrics, OOM_LIMIT_KILLS, labels, now_us(s)), 1,
+			  now_us(s));
 }
 
 void oom_preinit(struct oom_state *s, const struct identity *i, uint64_t now)
@@ -97,7 +99,8 @@ void oom_preinit(struct oom_state *s, const struct identity *i, uint64_t now)
 	const char *labels[5] = { "memcg" };
 
 	/* Only what people call a workload: groups, slices and roots get a series when something dies there. */
-	if (!s->config.metrics.preinit || i->pending || i->sandbox || i->kind == CGNAME_OTHER || i->kind == CGNAME_NONE ||
+	if (!s->config.metrics.preinit || i->pending || i->sandbox || i->kind == CGNAME_OTHER ||
+	    i->kind == CGNAME_NONE ||
 	    (i->level != CGLEVEL_CONTAINER && i->level != CGLEVEL_SYSTEMD_SERVICE))
 		return;
 	workload_labels(i, labels + 1);
@@ -124,7 +127,8 @@ void oom_count_tick(struct oom_state *s, uint64_t now)
 	uint64_t lost[_OOM_LOST_MAX], retention = s->config.metrics.retention_us;
 
 	oom_hooks_lost(s->hooks, lost);
-	metric_store(s->metrics, METRIC(OOM_LOST, LOST_RING_FULL), lost[OOM_LOST_RING] + lost[OOM_LOST_OTHER]);
+	metric_store(s->metrics, METRIC(OOM_LOST, LOST_RING_FULL),
+		     lost[OOM_LOST_RING] + lost[OOM_LOST_OTHER]);
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_SPILL_FULL), lost[OOM_LOST_SPILL]);
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_DECODE), c->decode_errors);
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_VICTIMS_FULL), c->evicted);
@@ -135,6 +139,8 @@ void oom_count_tick(struct oom_state *s, uint64_t now)
 		(void)metric_series_expire(s->metrics, OOM_LAST_KILL, now - retention);
 		(void)metric_series_expire(s->metrics, OOM_LIMIT_KILLS, now - retention);
 	}
-	metric_gauge(s->metrics, METRIC(OOM_SERIES), (double)metric_series_count(s->metrics, OOM_KILLS));
-	metric_store(s->metrics, METRIC(OOM_SERIES_EVICTED), metric_series_evicted(s->metrics, OOM_KILLS));
+	metric_gauge(s->metrics, METRIC(OOM_SERIES),
+		     (double)metric_series_count(s->metrics, OOM_KILLS));
+	metric_store(s->metrics, METRIC(OOM_SERIES_EVICTED),
+		     metric_series_evicted(s->metrics, OOM_KILLS));
 }

@@ -71,7 +71,8 @@ int oom_decode_victim(const struct record_head *head, struct oom_victim *ret)
 {
 	size_t text;
 
-	if (head->type != OOM_RECORD_VICTIM || head->size < VICTIM_FIXED || head->size > sizeof(*ret))
+	if (head->type != OOM_RECORD_VICTIM || head->size < VICTIM_FIXED ||
+	    head->size > sizeof(*ret))
 		return -EBADMSG;
 	memcpy(ret, head, head->size);
 	text = head->size - VICTIM_FIXED;

@@ -12,4 +12,5 @@ int oom_decode_check(const struct record_head *head);
 void oom_decode_core(const struct oom_core *core, struct oom_victim *ret); /* a spilled one */
 /* A text part; length 0 and "" when it is not known. */
 const char *oom_text(const struct oom_victim *v, struct oom_text part, size_t *ret_len);
-uint64_t oom_pages(uint64_t pages); /* to bytes; OOM_UNKNOWN64 stays, what would overflow becomes it */
+uint64_t
+oom_pages(uint64_t pages); /* to bytes; OOM_UNKNOWN64 stays, what would overflow becomes it */

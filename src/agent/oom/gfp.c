@@ -39,11 +39,15 @@ static void add_combinations(struct gfp_names *g)
 	static const struct {
 		const char *name, *flags;
 	} combinations[] = {
-		{ "GFP_HIGHUSER_MOVABLE", "__GFP_DIRECT_RECLAIM __GFP_KSWAPD_RECLAIM __GFP_IO __GFP_FS __GFP_HARDWALL "
-					  "__GFP_HIGHMEM __GFP_MOVABLE" },
-		{ "GFP_HIGHUSER", "__GFP_DIRECT_RECLAIM __GFP_KSWAPD_RECLAIM __GFP_IO __GFP_FS __GFP_HARDWALL __GFP_HIGHMEM" },
-		{ "GFP_USER", "__GFP_DIRECT_RECLAIM __GFP_KSWAPD_RECLAIM __GFP_IO __GFP_FS __GFP_HARDWALL" },
-		{ "GFP_KERNEL_ACCOUNT", "__GFP_DIRECT_RECLAIM __GFP_KSWAPD_RECLAIM __GFP_IO __GFP_FS __GFP_ACCOUNT" },
+		{ "GFP_HIGHUSER_MOVABLE",
+		  "__GFP_DIRECT_RECLAIM __GFP_KSWAPD_RECLAIM __GFP_IO __GFP_FS __GFP_HARDWALL "
+		  "__GFP_HIGHMEM __GFP_MOVABLE" },
+		{ "GFP_HIGHUSER",
+		  "__GFP_DIRECT_RECLAIM __GFP_KSWAPD_RECLAIM __GFP_IO __GFP_FS __GFP_HARDWALL __GFP_HIGHMEM" },
+		{ "GFP_USER",
+		  "__GFP_DIRECT_RECLAIM __GFP_KSWAPD_RECLAIM __GFP_IO __GFP_FS __GFP_HARDWALL" },
+		{ "GFP_KERNEL_ACCOUNT",
+		  "__GFP_DIRECT_RECLAIM __GFP_KSWAPD_RECLAIM __GFP_IO __GFP_FS __GFP_ACCOUNT" },
 		{ "GFP_KERNEL", "__GFP_DIRECT_RECLAIM __GFP_KSWAPD_RECLAIM __GFP_IO __GFP_FS" },
 		{ "GFP_NOFS", "__GFP_DIRECT_RECLAIM __GFP_KSWAPD_RECLAIM __GFP_IO" },
 		{ "GFP_NOIO", "__GFP_DIRECT_RECLAIM __GFP_KSWAPD_RECLAIM" },
@@ -90,8 +94,8 @@ static bool read_btf(const struct btf *btf, struct gfp_names *g)
 			size_t len = strlen(name);
 
 			/* "___GFP_DMA_BIT" is bit of __GFP_DMA */
-			if (len > 5 && streq(name + len - 4, "_BIT") && e[i].val >= 0 && e[i].val < 32 &&
-			    !strstr(name, "LAST"))
+			if (len > 5 && streq(name + len - 4, "_BIT") && e[i].val >= 0 &&
+			    e[i].val < 32 && !strstr(name, "LAST"))
 				add_flag(g, name + 1, len - 5, 1U << e[i].val);
 		}
 		return g->n > 0;
@@ -160,7 +164,8 @@ void gfp_format(const struct gfp_names *names, uint32_t gfp, char *buf, size_t s
 
 		for (size_t i = 0; i < names->n; i++)
 			if ((left & names->flags[i].bits) == names->flags[i].bits &&
-			    (best < 0 || count_bits(names->flags[i].bits) > count_bits(names->flags[best].bits)))
+			    (best < 0 || count_bits(names->flags[i].bits) >
+						 count_bits(names->flags[best].bits)))
 				best = (int)i;
 		if (best < 0)
 			break;

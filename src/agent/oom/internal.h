@@ -58,8 +58,8 @@ void oom_preinit_drop(struct oom_state *s, const struct identity *i);
 void oom_publish_init(struct oom_state *s);
 int oom_publish_run(struct oom_state *s, struct oom_run *run);
 int oom_publish_aftermath(struct oom_state *s, struct oom_run *run, const char *reason);
-void oom_publish_no_victim(struct oom_state *s, uint64_t boot_ns, const char *comm, uint32_t pid, bool certain,
-			   const char *source);
+void oom_publish_no_victim(struct oom_state *s, uint64_t boot_ns, const char *comm, uint32_t pid,
+			   bool certain, const char *source);
 void oom_publish_unseen(struct oom_state *s, uint64_t count);
 void oom_find_limit(struct oom_state *s, struct oom_run *run);
 

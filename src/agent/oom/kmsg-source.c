@@ -24,7 +24,8 @@ static void feed_killed(struct oom_state *s, const struct kmsg_oom *k)
 	uint64_t page_kib = (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 
 	memset(&v, 0, sizeof(v));
-	v.head = (struct record_head){ .type = OOM_RECORD_VICTIM, .size = offsetof(struct oom_victim, text),
+	v.head = (struct record_head){ .type = OOM_RECORD_VICTIM,
+				       .size = offsetof(struct oom_victim, text),
 				       .boot_ns = time_boot_ns() };
 	v.tgid = v.tid = k->pid;
 	v.uid = k->uid;
@@ -77,7 +78,8 @@ static bool wanted(const struct oom_state *s)
 
 	if (s->config.kmsg != OOM_KMSG_AUTO)
 		return s->config.kmsg == OOM_KMSG_ON;
-	return !hook_live_is(&states[OOM_CAP_DECISION], "fentry") && !hook_live_is(&states[OOM_CAP_DECISION], "kprobe");
+	return !hook_live_is(&states[OOM_CAP_DECISION], "fentry") &&
+	       !hook_live_is(&states[OOM_CAP_DECISION], "kprobe");
 }
 
 void oom_kmsg_start(struct oom_state *s)
@@ -88,7 +90,8 @@ void oom_kmsg_start(struct oom_state *s)
 		return;
 	s->kmsg_fd = kmsg_open(NULL);
 	if (s->kmsg_fd < 0) {
-		log_warning_errno(s->kmsg_fd, "cannot read the kernel log (needs CAP_SYSLOG), ignoring");
+		log_warning_errno(s->kmsg_fd,
+				  "cannot read the kernel log (needs CAP_SYSLOG), ignoring");
 		return;
 	}
 	r = loop_add_fd(s->agent->loop, s->kmsg_fd, EPOLLIN, on_kmsg, s, &s->kmsg_source);

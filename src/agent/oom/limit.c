@@ -82,7 +82,8 @@ static struct choice by_counts(const struct oom_limit_question *q)
 
 	for (uint32_t i = 0; q->last && i < q->v->n_levels; i++) {
 		const struct oom_level *l = &q->v->levels[i];
-		uint64_t last = q->last(q->ctx, l->id, false), last_swap = q->last(q->ctx, l->id, true);
+		uint64_t last = q->last(q->ctx, l->id, false),
+			 last_swap = q->last(q->ctx, l->id, true);
 
 		/* A level that was not known before is compared with zero only where it is young: never. */
 		if (l->max != OOM_UNKNOWN64 && last != UINT64_MAX && l->oom_count > last)
@@ -111,14 +112,16 @@ static struct choice by_fullness(const struct oom_limit_question *q)
 	return c;
 }
 
-static void take_level(const struct oom_limit_question *q, int level, bool certain, bool swap, struct oom_limit_found *ret)
+static void take_level(const struct oom_limit_question *q, int level, bool certain, bool swap,
+		       struct oom_limit_found *ret)
 {
 	size_t len;
 	const char *own = oom_text(q->v, q->v->path, &len);
 	const struct oom_level *l = &q->v->levels[level];
 
 	/* Both counters of v1 full: the plain limit is the smaller or equal one, so it was hit first. */
-	if (is_v1(q->v) && !swap && l->max != OOM_UNKNOWN64 && l->swap_max != OOM_UNKNOWN64 && l->swap_max < l->max)
+	if (is_v1(q->v) && !swap && l->max != OOM_UNKNOWN64 && l->swap_max != OOM_UNKNOWN64 &&
+	    l->swap_max < l->max)
 		swap = true;
 	ret->found = true;
 	ret->certain = certain;

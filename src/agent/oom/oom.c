@@ -41,7 +41,8 @@ static void on_victim(void *ctx, struct oom_run *run, struct oom_kill *k)
 	k->wall_ns = clock_map_wall(s->agent->clock, k->boot_ns);
 	if (k->v.kind == OOM_VICTIM_RESERVE)
 		return;
-	k->identity = identity_ref(identity_lookup(s->agent->identity, s->agent->cgroups->memory_hierarchy,
+	k->identity = identity_ref(identity_lookup(s->agent->identity,
+						   s->agent->cgroups->memory_hierarchy,
 						   k->v.cgroup_id, path, len, &result));
 	oom_count_victim(s, run, k);
 	payload = (struct bus_oom_kill){
@@ -57,7 +58,8 @@ static void on_victim(void *ctx, struct oom_run *run, struct oom_kill *k)
 		.identity = k->identity,
 	};
 	bus_publish(s->agent->bus, BUS_OOM_KILL, &payload);
-	metric_observe(s->metrics, METRIC(OOM_EVENT_DELAY, STAGE_BUS), (double)(time_boot_ns() - k->boot_ns) / 1e9);
+	metric_observe(s->metrics, METRIC(OOM_EVENT_DELAY, STAGE_BUS),
+		       (double)(time_boot_ns() - k->boot_ns) / 1e9);
 }
 
 static void on_snapshot(void *ctx, struct oom_run *run)
@@ -95,7 +97,8 @@ static void on_exited(void *ctx, const struct oom_kill *k)
 	struct oom_state *s = ctx;
 
 	metric_observe(s->metrics, METRIC(OOM_KILL_TO_EXIT),
-		       k->exit_boot_ns > k->boot_ns ? (double)(k->exit_boot_ns - k->boot_ns) / 1e9 : 0);
+		       k->exit_boot_ns > k->boot_ns ? (double)(k->exit_boot_ns - k->boot_ns) / 1e9
+						    : 0);
 }
 
 static void on_reaped(void *ctx, const struct oom_kill *k)
@@ -199,7 +202,8 @@ static void check_unseen(struct oom_state *s, uint64_t now)
 
 	if (!s->vmstat_known || snapshot_kills(s->snapshotter, &kills) < 0)
 		return;
-	counted = c->kills + c->groups + s->unseen; /* the chosen one of a group is counted twice (K4) */
+	counted = c->kills + c->groups +
+		  s->unseen; /* the chosen one of a group is counted twice (K4) */
 	if (kills - s->vmstat_base <= counted) {
 		s->unseen_since_us = 0;
 		return;
@@ -348,7 +352,8 @@ static int start_rest(struct oom_state *s)
 	return r;
 }
 
-static int oom_start(struct agent *a, const void *config, struct metric_set *metrics, void **ret_state)
+static int oom_start(struct agent *a, const void *config, struct metric_set *metrics,
+		     void **ret_state)
 {
 	struct oom_state *s = calloc(1, sizeof(*s));
 	int r;
@@ -366,7 +371,8 @@ static int oom_start(struct agent *a, const void *config, struct metric_set *met
 	if (r >= 0)
 		r = start_correlator(s);
 	if (r >= 0 && oom_hooks_fd(s->hooks) >= 0)
-		r = loop_add_fd(a->loop, oom_hooks_fd(s->hooks), EPOLLIN, on_ring, s, &s->ring_source);
+		r = loop_add_fd(a->loop, oom_hooks_fd(s->hooks), EPOLLIN, on_ring, s,
+				&s->ring_source);
 	if (r < 0) {
 		oom_stop(s);
 		return r;
@@ -375,7 +381,9 @@ static int oom_start(struct agent *a, const void *config, struct metric_set *met
 	s->psi_on = snapshot_has_psi(s->snapshotter);
 	r = kallsyms_read(NULL, oom_stack_symbols, &s->kallsyms);
 	if (r < 0)
-		log_warning_errno(r, "cannot read kernel symbols, the scope of a kill comes from other sources");
+		log_warning_errno(
+			r,
+			"cannot read kernel symbols, the scope of a kill comes from other sources");
 	oom_publish_init(s);
 	oom_kmsg_start(s);
 	(void)oom_hooks_seed_args(s->hooks);

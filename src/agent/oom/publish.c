@@ -38,7 +38,8 @@ static bool same_entity(uint32_t pid, uint64_t start_boot_ns)
 		return false;
 	memcpy(digits, field, len);
 	digits[len] = '\0';
-	return parse_u64(digits, &ticks) == 0 && (!start_boot_ns || ticks == start_boot_ns / OOM_TICK_NS);
+	return parse_u64(digits, &ticks) == 0 &&
+	       (!start_boot_ns || ticks == start_boot_ns / OOM_TICK_NS);
 }
 
 static size_t exe_of(void *ctx, uint32_t pid, uint64_t start_boot_ns, char *buf, size_t size)
@@ -92,7 +93,8 @@ static const char *user_name(void *ctx, uint32_t uid)
 		const char *password = line + first + 1;
 		size_t second = first < len ? strcspn(password, ":\n") : 0;
 
-		if (first < len && first < sizeof(name) && strncmp(password + second, want, strlen(want)) == 0) {
+		if (first < len && first < sizeof(name) &&
+		    strncmp(password + second, want, strlen(want)) == 0) {
 			memcpy(name, line, first);
 			name[first] = '\0';
 			return name;
@@ -110,14 +112,14 @@ static uint64_t wall(void *ctx, uint64_t boot_ns)
 	return clock_map_wall(s->agent->clock, boot_ns);
 }
 
-static size_t ask(struct oom_state *s, enum provider_name p, const struct oom_run *run, const struct oom_kill *k, void *buf,
-		  size_t size)
+static size_t ask(struct oom_state *s, enum provider_name p, const struct oom_run *run,
+		  const struct oom_kill *k, void *buf, size_t size)
 {
 	const struct provider *provider = &s->agent->providers[p];
 
 	return provider->fn ? provider->fn(provider->ctx, run->limit.id, k ? k->v.tgid : 0,
-					   k ? k->v.start_boot_ns : 0, buf, size) :
-			      0;
+					   k ? k->v.start_boot_ns : 0, buf, size)
+			    : 0;
 }
 
 static void add_array(struct event_buf *b, const char *key, const uint64_t *v, size_t n)
@@ -128,7 +130,8 @@ static void add_array(struct event_buf *b, const char *key, const uint64_t *v, s
 	event_array_end(b);
 }
 
-static bool add_trend(void *ctx, struct event_buf *b, const struct oom_run *run, const struct oom_kill *k)
+static bool add_trend(void *ctx, struct event_buf *b, const struct oom_run *run,
+		      const struct oom_kill *k)
 {
 	struct provider_trend trend;
 	struct provider_grower grower;
@@ -173,8 +176,8 @@ static void add_largest(void *ctx, struct event_buf *b, const struct oom_run *ru
 
 static void name_hooks(struct oom_state *s)
 {
-	static const int told[] = { OOM_CAP_KILL, OOM_CAP_SIGNAL, OOM_CAP_DECISION, OOM_CAP_RECLAIM, OOM_CAP_ARGS,
-				    OOM_CAP_STAT };
+	static const int told[] = { OOM_CAP_KILL,    OOM_CAP_SIGNAL, OOM_CAP_DECISION,
+				    OOM_CAP_RECLAIM, OOM_CAP_ARGS,   OOM_CAP_STAT };
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(told); i++) {
@@ -182,8 +185,8 @@ static void name_hooks(struct oom_state *s)
 
 		if (state->live < 0)
 			continue;
-		(void)snprintf(s->hook_names[n], sizeof(s->hook_names[n]), "%s/%s", state->hook->capability,
-			       hook_live_name(state));
+		(void)snprintf(s->hook_names[n], sizeof(s->hook_names[n]), "%s/%s",
+			       state->hook->capability, hook_live_name(state));
 		s->world.hooks[n] = s->hook_names[n];
 		n++;
 	}
@@ -242,7 +245,8 @@ static uint64_t last_count(void *ctx, uint64_t id, bool swap)
 	if (c->id == id)
 		return swap ? c->swap : c->oom;
 	/* A cgroup that was made under our eyes began with zero. */
-	i = identity_lookup(s->agent->identity, s->agent->cgroups->memory_hierarchy, id, NULL, 0, &result);
+	i = identity_lookup(s->agent->identity, s->agent->cgroups->memory_hierarchy, id, NULL, 0,
+			    &result);
 	return i && i->added_us > s->started_us + US_PER_SEC ? 0 : UINT64_MAX;
 }
 
@@ -251,7 +255,8 @@ static void remember_counts(struct oom_state *s, const struct oom_victim *v)
 	for (uint32_t i = 0; i < v->n_levels; i++) {
 		struct last_count *c = find_count(s, v->levels[i].id);
 
-		*c = (struct last_count){ v->levels[i].id, v->levels[i].oom_count, v->levels[i].swap_count };
+		*c = (struct last_count){ v->levels[i].id, v->levels[i].oom_count,
+					  v->levels[i].swap_count };
 	}
 }
 
@@ -260,7 +265,8 @@ void oom_find_limit(struct oom_state *s, struct oom_run *run)
 	const struct oom_victim *v = &run->kills->v;
 	struct oom_limit_question q = {
 		.v = v,
-		.reclaim_memcg_id = run->scope == SCOPE_MEMCG && !run->oc ? v->reclaim_cgroup_id : 0,
+		.reclaim_memcg_id = run->scope == SCOPE_MEMCG && !run->oc ? v->reclaim_cgroup_id
+									  : 0,
 		.order = run->order_known ? run->order : 0,
 		.cpus = s->world.cpus,
 		.last = last_count,
@@ -315,15 +321,17 @@ static void identify_late(struct oom_state *s, struct oom_kill *k)
 	k->identity = identity_ref(
 		identity_lookup(s->agent->identity, hierarchy, k->v.cgroup_id, path, len, &result));
 	if (!k->identity && len)
-		k->identity = identity_from_path(s->agent->identity, hierarchy, k->v.cgroup_id, path, len);
+		k->identity = identity_from_path(s->agent->identity, hierarchy, k->v.cgroup_id,
+						 path, len);
 }
 
 static struct identity *lookup(struct oom_state *s, uint64_t id)
 {
 	enum identity_result result;
 
-	return id ? identity_lookup(s->agent->identity, s->agent->cgroups->memory_hierarchy, id, NULL, 0, &result) :
-		    NULL;
+	return id ? identity_lookup(s->agent->identity, s->agent->cgroups->memory_hierarchy, id,
+				    NULL, 0, &result)
+		  : NULL;
 }
 
 static void prepare_world(struct oom_state *s, const struct oom_run *run)
@@ -333,7 +341,8 @@ static void prepare_world(struct oom_state *s, const struct oom_run *run)
 	w->redact = s->agent->redact;
 	w->limit_identity = lookup(s, run->limit.id);
 	if (!w->limit_identity && run->limit.path[0])
-		w->limit_identity = identity_by_path(s->agent->identity, s->agent->cgroups->memory_hierarchy,
+		w->limit_identity = identity_by_path(s->agent->identity,
+						     s->agent->cgroups->memory_hierarchy,
 						     run->limit.path, strlen(run->limit.path));
 	w->trigger_identity = lookup(s, run->kills->v.trigger_cgroup_id);
 }
@@ -365,7 +374,8 @@ int oom_publish_run(struct oom_state *s, struct oom_run *run)
 		if (k->v.kind != OOM_VICTIM_RESERVE)
 			oom_count_workload(s, run, k);
 		count_missing(s, missing);
-		metric_observe(s->metrics, METRIC(OOM_EVENT_DELAY, STAGE_RECORD), delay(k->boot_ns));
+		metric_observe(s->metrics, METRIC(OOM_EVENT_DELAY, STAGE_RECORD),
+			       delay(k->boot_ns));
 		log_debug("oom kill of %s[%u] published", k->v.comm, k->v.tgid);
 	}
 	if (fresh)
@@ -392,8 +402,8 @@ int oom_publish_aftermath(struct oom_state *s, struct oom_run *run, const char *
 	return publish(s);
 }
 
-void oom_publish_no_victim(struct oom_state *s, uint64_t boot_ns, const char *comm, uint32_t pid, bool certain,
-			   const char *source)
+void oom_publish_no_victim(struct oom_state *s, uint64_t boot_ns, const char *comm, uint32_t pid,
+			   bool certain, const char *source)
 {
 	metric_add(s->metrics, METRIC(OOM_DECISIONS, SCOPE_UNKNOWN, OUTCOME_NO_VICTIM), 1);
 	if (report_no_victim(&s->world, boot_ns, comm, pid, certain, source, &s->event) >= 0)

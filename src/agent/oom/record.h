@@ -81,7 +81,8 @@ struct oom_snapshot {
 	uint32_t stat_seen; /* bit per enum oom_stat_key */
 	uint64_t stat[_STAT_MAX];
 	uint64_t stat_boot_ns;
-	uint64_t usage, max, peak; /* of the limiting cgroup; max UINT64_MAX = none, OOM_UNKNOWN64 usage = not read */
+	uint64_t usage, max,
+		peak; /* of the limiting cgroup; max UINT64_MAX = none, OOM_UNKNOWN64 usage = not read */
 	bool limit_known;
 };
 

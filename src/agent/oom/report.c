@@ -44,7 +44,8 @@ static const char *base_name(const char *path, size_t len, size_t *ret_len)
 	return name;
 }
 
-static void add_exe(struct event_buf *b, const char *path_key, const char *name_key, const char *path, size_t len)
+static void add_exe(struct event_buf *b, const char *path_key, const char *name_key,
+		    const char *path, size_t len)
 {
 	size_t name_len;
 	const char *name = base_name(path, len, &name_len);
@@ -53,8 +54,8 @@ static void add_exe(struct event_buf *b, const char *path_key, const char *name_
 	event_strn(b, name_key, name, name_len);
 }
 
-static void add_arguments(const struct report_world *w, struct event_buf *b, const char *args, size_t len,
-			  const char *source)
+static void add_arguments(const struct report_world *w, struct event_buf *b, const char *args,
+			  size_t len, const char *source)
 {
 	char clean[OOM_ARGS_MAX + 256];
 	size_t n = redact_args(w->redact, args, len, clean, sizeof(clean));
@@ -70,7 +71,8 @@ static void add_arguments(const struct report_world *w, struct event_buf *b, con
 	event_str(b, P "args_source", source);
 }
 
-static bool add_command_line(const struct report_world *w, const struct oom_kill *k, struct event_buf *b)
+static bool add_command_line(const struct report_world *w, const struct oom_kill *k,
+			     struct event_buf *b)
 {
 	static const char *const sources[] = { "", "exec", "parent", "self" };
 	char text[OOM_ARGS_MAX];
@@ -81,30 +83,35 @@ static bool add_command_line(const struct report_world *w, const struct oom_kill
 		add_arguments(w, b, args, len, sources[k->v.args_source]);
 		return true;
 	}
-	len = w->args_on ? w->args_of(w->ctx, k->v.tgid, k->v.start_boot_ns, text, sizeof(text)) : 0;
+	len = w->args_on ? w->args_of(w->ctx, k->v.tgid, k->v.start_boot_ns, text, sizeof(text))
+			 : 0;
 	if (len == 0)
 		return false;
 	add_arguments(w, b, text, len, "proc");
 	return true;
 }
 
-static void add_entity(const struct report_world *w, struct event_buf *b, const char *key, uint32_t tgid, uint64_t start)
+static void add_entity(const struct report_world *w, struct event_buf *b, const char *key,
+		       uint32_t tgid, uint64_t start)
 {
 	char id[64];
 
-	(void)snprintf(id, sizeof(id), "%08llx-%u-%llu", (unsigned long long)(w->boot_id & 0xffffffff), tgid,
+	(void)snprintf(id, sizeof(id), "%08llx-%u-%llu",
+		       (unsigned long long)(w->boot_id & 0xffffffff), tgid,
 		       (unsigned long long)start);
 	event_str(b, key, id);
 }
 
-static void add_ancestors(const struct report_world *w, const struct oom_victim *v, struct event_buf *b)
+static void add_ancestors(const struct report_world *w, const struct oom_victim *v,
+			  struct event_buf *b)
 {
 	if (v->n_ancestors == 0)
 		return;
 	event_array(b, "telamon.process.ancestors");
 	for (uint32_t i = 0; i < v->n_ancestors; i++) {
 		char path[OOM_PATH_MAX];
-		size_t n = w->exe_of(w->ctx, v->ancestors[i].pid, v->ancestors[i].start_boot_ns, path, sizeof(path));
+		size_t n = w->exe_of(w->ctx, v->ancestors[i].pid, v->ancestors[i].start_boot_ns,
+				     path, sizeof(path));
 
 		event_object(b, NULL);
 		event_u64(b, "pid", v->ancestors[i].pid);
@@ -115,7 +122,8 @@ static void add_ancestors(const struct report_world *w, const struct oom_victim 
 	event_array_end(b);
 }
 
-static void add_victim(const struct report_world *w, const struct oom_kill *k, struct event_buf *b, unsigned *missing)
+static void add_victim(const struct report_world *w, const struct oom_kill *k, struct event_buf *b,
+		       unsigned *missing)
 {
 	const struct oom_victim *v = &k->v;
 	size_t len;
@@ -165,13 +173,14 @@ static bool points_of(const struct oom_run *run, const struct oom_victim *v, int
 	}
 	if (!run->totalpages_bytes || !(v->flags & OOM_VICTIM_SNAPSHOT))
 		return false;
-	*ret = (int64_t)(v->rss_anon + v->rss_file + v->rss_shmem + v->swap + v->pgtables_bytes / page) +
+	*ret = (int64_t)(v->rss_anon + v->rss_file + v->rss_shmem + v->swap +
+			 v->pgtables_bytes / page) +
 	       (int64_t)v->adj * (int64_t)(run->totalpages_bytes / page) / 1000;
 	return true;
 }
 
-static void add_victim_memory(const struct report_world *w, const struct oom_run *run, const struct oom_kill *k,
-			      struct event_buf *b)
+static void add_victim_memory(const struct report_world *w, const struct oom_run *run,
+			      const struct oom_kill *k, struct event_buf *b)
 {
 	const struct oom_victim *v = &k->v;
 	int64_t points;
@@ -206,7 +215,8 @@ static void add_trigger(const struct report_world *w, const struct oom_kill *k, 
 	if (v->trigger_tgid == v->tgid) {
 		event_strn(b, P "trigger.executable.path", exe, len);
 	} else {
-		n = w->exe_of(w->ctx, v->trigger_tgid, v->trigger_start_boot_ns, path, sizeof(path));
+		n = w->exe_of(w->ctx, v->trigger_tgid, v->trigger_start_boot_ns, path,
+			      sizeof(path));
 		event_strn(b, P "trigger.executable.path", path, n);
 	}
 	if (v->flags & OOM_VICTIM_TRIGGER_KTHREAD)
@@ -221,7 +231,8 @@ static void add_trigger(const struct report_world *w, const struct oom_kill *k, 
 	}
 }
 
-static void add_request(const struct report_world *w, const struct oom_run *run, struct event_buf *b, unsigned *missing)
+static void add_request(const struct report_world *w, const struct oom_run *run,
+			struct event_buf *b, unsigned *missing)
 {
 	char text[256];
 
@@ -254,7 +265,8 @@ static void add_scope(const struct oom_run *run, struct event_buf *b, unsigned *
 }
 
 /* What the limiting level held at that instant: from the kernel's snapshot, else from the files. */
-static void add_limit_numbers(const struct oom_run *run, const struct oom_kill *chosen, struct event_buf *b)
+static void add_limit_numbers(const struct oom_run *run, const struct oom_kill *chosen,
+			      struct event_buf *b)
 {
 	const struct oom_limit_found *f = &run->limit;
 	bool swap = streq(f->counter, "memsw"), v1 = chosen->v.flags & OOM_VICTIM_V1;
@@ -290,7 +302,8 @@ static void add_levels(const struct oom_victim *v, struct event_buf *b)
 		event_u64_str(b, "id", l->id);
 		add_pages(b, "usage", l->usage);
 		add_pages(b, "max", l->max);
-		add_pages(b, v->flags & OOM_VICTIM_V1 ? "memsw.usage" : "swap.usage", l->swap_usage);
+		add_pages(b, v->flags & OOM_VICTIM_V1 ? "memsw.usage" : "swap.usage",
+			  l->swap_usage);
 		add_pages(b, v->flags & OOM_VICTIM_V1 ? "memsw.max" : "swap.max", l->swap_max);
 		event_u64(b, v->flags & OOM_VICTIM_V1 ? "failcnt" : "oom", l->oom_count);
 		if (l->oom_group)
@@ -306,8 +319,8 @@ static void add_levels(const struct oom_victim *v, struct event_buf *b)
 		event_bool(b, P "levels_truncated", true);
 }
 
-static void add_limit(const struct report_world *w, const struct oom_run *run, const struct oom_kill *k,
-		      struct event_buf *b, unsigned *missing)
+static void add_limit(const struct report_world *w, const struct oom_run *run,
+		      const struct oom_kill *k, struct event_buf *b, unsigned *missing)
 {
 	const struct oom_limit_found *f = &run->limit;
 
@@ -413,7 +426,8 @@ static void add_psi(struct event_buf *b, const char *prefix, const struct oom_ps
 	}
 }
 
-static void add_pressure(const struct report_world *w, const struct oom_run *run, struct event_buf *b, unsigned *missing)
+static void add_pressure(const struct report_world *w, const struct oom_run *run,
+			 struct event_buf *b, unsigned *missing)
 {
 	add_psi(b, "system", &run->snapshot.system);
 	add_psi(b, "cgroup", &run->snapshot.cgroup);
@@ -439,7 +453,8 @@ static void add_member(const struct report_world *w, const struct oom_kill *m, s
 	event_object_end(b);
 }
 
-static void add_members(const struct report_world *w, const struct oom_run *run, struct event_buf *b)
+static void add_members(const struct report_world *w, const struct oom_run *run,
+			struct event_buf *b)
 {
 	uint32_t listed = 0;
 
@@ -447,7 +462,8 @@ static void add_members(const struct report_world *w, const struct oom_run *run,
 	if (run->n_kills < 2 || w->members_max == 0)
 		return;
 	event_array(b, P "members");
-	for (const struct oom_kill *m = run->kills; m && listed < w->members_max; m = m->next, listed++) {
+	for (const struct oom_kill *m = run->kills; m && listed < w->members_max;
+	     m = m->next, listed++) {
 		struct event_mark mark = event_mark(b);
 
 		add_member(w, m, b);
@@ -506,8 +522,8 @@ static void add_identity(const struct oom_kill *k, struct event_buf *b, unsigned
 	event_str(b, "telamon.machine", i->machine);
 	event_str(b, "telamon.workload", i->workload);
 	for (size_t n = 0; n < i->n_labels; n++) {
-		(void)snprintf(key, sizeof(key), "%s.label.%s", i->kind == CGNAME_K8S ? "k8s.pod" : "container",
-			       i->labels[n].key);
+		(void)snprintf(key, sizeof(key), "%s.label.%s",
+			       i->kind == CGNAME_K8S ? "k8s.pod" : "container", i->labels[n].key);
 		event_str(b, key, i->labels[n].value);
 	}
 }
@@ -522,7 +538,8 @@ static void add_times(const struct oom_run *run, const struct oom_kill *k, struc
 		event_f64(b, P "time.decision", (double)run->invoke_ns / 1e9, 6);
 }
 
-static void add_decision_id(const struct report_world *w, const struct oom_run *run, struct event_buf *b)
+static void add_decision_id(const struct report_world *w, const struct oom_run *run,
+			    struct event_buf *b)
 {
 	char id[48];
 
@@ -531,11 +548,13 @@ static void add_decision_id(const struct report_world *w, const struct oom_run *
 	event_str(b, P "decision", id);
 	event_u64(b, P "decision.seq", run->seq);
 	if (run->kills)
-		event_u64(b, P "chosen_pid", run->chosen_tgid ? run->chosen_tgid : run->kills->v.tgid);
+		event_u64(b, P "chosen_pid",
+			  run->chosen_tgid ? run->chosen_tgid : run->kills->v.tgid);
 }
 
 /* Facts that no source of this host can give do not make a record incomplete; they are named all the same. */
-static void add_quality(const struct report_world *w, const struct oom_kill *k, struct event_buf *b, unsigned missing)
+static void add_quality(const struct report_world *w, const struct oom_kill *k, struct event_buf *b,
+			unsigned missing)
 {
 	event_bool(b, P "complete", (missing & ~(1U << FIELD_TREND)) == 0);
 	if (missing) {
@@ -574,17 +593,18 @@ static int severity_of(const struct oom_run *run, const struct oom_kill *k)
 {
 	if (k->v.kind == OOM_VICTIM_RESERVE)
 		return SEVERITY_INFO;
-	return run->scope == SCOPE_MEMCG || run->scope == SCOPE_UNKNOWN ? SEVERITY_ERROR : SEVERITY_FATAL;
+	return run->scope == SCOPE_MEMCG || run->scope == SCOPE_UNKNOWN ? SEVERITY_ERROR
+									: SEVERITY_FATAL;
 }
 
-int report_kill(const struct report_world *w, const struct oom_run *run, const struct oom_kill *k, struct event_buf *b,
-		unsigned *ret_missing)
+int report_kill(const struct report_world *w, const struct oom_run *run, const struct oom_kill *k,
+		struct event_buf *b, unsigned *ret_missing)
 {
 	bool first = k == run->kills;
 	unsigned missing = 0;
 
-	event_begin(b, w->origin, k->v.kind == OOM_VICTIM_RESERVE ? "oom.reserve" : "oom.kill", severity_of(run, k),
-		    k->wall_ns, k->boot_ns);
+	event_begin(b, w->origin, k->v.kind == OOM_VICTIM_RESERVE ? "oom.reserve" : "oom.kill",
+		    severity_of(run, k), k->wall_ns, k->boot_ns);
 	add_victim(w, k, b, &missing);
 	add_victim_memory(w, run, k, b);
 	add_trigger(w, k, b);
@@ -612,12 +632,14 @@ int report_kill(const struct report_world *w, const struct oom_run *run, const s
 	return event_end(b);
 }
 
-int report_aftermath(const struct report_world *w, const struct oom_run *run, const char *reason, struct event_buf *b)
+int report_aftermath(const struct report_world *w, const struct oom_run *run, const char *reason,
+		     struct event_buf *b)
 {
 	const struct oom_kill *first = run->kills;
 	uint64_t boot_ns = time_boot_ns();
 
-	event_begin(b, w->origin, "oom.aftermath", SEVERITY_INFO, w->wall(w->ctx, boot_ns), boot_ns);
+	event_begin(b, w->origin, "oom.aftermath", SEVERITY_INFO, w->wall(w->ctx, boot_ns),
+		    boot_ns);
 	add_decision_id(w, run, b);
 	event_u64(b, "process.pid", first->v.tgid);
 	event_str(b, P "comm", first->v.comm);
@@ -629,7 +651,8 @@ int report_aftermath(const struct report_world *w, const struct oom_run *run, co
 		event_object(b, NULL);
 		event_u64(b, "pid", k->v.tgid);
 		if (k->exit_boot_ns > k->boot_ns)
-			event_f64(b, "time.to_exit", (double)(k->exit_boot_ns - k->boot_ns) / 1e9, 6);
+			event_f64(b, "time.to_exit", (double)(k->exit_boot_ns - k->boot_ns) / 1e9,
+				  6);
 		if (k->reap_end_ns)
 			event_str(b, "reaper", "reaped");
 		else if (k->reaper_skipped)
@@ -654,10 +677,11 @@ int report_aftermath(const struct report_world *w, const struct oom_run *run, co
 	return event_end(b);
 }
 
-int report_no_victim(const struct report_world *w, uint64_t boot_ns, const char *comm, uint32_t pid, bool certain,
-		     const char *source, struct event_buf *b)
+int report_no_victim(const struct report_world *w, uint64_t boot_ns, const char *comm, uint32_t pid,
+		     bool certain, const char *source, struct event_buf *b)
 {
-	event_begin(b, w->origin, "oom.no_victim", SEVERITY_FATAL, w->wall(w->ctx, boot_ns), boot_ns);
+	event_begin(b, w->origin, "oom.no_victim", SEVERITY_FATAL, w->wall(w->ctx, boot_ns),
+		    boot_ns);
 	if (pid)
 		event_u64(b, P "trigger.pid", pid);
 	event_str(b, P "trigger.comm", comm);
@@ -666,7 +690,8 @@ int report_no_victim(const struct report_world *w, uint64_t boot_ns, const char 
 	return event_end(b);
 }
 
-int report_unseen(const struct report_world *w, uint64_t count, uint64_t boot_ns, struct event_buf *b)
+int report_unseen(const struct report_world *w, uint64_t count, uint64_t boot_ns,
+		  struct event_buf *b)
 {
 	event_begin(b, w->origin, "oom.unseen", SEVERITY_WARN, w->wall(w->ctx, boot_ns), boot_ns);
 	event_u64(b, P "unseen", count);

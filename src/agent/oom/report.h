@@ -17,7 +17,8 @@ struct report_world {
 	uint64_t boot_id; /* part of entity and decision ids */
 	uint32_t cpus;
 	bool rss_is_approximate; /* per-CPU counters: rss_error is told */
-	struct identity *limit_identity, *trigger_identity; /* of the run at hand, NULL = not known */
+	struct identity *limit_identity,
+		*trigger_identity; /* of the run at hand, NULL = not known */
 	void *ctx;
 	const char *(*symbol)(void *ctx, uint64_t address); /* NULL = not known */
 	const char *(*user_name)(void *ctx, uint32_t uid);
@@ -27,14 +28,17 @@ struct report_world {
 	size_t (*args_of)(void *ctx, uint32_t pid, uint64_t start_boot_ns, char *buf, size_t size);
 	uint64_t (*wall)(void *ctx, uint64_t boot_ns);
 	/* Memory trend and largest processes, from providers; nothing when there are none. */
-	bool (*add_trend)(void *ctx, struct event_buf *b, const struct oom_run *run, const struct oom_kill *k);
+	bool (*add_trend)(void *ctx, struct event_buf *b, const struct oom_run *run,
+			  const struct oom_kill *k);
 	void (*add_largest)(void *ctx, struct event_buf *b, const struct oom_run *run);
 };
 
 /* oom.kill or oom.reserve for one victim. @ret_missing: bit per enum oom_field. 0 or -ENOSPC. */
-int report_kill(const struct report_world *w, const struct oom_run *run, const struct oom_kill *k, struct event_buf *b,
-		unsigned *ret_missing);
-int report_aftermath(const struct report_world *w, const struct oom_run *run, const char *reason, struct event_buf *b);
-int report_no_victim(const struct report_world *w, uint64_t boot_ns, const char *comm, uint32_t pid, bool certain,
-		     const char *source, struct event_buf *b);
-int report_unseen(const struct report_world *w, uint64_t count, uint64_t boot_ns, struct event_buf *b);
+int report_kill(const struct report_world *w, const struct oom_run *run, const struct oom_kill *k,
+		struct event_buf *b, unsigned *ret_missing);
+int report_aftermath(const struct report_world *w, const struct oom_run *run, const char *reason,
+		     struct event_buf *b);
+int report_no_victim(const struct report_world *w, uint64_t boot_ns, const char *comm, uint32_t pid,
+		     bool certain, const char *source, struct event_buf *b);
+int report_unseen(const struct report_world *w, uint64_t count, uint64_t boot_ns,
+		  struct event_buf *b);

@@ -6,11 +6,16 @@
 #define SCOPES "memcg cpuset mempolicy global sysrq unknown"
 #define ROLES "chosen group shared_mm allocating_task"
 #define FIELDS "scope limit gfp stat psi identity args exe trend"
-#define WORKLOAD { "kind", NULL }, { "namespace", NULL }, { "workload", NULL }, { "container", NULL }
-#define LEVELS                                                                                     \
+#define WORKLOAD                                                       \
+	{ "kind", NULL }, { "namespace", NULL }, { "workload", NULL }, \
+	{                                                              \
+		"container", NULL                                      \
+	}
+#define LEVELS \
 	"container k8s_pod k8s_qos k8s_root systemd_service systemd_scope systemd_slice user machine job other root"
 
-const char *const oom_scope_names[_SCOPE_MAX] = { "memcg", "cpuset", "mempolicy", "global", "sysrq", "unknown" };
+const char *const oom_scope_names[_SCOPE_MAX] = { "memcg",  "cpuset", "mempolicy",
+						  "global", "sysrq",  "unknown" };
 const char *const oom_role_names[_ROLE_MAX] = { "chosen", "group", "shared_mm", "allocating_task" };
 const char *const oom_field_names[_FIELD_MAX] = { "scope",    "limit", "gfp", "stat", "psi",
 						  "identity", "args",  "exe", "trend" };
@@ -19,65 +24,108 @@ static const char *const tier_names[] = { "any", "tracepoint", NULL };
 static const char *const kmsg_names[] = { "auto", "on", "off", NULL };
 
 static const struct config_row limit_rows[] = {
-	{ .key = "fds", .type = CONFIG_UINT, .offset = 0, .size = sizeof(uint32_t), .def = "1024", .min = "0",
-	  .max = "16384", .help = "Cgroups with a limit whose files are kept open." },
+	{ .key = "fds",
+	  .type = CONFIG_UINT,
+	  .offset = 0,
+	  .size = sizeof(uint32_t),
+	  .def = "1024",
+	  .min = "0",
+	  .max = "16384",
+	  .help = "Cgroups with a limit whose files are kept open." },
 	{},
 };
 
-#define METRICS_MEMBER(member)                                                                     \
-	.offset = offsetof(struct oom_config, metrics.member) - offsetof(struct oom_config, metrics),              \
+#define METRICS_MEMBER(member)                                  \
+	.offset = offsetof(struct oom_config, metrics.member) - \
+		  offsetof(struct oom_config, metrics),         \
 	.size = sizeof(((struct oom_config *)0)->metrics.member)
 
 static const struct config_row metrics_rows[] = {
-	{ .key = "series_max", .type = CONFIG_UINT, METRICS_MEMBER(series_max), .def = "2000", .min = "16",
-	  .max = "100000", .help = "Workload series at most; the rest is counted as workload _other." },
-	{ .key = "retention", .type = CONFIG_DURATION, METRICS_MEMBER(retention_us), .def = "24h", .min = "1m",
-	  .max = "30d", .flags = CONFIG_RELOAD, .help = "How long a series stays after its last kill." },
-	{ .key = "preinit", .type = CONFIG_BOOL, METRICS_MEMBER(preinit), .def = "true", .flags = CONFIG_RELOAD,
+	{ .key = "series_max",
+	  .type = CONFIG_UINT,
+	  METRICS_MEMBER(series_max),
+	  .def = "2000",
+	  .min = "16",
+	  .max = "100000",
+	  .help = "Workload series at most; the rest is counted as workload _other." },
+	{ .key = "retention",
+	  .type = CONFIG_DURATION,
+	  METRICS_MEMBER(retention_us),
+	  .def = "24h",
+	  .min = "1m",
+	  .max = "30d",
+	  .flags = CONFIG_RELOAD,
+	  .help = "How long a series stays after its last kill." },
+	{ .key = "preinit",
+	  .type = CONFIG_BOOL,
+	  METRICS_MEMBER(preinit),
+	  .def = "true",
+	  .flags = CONFIG_RELOAD,
 	  .help = "Show workload series with 0 before their first kill." },
-	{ .key = "pod_label", .type = CONFIG_BOOL, METRICS_MEMBER(pod_label), .def = "false",
+	{ .key = "pod_label",
+	  .type = CONFIG_BOOL,
+	  METRICS_MEMBER(pod_label),
+	  .def = "false",
 	  .help = "Add the label pod to workload series." },
 	{},
 };
 
 const struct config_row oom_config_rows[] = {
-	CONFIG_ROW("enabled", struct oom_config, enabled, CONFIG_BOOL, .def = "true", .help = "Trace OOM kills."),
-	CONFIG_ROW("max_tier", struct oom_config, max_tier, CONFIG_ENUM, .def = "any", .names = tier_names,
+	CONFIG_ROW("enabled", struct oom_config, enabled, CONFIG_BOOL, .def = "true",
+		   .help = "Trace OOM kills."),
+	CONFIG_ROW("max_tier", struct oom_config, max_tier, CONFIG_ENUM, .def = "any",
+		   .names = tier_names,
 		   .help = "With tracepoint, trampolines and kprobes are not tried."),
-	CONFIG_ROW("ring_bytes", struct oom_config, ring_bytes, CONFIG_SIZE, .def = "1MiB", .min = "256KiB",
-		   .max = "64MiB", .help = "Ring of OOM records, rounded up to a power of two of pages."),
-	CONFIG_ROW("spill_entries", struct oom_config, spill_entries, CONFIG_UINT, .def = "1024", .min = "64",
-		   .max = "65536", .help = "Core records that are kept when the ring is full."),
-	CONFIG_ROW("wait", struct oom_config, wait_us, CONFIG_DURATION, .def = "500ms", .min = "0s", .max = "5s",
-		   .flags = CONFIG_RELOAD, .help = "Longest wait for late facts before a record is written."),
-	CONFIG_ROW("aftermath", struct oom_config, aftermath_us, CONFIG_DURATION, .def = "60s", .min = "1s",
-		   .max = "10m", .flags = CONFIG_RELOAD, .help = "Longest wait for the victims of a decision to exit."),
-	CONFIG_ROW("victims", struct oom_config, victims, CONFIG_UINT, .def = "1024", .min = "64", .max = "65536",
-		   .help = "Victims that are followed until they exit."),
-	CONFIG_ROW("members_max", struct oom_config, members_max, CONFIG_UINT, .def = "64", .min = "0", .max = "1024",
-		   .flags = CONFIG_RELOAD, .help = "Members of a group kill that one record lists."),
-	CONFIG_ROW("args_bytes", struct oom_config, args_bytes, CONFIG_UINT, .def = "256", .min = "0", .max = "1024",
+	CONFIG_ROW("ring_bytes", struct oom_config, ring_bytes, CONFIG_SIZE, .def = "1MiB",
+		   .min = "256KiB", .max = "64MiB",
+		   .help = "Ring of OOM records, rounded up to a power of two of pages."),
+	CONFIG_ROW("spill_entries", struct oom_config, spill_entries, CONFIG_UINT, .def = "1024",
+		   .min = "64", .max = "65536",
+		   .help = "Core records that are kept when the ring is full."),
+	CONFIG_ROW("wait", struct oom_config, wait_us, CONFIG_DURATION, .def = "500ms", .min = "0s",
+		   .max = "5s", .flags = CONFIG_RELOAD,
+		   .help = "Longest wait for late facts before a record is written."),
+	CONFIG_ROW("aftermath", struct oom_config, aftermath_us, CONFIG_DURATION, .def = "60s",
+		   .min = "1s", .max = "10m", .flags = CONFIG_RELOAD,
+		   .help = "Longest wait for the victims of a decision to exit."),
+	CONFIG_ROW("victims", struct oom_config, victims, CONFIG_UINT, .def = "1024", .min = "64",
+		   .max = "65536", .help = "Victims that are followed until they exit."),
+	CONFIG_ROW("members_max", struct oom_config, members_max, CONFIG_UINT, .def = "64",
+		   .min = "0", .max = "1024", .flags = CONFIG_RELOAD,
+		   .help = "Members of a group kill that one record lists."),
+	CONFIG_ROW("args_bytes", struct oom_config, args_bytes, CONFIG_UINT, .def = "256",
+		   .min = "0", .max = "1024",
 		   .help = "Bytes of a command line that are kept; 0 keeps none."),
-	CONFIG_ROW("args_entries", struct oom_config, args_entries, CONFIG_UINT, .def = "8192", .min = "0",
-		   .max = "65536", .help = "Command lines kept at most, least recently used out first."),
-	CONFIG_ROW("user_stack", struct oom_config, user_stack, CONFIG_BOOL, .def = "true", .flags = CONFIG_RELOAD,
+	CONFIG_ROW("args_entries", struct oom_config, args_entries, CONFIG_UINT, .def = "8192",
+		   .min = "0", .max = "65536",
+		   .help = "Command lines kept at most, least recently used out first."),
+	CONFIG_ROW("user_stack", struct oom_config, user_stack, CONFIG_BOOL, .def = "true",
+		   .flags = CONFIG_RELOAD,
 		   .help = "Record the stack of the victim when it triggered its own kill."),
-	CONFIG_ROW("trend_window", struct oom_config, trend_window_us, CONFIG_DURATION, .def = "60s", .min = "0s",
-		   .max = "10m", .flags = CONFIG_RELOAD, .help = "Length of the memory trend in a record."),
-	CONFIG_ROW("processes_top", struct oom_config, processes_top, CONFIG_UINT, .def = "5", .min = "0", .max = "20",
-		   .flags = CONFIG_RELOAD, .help = "Largest processes of the limiting cgroup in a record."),
-	CONFIG_ROW("kmsg", struct oom_config, kmsg, CONFIG_ENUM, .def = "auto", .names = kmsg_names,
-		   .help = "Read the kernel log: auto reads it where the decision itself cannot be hooked."),
-	CONFIG_ROW("limits", struct oom_config, limits, CONFIG_MAP, .rows = limit_rows, .help = "Files of cgroups."),
-	CONFIG_ROW("drop_capabilities", struct oom_config, drop_capabilities, CONFIG_BOOL, .def = "false",
-		   .help = "Drop CAP_BPF and CAP_PERFMON after start; a reload then does not probe again."),
-	CONFIG_ROW("metrics", struct oom_config, metrics, CONFIG_MAP, .rows = metrics_rows, .help = "Workload series."),
+	CONFIG_ROW("trend_window", struct oom_config, trend_window_us, CONFIG_DURATION,
+		   .def = "60s", .min = "0s", .max = "10m", .flags = CONFIG_RELOAD,
+		   .help = "Length of the memory trend in a record."),
+	CONFIG_ROW("processes_top", struct oom_config, processes_top, CONFIG_UINT, .def = "5",
+		   .min = "0", .max = "20", .flags = CONFIG_RELOAD,
+		   .help = "Largest processes of the limiting cgroup in a record."),
+	CONFIG_ROW(
+		"kmsg", struct oom_config, kmsg, CONFIG_ENUM, .def = "auto", .names = kmsg_names,
+		.help = "Read the kernel log: auto reads it where the decision itself cannot be hooked."),
+	CONFIG_ROW("limits", struct oom_config, limits, CONFIG_MAP, .rows = limit_rows,
+		   .help = "Files of cgroups."),
+	CONFIG_ROW(
+		"drop_capabilities", struct oom_config, drop_capabilities, CONFIG_BOOL,
+		.def = "false",
+		.help = "Drop CAP_BPF and CAP_PERFMON after start; a reload then does not probe again."),
+	CONFIG_ROW("metrics", struct oom_config, metrics, CONFIG_MAP, .rows = metrics_rows,
+		   .help = "Workload series."),
 	{},
 };
 
-static const double kill_to_exit[] = { 0.001, 0.00316, 0.01, 0.0316, 0.1, 0.316, 1, 3.16, 10, 31.6, 60 };
-static const double delays[] = { 0.00001, 0.0000316, 0.0001, 0.000316, 0.001, 0.00316, 0.01, 0.0316, 0.1, 0.316, 1, 3.16,
-				 10 };
+static const double kill_to_exit[] = { 0.001, 0.00316, 0.01, 0.0316, 0.1, 0.316,
+				       1,     3.16,    10,   31.6,   60 };
+static const double delays[] = { 0.00001, 0.0000316, 0.0001, 0.000316, 0.001, 0.00316, 0.01,
+				 0.0316,  0.1,	     0.316,  1,	       3.16,  10 };
 
 const struct metric_row oom_metric_rows[_OOM_METRIC_MAX] = {
 	[OOM_KILLS] = {

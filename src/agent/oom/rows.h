@@ -53,11 +53,25 @@ enum oom_metric {
 extern const struct metric_row oom_metric_rows[_OOM_METRIC_MAX];
 
 /* Order of the closed label sets in rows.c. */
-enum oom_scope { SCOPE_MEMCG, SCOPE_CPUSET, SCOPE_MEMPOLICY, SCOPE_GLOBAL, SCOPE_SYSRQ, SCOPE_UNKNOWN, _SCOPE_MAX };
+enum oom_scope {
+	SCOPE_MEMCG,
+	SCOPE_CPUSET,
+	SCOPE_MEMPOLICY,
+	SCOPE_GLOBAL,
+	SCOPE_SYSRQ,
+	SCOPE_UNKNOWN,
+	_SCOPE_MAX
+};
 enum oom_role { ROLE_CHOSEN, ROLE_GROUP, ROLE_SHARED_MM, ROLE_ALLOCATING_TASK, _ROLE_MAX };
 enum oom_outcome { OUTCOME_KILLED, OUTCOME_RESERVE, OUTCOME_NO_VICTIM };
 enum oom_stage { STAGE_COUNTER, STAGE_BUS, STAGE_RECORD, STAGE_JOURNAL };
-enum oom_lost_reason { LOST_RING_FULL, LOST_SPILL_FULL, LOST_DECODE, LOST_VICTIMS_FULL, LOST_JOURNAL };
+enum oom_lost_reason {
+	LOST_RING_FULL,
+	LOST_SPILL_FULL,
+	LOST_DECODE,
+	LOST_VICTIMS_FULL,
+	LOST_JOURNAL
+};
 enum oom_field {
 	FIELD_SCOPE,
 	FIELD_LIMIT,

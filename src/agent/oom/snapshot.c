@@ -13,10 +13,25 @@
 #define TEXT_BYTES 32768
 
 const char *const oom_stat_names[_STAT_MAX] = {
-	"anon",		"file",		      "shmem",		      "kernel",	     "kernel_stack",
-	"pagetables",	"sock",		      "slab_reclaimable",     "slab_unreclaimable", "file_mapped",
-	"file_dirty",	"unevictable",	      "inactive_file",	      "active_file", "inactive_anon",
-	"active_anon",	"workingset_refault_anon", "workingset_refault_file", "pgmajfault",
+	"anon",
+	"file",
+	"shmem",
+	"kernel",
+	"kernel_stack",
+	"pagetables",
+	"sock",
+	"slab_reclaimable",
+	"slab_unreclaimable",
+	"file_mapped",
+	"file_dirty",
+	"unevictable",
+	"inactive_file",
+	"active_file",
+	"inactive_anon",
+	"active_anon",
+	"workingset_refault_anon",
+	"workingset_refault_file",
+	"pgmajfault",
 };
 
 /* v1 names with a counterpart; what has none stays absent (OOM-305). */
@@ -106,9 +121,12 @@ void snapshot_parse_meminfo(const char *text, struct oom_host *ret)
 		const char *key;
 		uint64_t *value;
 	} keys[] = {
-		{ "MemTotal", &ret->total },	      { "MemFree", &ret->free },
-		{ "MemAvailable", &ret->available },  { "SwapTotal", &ret->swap_total },
-		{ "SwapFree", &ret->swap_free },      { "SUnreclaim", &ret->slab_unreclaimable },
+		{ "MemTotal", &ret->total },
+		{ "MemFree", &ret->free },
+		{ "MemAvailable", &ret->available },
+		{ "SwapTotal", &ret->swap_total },
+		{ "SwapFree", &ret->swap_free },
+		{ "SUnreclaim", &ret->slab_unreclaimable },
 		{ "Shmem", &ret->shmem },
 	};
 	bool all = true;
@@ -125,13 +143,15 @@ void snapshot_parse_meminfo(const char *text, struct oom_host *ret)
 }
 
 /* "some avg10=1.50 avg60=0.00 avg300=0.00 total=42"; Documentation/accounting/psi.rst */
-static bool parse_psi_line(const char *text, const char *kind, double *avg10, double *avg60, uint64_t *total)
+static bool parse_psi_line(const char *text, const char *kind, double *avg10, double *avg60,
+			   uint64_t *total)
 {
 	const char *line = strstr(text, kind);
 	double a, b;
 	unsigned long long t;
 
-	if (!line || sscanf(line + strlen(kind), " avg10=%lf avg60=%lf avg300=%*f total=%llu", &a, &b, &t) != 3)
+	if (!line || sscanf(line + strlen(kind), " avg10=%lf avg60=%lf avg300=%*f total=%llu", &a,
+			    &b, &t) != 3)
 		return false;
 	*avg10 = a;
 	*avg60 = b;
@@ -202,9 +222,11 @@ static void take_cgroup(struct snapshotter *s, const char *cgroup, struct oom_sn
 		snapshot_parse_stat(s->text, !v2, ret);
 	}
 	ret->usage = OOM_UNKNOWN64;
-	ret->limit_known = read_number(s, cgroup, v2 ? "memory.max" : "memory.limit_in_bytes", &ret->max);
+	ret->limit_known =
+		read_number(s, cgroup, v2 ? "memory.max" : "memory.limit_in_bytes", &ret->max);
 	if (!v2 && ret->limit_known && ret->max >= 1ULL << 60)
-		ret->max = UINT64_MAX; /* v1 prints the largest page-aligned number for "no limit" */
+		ret->max =
+			UINT64_MAX; /* v1 prints the largest page-aligned number for "no limit" */
 	(void)read_number(s, cgroup, v2 ? "memory.current" : "memory.usage_in_bytes", &ret->usage);
 	(void)read_number(s, cgroup, v2 ? "memory.peak" : "memory.max_usage_in_bytes", &ret->peak);
 	/* PSI of cgroups lives on v2; in hybrid mode the same path may exist there. */
@@ -228,7 +250,9 @@ void snapshot_take(struct snapshotter *s, const char *cgroup, struct oom_snapsho
 
 int snapshot_usage(struct snapshotter *s, const char *cgroup, uint64_t *ret)
 {
-	return read_number(s, cgroup, on_v2(s) ? "memory.current" : "memory.usage_in_bytes", ret) ? 0 : -ENOENT;
+	return read_number(s, cgroup, on_v2(s) ? "memory.current" : "memory.usage_in_bytes", ret)
+		       ? 0
+		       : -ENOENT;
 }
 
 int snapshot_kills(struct snapshotter *s, uint64_t *ret)

@@ -39,8 +39,8 @@ const char *const oom_stack_symbols[] = {
 	NULL,
 };
 
-struct oom_stack_verdict oom_stack_judge(const unsigned long long *frames, size_t n, int (*match)(void *ctx, uint64_t address),
-					 void *ctx)
+struct oom_stack_verdict oom_stack_judge(const unsigned long long *frames, size_t n,
+					 int (*match)(void *ctx, uint64_t address), void *ctx)
 {
 	struct oom_stack_verdict v = { .scope = SCOPE_UNKNOWN };
 	unsigned seen = 0;
@@ -51,8 +51,9 @@ struct oom_stack_verdict oom_stack_judge(const unsigned long long *frames, size_
 		if (symbol >= 0)
 			seen |= 1U << symbol;
 	}
-	v.known = seen & (1U << SYMBOL_OUT_OF_MEMORY | 1U << SYMBOL_MEMCG | 1U << SYMBOL_OOM_KILL_PROCESS |
-			  1U << SYMBOL_MAY_OOM | 1U << SYMBOL_SYSRQ);
+	v.known = seen &
+		  (1U << SYMBOL_OUT_OF_MEMORY | 1U << SYMBOL_MEMCG | 1U << SYMBOL_OOM_KILL_PROCESS |
+		   1U << SYMBOL_MAY_OOM | 1U << SYMBOL_SYSRQ);
 	v.member = seen & 1U << SYMBOL_MEMCG_MEMBER;
 	v.bpf = seen & 1U << SYMBOL_BPF;
 	if (seen & (1U << SYMBOL_MEMCG | 1U << SYMBOL_SYNCHRONIZE))

@@ -13,5 +13,5 @@ struct oom_stack_verdict {
 	bool bpf; /* declared by a BPF policy */
 };
 /* @match: answers the index of the symbol that holds an address, or negative. */
-struct oom_stack_verdict oom_stack_judge(const unsigned long long *frames, size_t n, int (*match)(void *ctx, uint64_t address),
-					 void *ctx);
+struct oom_stack_verdict oom_stack_judge(const unsigned long long *frames, size_t n,
+					 int (*match)(void *ctx, uint64_t address), void *ctx);

@@ -42,7 +42,8 @@ static void done(struct work *w)
 	struct symbols *s = (struct symbols *)w;
 
 	for (size_t i = 0; i < s->n_addresses; i++) {
-		size_t slot = s->n < CACHE_MAX ? s->n++ : (size_t)(s->addresses[i] >> 4) % CACHE_MAX;
+		size_t slot = s->n < CACHE_MAX ? s->n++
+					       : (size_t)(s->addresses[i] >> 4) % CACHE_MAX;
 
 		s->cache[slot].address = s->addresses[i];
 		memcpy(s->cache[slot].name, s->names[i], sizeof(s->names[i]));

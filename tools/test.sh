@@ -1,0 +1,88 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Every tier that this host can run. Environment: BUILD (build), SAN=1 (sanitizers: unit tests and fuzz corpus only).
+# The last line is `N passed, N failed, N skipped`.
+set -eu
+cd "$(dirname "$0")/.."
+
+san=${SAN:-0}
+build=${BUILD:-build}
+jobs=$(nproc)
+[ "$san" = 0 ] || build=build-san
+
+set -- --buildtype=debugoptimized -Dwerror=true
+[ "$san" = 0 ] || set -- "$@" -Db_sanitize=address,undefined -Db_lundef=false
+if [ ! -e "$build/build.ninja" ]; then
+	mkdir -p "$build"
+	if ! meson setup "$build" "$@" >"$build/setup.log" 2>&1; then
+		cat "$build/setup.log"
+		echo "0 passed, 1 failed, 0 skipped"
+		exit 1
+	fi
+fi
+if ! ninja -j"$jobs" -C "$build" >"$build/build.log" 2>&1; then
+	cat "$build/build.log"
+	echo "0 passed, 1 failed, 0 skipped"
+	exit 1
+fi
+
+results=$build/results
+rm -rf "$results"
+mkdir -p "$results"
+
+# --- static checks: one result each ---
+if [ "$san" = 0 ]; then
+	for check in $(tools/check.sh list); do
+		status=0
+		BUILD=$build tools/check.sh "$check" >"$results/check-$check.log" 2>&1 || status=$?
+		case $status in
+		0) echo "ok check-$check" ;;
+		77) echo "skip check-$check - $(cat "$results/check-$check.log")" ;;
+		*)
+			echo "not ok check-$check"
+			cat "$results/check-$check.log" >&2
+			;;
+		esac
+	done >"$results/checks.txt"
+fi
+
+# --- unit tests and fuzz corpus ---
+for program in "$build"/tests/unit/test_* "$build"/tests/fuzz/fuzz_*; do
+	[ -f "$program" ] && [ -x "$program" ] || continue
+	name=$(basename "$program")
+	log=$results/$name.log
+	status=0
+	CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$program" >"$log" 2>&1 || status=$?
+	grep -E '^(ok|not ok) ' "$log" | sed -e "s/^\(ok\|not ok\) [0-9]* *-* */\1 $name:/" >>"$results/unit.txt" || :
+	if [ "$status" -ne 0 ]; then
+		grep -q '^not ok' "$log" || echo "not ok $name: ended with status $status" >>"$results/unit.txt"
+		cat "$log" >&2
+	fi
+done
+
+# --- system tests: real programs, live eBPF and cgroups ---
+if [ "$san" = 0 ]; then
+	if [ "$(id -u)" -eq 0 ]; then
+		status=0
+		TELAMON_BUILD=$PWD/$build timeout 1500 python3 -m pytest -q -p no:cacheprovider tests/system \
+			--junitxml="$results/system.xml" >"$results/system.log" 2>&1 || status=$?
+		[ "$status" -eq 0 ] || cat "$results/system.log" >&2
+		if [ ! -e "$results/system.xml" ]; then
+			echo "not ok system: pytest ended with status $status" >"$results/system.txt"
+		fi
+	else
+		echo "skip system - needs root" >"$results/system.txt"
+	fi
+	# --- guests: other kernels ---
+	if [ -x tests/vm/run.sh ]; then
+		status=0
+		BUILD=$build tests/vm/run.sh --matrix short >"$results/vm.log" 2>&1 || status=$?
+		grep -E '^(ok|not ok|skip) ' "$results/vm.log" >"$results/vm.txt" || :
+		if [ "$status" -ne 0 ]; then
+			cat "$results/vm.log" >&2
+			grep -q '^not ok' "$results/vm.txt" || echo "not ok vm: ended with status $status" >>"$results/vm.txt"
+		fi
+	fi
+fi
+
+exec python3 tools/count-results.py "$results"
