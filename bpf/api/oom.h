@@ -65,13 +65,17 @@ struct oom_text {
 	__u16 offset, length;
 };
 
-/* One memory cgroup between the victim and the root. v1: swap_* are memsw counters, oom_count is memory.failcnt. */
+/*
+ * One memory cgroup between the victim and the root. v1: swap_* are memsw counters, oom_count is memory.failcnt, which some
+ * kernels (6.18) leave at 0; oom_events is the kernel's own count of OOMs at this level, on v1 and v2 alike.
+ */
 struct oom_level {
 	__u64 id; /* kernfs id in the memory hierarchy */
 	__u64 usage, max; /* pages; max OOM_UNKNOWN64 = no limit */
 	__u64 swap_usage, swap_max;
 	__u64 oom_count; /* local OOM events (v2), failcnt (v1) */
 	__u64 swap_count; /* v1: memsw failcnt */
+	__u64 oom_events; /* local OOM events, both versions */
 	__u8 oom_group;
 	__u8 pad[7];
 };
@@ -190,6 +194,29 @@ struct oom_exit {
 	__u32 tgid;
 	__u32 exit_code;
 	__u64 start_boot_ns;
+};
+
+/*
+ * Read-only parameters of the programs: `parameters` in both objects. Offsets are bytes into the payload of a classic
+ * tracepoint, out of its format file; -1 = the field is not there.
+ */
+struct oom_mark_offsets {
+	__s32 pid, comm, total_vm, anon, file, shmem, pgtables, uid, adj;
+};
+struct oom_signal_offsets {
+	__s32 sig, code, pid;
+};
+struct oom_parameters {
+	__u32 args_bytes;
+	__u32 kill_variant; /* copied into records */
+	__u32 page_kib;
+	__u8 signals_seen; /* oom_signal has a variant */
+	__u8 stash_victims; /* the live oom_kill variant brings only a thread id */
+	__u8 raw_mark_is_task; /* raw_tp: first argument of mark_victim is a task, else a thread id */
+	__u8 raw_reclaim_has_memcg; /* raw_tp: (gfp, order, memcg) of v7.2, else (order, gfp) */
+	struct oom_mark_offsets mark;
+	struct oom_signal_offsets signal;
+	__s32 exit_group_dead;
 };
 
 /* Loss: per-CPU array, index by enum. */

@@ -4,36 +4,66 @@
 
 #define CGROUP_DEPTH 16
 
-/* The memory cgroup of a task: its css, and by that the mem_cgroup. NULL for kernels without the controller. */
-static __always_inline struct mem_cgroup *task_memcg(struct task_struct *task)
+/* The memory controller's state of a task; NULL for kernels without the controller. */
+static __always_inline struct cgroup_subsys_state *task_memory_css(struct task_struct *task, const bool direct)
 {
-	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct css_set *set = READ(direct, task, cgroups);
 	struct cgroup_subsys_state *css = NULL;
-	u64 id;
+	u64 at;
 
-	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+	if (!set || !bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
 		return NULL;
-	id = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
-	bpf_probe_read_kernel(&css, sizeof(css),
-			      (void *)set + bpf_core_field_offset(struct css_set, subsys) + id * sizeof(void *));
+	at = bpf_core_field_offset(struct css_set, subsys) +
+	     bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) * sizeof(void *);
+	if (direct)
+		return *(struct cgroup_subsys_state **)((void *)set + at);
+	bpf_probe_read_kernel(&css, sizeof(css), (void *)set + at);
+	return css;
+}
+
+/* From the controller's state to what it is part of. Typed: only where the kernel can cast. */
+static __always_inline struct mem_cgroup *css_memcg(struct cgroup_subsys_state *css, const bool direct)
+{
 	if (!css)
 		return NULL;
+	if (direct) {
+		if (!CAN_CAST || bpf_core_field_offset(struct mem_cgroup, css) != 0)
+			return NULL;
+		return bpf_rdonly_cast(css, bpf_core_type_id_kernel(struct mem_cgroup));
+	}
 	return (void *)css - bpf_core_field_offset(struct mem_cgroup, css);
 }
 
-static __always_inline u64 memcg_id(struct mem_cgroup *memcg)
+static __always_inline u64 cgroup_id_of(struct cgroup *cgrp, const bool direct)
 {
-	return BPF_CORE_READ(memcg, css.cgroup, kn, id);
+	struct kernfs_node *kn = cgrp ? READ(direct, cgrp, kn) : NULL;
+
+	return kn ? READ(direct, kn, id) : 0;
 }
 
-static __always_inline bool memcg_on_v1(struct mem_cgroup *memcg)
+static __always_inline u64 css_id(struct cgroup_subsys_state *css, const bool direct)
 {
-	return BPF_CORE_READ(memcg, css.cgroup, root, hierarchy_id) != 0;
+	return css ? cgroup_id_of(READ(direct, css, cgroup), direct) : 0;
 }
 
-static __always_inline u64 task_cgroup2_id(struct task_struct *task)
+static __always_inline u64 memcg_id(struct mem_cgroup *memcg, const bool direct)
 {
-	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	return memcg ? cgroup_id_of(READ(direct, memcg, css.cgroup), direct) : 0;
+}
+
+static __always_inline bool css_on_v1(struct cgroup_subsys_state *css, const bool direct)
+{
+	struct cgroup *cgrp = READ(direct, css, cgroup);
+	struct cgroup_root *root = cgrp ? READ(direct, cgrp, root) : NULL;
+
+	return root && READ(direct, root, hierarchy_id) != 0;
+}
+
+static __always_inline u64 task_cgroup2_id(struct task_struct *task, const bool direct)
+{
+	struct css_set *set = READ(direct, task, cgroups);
+
+	return set ? cgroup_id_of(READ(direct, set, dfl_cgrp), direct) : 0;
 }
 
 /* Path below the root of its hierarchy. Returns where it begins in @s. */
@@ -58,9 +88,5 @@ static __always_inline u32 path_of_kernfs(struct path_scratch *s, struct kernfs_
 			break;
 		kn = parent;
 	}
-	if (pos == PATH_BYTES - 1) { /* the root itself */
-		s->data[PATH_BYTES - 2] = '/';
-		pos = PATH_BYTES - 2;
-	}
-	return pos;
+	return path_or_root(s, pos);
 }

@@ -1,28 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* One accessor per member that moved. Each says which kernel changed it and when it may go. */
+/*
+ * Reading the kernel: two ways, and one accessor per member that moved
+ *
+ * Each function takes @direct, a constant at compile time. False: the helper that reads kernel memory, which works on any
+ * pointer. True: typed loads that the verifier checks, for tp_btf and fentry programs under lockdown=confidentiality, where
+ * that helper is refused. Typed pointers that the kernel marks __rcu may be NULL to the verifier: they are tested at each step.
+ */
 #pragma once
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-/* v6.2: f1a7941243c1 ("mm: convert mm's rss stats into percpu_counter"); drop when the baseline is >= 6.2. */
-static __always_inline u64 mm_counter(struct mm_struct *mm, int member)
+#define READ(direct, src, ...) ((direct) ? ___arrow(src, __VA_ARGS__) : BPF_CORE_READ(src, __VA_ARGS__))
+
+/* v6.2: a35b8d6941 ("bpf: Add kfunc bpf_rdonly_cast"): types any address, reads stay checked. */
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+#define CAN_CAST ((void *)bpf_rdonly_cast != NULL)
+
+/* v5.11: 3ca1032ab7ab ("bpf: Implement get_current_task_btf and RET_PTR_TO_BTF_ID"); drop when the baseline is >= 5.11. */
+static __always_inline bool has_current_btf(void)
 {
-	s64 v = 0;
-
-	if (bpf_core_type_exists(struct mm_rss_stat)) {
-		struct mm_struct___old *old = (void *)mm;
-
-		bpf_core_read(&v, sizeof(v), &old->rss_stat.count[member]);
-	} else {
-		/* By hand: the size of the element is not the one of our local struct. */
-		bpf_probe_read_kernel(&v, sizeof(v),
-				      (void *)mm + bpf_core_field_offset(struct mm_struct, rss_stat) +
-					      member * bpf_core_type_size(struct percpu_counter) +
-					      bpf_core_field_offset(struct percpu_counter, count));
-	}
-	return v < 0 ? 0 : v; /* per-CPU parts are not folded in yet */
+	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
 }
+
+/* v6.2: f1a7941243c1 ("mm: convert mm's rss stats into percpu_counter"); drop when the baseline is >= 6.2. */
+#define MM_COUNTER(direct, mm, member)                                                             \
+	({                                                                                         \
+		s64 v_ = 0;                                                                        \
+		if (bpf_core_type_exists(struct mm_rss_stat)) {                                    \
+			struct mm_struct___old *old_ = (void *)(mm);                               \
+			v_ = READ(direct, old_, rss_stat.count[member].counter);                   \
+		} else {                                                                           \
+			v_ = READ(direct, mm, rss_stat[member].count);                             \
+		}                                                                                  \
+		v_ < 0 ? 0ULL : (u64)v_; /* per-CPU parts are not folded in yet */                 \
+	})
 
 /* v6.18: kernfs_node.parent became __parent; drop when the baseline has it. */
 static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *kn)

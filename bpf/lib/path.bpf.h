@@ -35,12 +35,21 @@ static __always_inline bool path_prepend(struct path_scratch *s, u32 *pos, const
 	return true;
 }
 
+/* Nothing in front of the root: it is called "/". */
+static __always_inline u32 path_or_root(struct path_scratch *s, u32 pos)
+{
+	if (pos != PATH_BYTES - 1)
+		return pos;
+	s->data[PATH_BYTES - 2] = '/';
+	return PATH_BYTES - 2;
+}
+
 static __always_inline struct mount *real_mount(struct vfsmount *mnt)
 {
 	return (void *)mnt - bpf_core_field_offset(struct mount, mnt);
 }
 
-/* Path of a file as its process sees it: up to @root, over mount points. Returns where it begins, PATH_BYTES = nothing. */
+/* Path of a file as its process sees it: up to @root, over mount points. Returns where it begins, PATH_BYTES - 1 = nothing. */
 static __always_inline u32 path_of_file(struct path_scratch *s, struct path *file, struct path *root)
 {
 	struct dentry *dentry = BPF_CORE_READ(file, dentry), *root_dentry = NULL;
@@ -72,5 +81,5 @@ static __always_inline u32 path_of_file(struct path_scratch *s, struct path *fil
 			break;
 		dentry = parent;
 	}
-	return pos;
+	return path_or_root(s, pos);
 }

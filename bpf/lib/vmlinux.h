@@ -51,6 +51,9 @@ enum {
 enum {
 	BPF_RB_FORCE_WAKEUP = 2,
 };
+enum bpf_func_id {
+	BPF_FUNC_get_current_task_btf = 158,
+};
 enum {
 	BPF_F_NO_PREALLOC = 1,
 };
@@ -132,6 +135,7 @@ struct signal_struct {
 	short oom_score_adj;
 	int nr_threads;
 	atomic_t live;
+	int group_exit_code;
 };
 
 struct cred {

@@ -12,10 +12,12 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <unistd.h>
 #include "base/log.h"
 #include "sys/bpf.h"
 #include "sys/probe.h"
+
+#define MEMLOCK_PROBE_PAGES 1024 /* more than any usual limit of an ordinary process */
 
 static bool has_cap(const struct hook_env *e, int cap)
 {
@@ -182,26 +184,18 @@ void bpf_log_to_debug(void)
 /**
  * bpf_memlock_raise() - let the kernel account BPF memory where it counts against RLIMIT_MEMLOCK
  *
- * Since v5.11 (97306be45fbe) the memory cgroup pays instead. Whether this kernel is older is found by making a map that a
- * limit of one page would refuse.
+ * Since v5.11 (97306be45fbe) the memory cgroup pays instead. libbpf finds out when the first map is made, and raises the
+ * limit where it has to; here that map is made early, so that a refusal is known before anything is tried.
  *
- * Return: 0; -errno when the limit is needed and cannot be raised.
+ * Return: 0; -EPERM when the limit is needed and cannot be raised.
  */
 int bpf_memlock_raise(void)
 {
-	struct rlimit old, small = { 0, 0 }, unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	LIBBPF_OPTS(bpf_map_create_opts, opts);
-	int fd;
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "memlock_probe", 4, 4096, MEMLOCK_PROBE_PAGES, &opts);
 
-	if (getrlimit(RLIMIT_MEMLOCK, &old) < 0)
+	if (fd < 0)
 		return -errno;
-	small.rlim_max = old.rlim_max;
-	(void)setrlimit(RLIMIT_MEMLOCK, &small);
-	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "memlock_probe", 4, 4096, 1, &opts);
-	(void)setrlimit(RLIMIT_MEMLOCK, &old);
-	if (fd >= 0) {
-		(void)close(fd);
-		return 0;
-	}
-	return setrlimit(RLIMIT_MEMLOCK, &unlimited) < 0 ? -errno : 0;
+	(void)close(fd);
+	return 0;
 }

@@ -19,7 +19,8 @@
 #define SHAPE_RECLAIM_MEMCG "gfp_t, int, struct mem_cgroup *"
 #define SHAPE_EXIT "struct task_struct *|struct task_struct *, bool"
 #define SHAPE_EXEC "struct task_struct *, pid_t, struct linux_binprm *"
-#define SHAPE_LIMIT "struct mem_cgroup *, enum memcg_memory_event"
+#define SHAPE_LIMIT "struct mem_cgroup *, enum memcg_memory_event|struct mem_cgroup *, enum memcg_memory_event, bool"
+#define SHAPE_DECISION "struct oom_control *, const char *"
 
 #define NO_VARIANT                                                                                 \
 	{                                                                                          \
@@ -91,12 +92,16 @@ static const struct hook oom_kill = {
 	.variants = {
 		{ "tp_btf_task", PROGRAMS("on_mark_tp_btf_task"), probe_btf_tracepoint, "mark_victim",
 		  "struct task_struct *, uid_t", 0 },
+		{ "tp_btf_task_direct", PROGRAMS("on_mark_tp_btf_task_direct"), probe_btf_tracepoint, "mark_victim",
+		  "struct task_struct *, uid_t", HOOK_DIRECT },
 		{ "tp_btf_pid", PROGRAMS("on_mark_tp_btf_pid"), probe_btf_tracepoint, "mark_victim", "int", 0 },
+		{ "tp_btf_pid_direct", PROGRAMS("on_mark_tp_btf_pid_direct"), probe_btf_tracepoint, "mark_victim", "int",
+		  HOOK_DIRECT },
 		{ "raw_tp", PROGRAMS("on_mark_raw_tp"), probe_raw_tracepoint, "mark_victim",
 		  "struct task_struct *, uid_t|int", 0 },
 		{ "tracepoint", PROGRAMS("on_mark_tracepoint"), probe_tracepoint, "oom/mark_victim", NULL, 0 },
 		{ "kmsg", NULL, probe_file, "/dev/kmsg", NULL, HOOK_USER },
-		{ "counters", NULL, probe_always, "/proc/vmstat", NULL, HOOK_USER },
+		{ "counters", NULL, probe_file, "/proc/vmstat", NULL, HOOK_USER },
 	},
 };
 
@@ -105,6 +110,8 @@ static const struct hook oom_signal = {
 	.without = "kills and mere marks are not told apart, no shared-mm kills",
 	.variants = {
 		{ "tp_btf", PROGRAMS("on_signal_tp_btf"), probe_btf_tracepoint, "signal_generate", SHAPE_SIGNAL, 0 },
+		{ "tp_btf_direct", PROGRAMS("on_signal_tp_btf_direct"), probe_btf_tracepoint, "signal_generate",
+		  SHAPE_SIGNAL, HOOK_DIRECT },
 		{ "raw_tp", PROGRAMS("on_signal_raw_tp"), probe_raw_tracepoint, "signal_generate", SHAPE_SIGNAL, 0 },
 		{ "tracepoint", PROGRAMS("on_signal_tracepoint"), probe_tracepoint, "signal/signal_generate", NULL, 0 },
 		NO_VARIANT,
@@ -115,10 +122,12 @@ static const struct hook oom_decision = {
 	.capability = "oom_decision", .module = "oom", .required = true,
 	.without = "scope and limiting cgroup are unknown",
 	.variants = {
-		{ "fentry", PROGRAMS("on_decision_fentry"), probe_fentry, "oom_kill_process",
-		  "struct oom_control *, const char *", HOOK_TRAMPOLINE },
-		{ "kprobe", PROGRAMS("on_decision_kprobe"), probe_kprobe, "oom_kill_process",
-		  "struct oom_control *, const char *", HOOK_KPROBE },
+		{ "fentry", PROGRAMS("on_decision_fentry"), probe_fentry, "oom_kill_process", SHAPE_DECISION,
+		  HOOK_TRAMPOLINE },
+		{ "fentry_direct", PROGRAMS("on_decision_fentry_direct"), probe_fentry, "oom_kill_process",
+		  SHAPE_DECISION, HOOK_TRAMPOLINE | HOOK_DIRECT },
+		{ "kprobe", PROGRAMS("on_decision_kprobe"), probe_kprobe, "oom_kill_process", SHAPE_DECISION,
+		  HOOK_KPROBE },
 		{ "stack", NULL, probe_stack, "/proc/kallsyms", NULL, HOOK_USER },
 		{ "kmsg", NULL, probe_file, "/dev/kmsg", NULL, HOOK_USER },
 		NO_VARIANT,
@@ -140,7 +149,7 @@ static const struct hook oom_invoke = {
 	.capability = "oom_invoke", .module = "oom", .without = "no handling time, decisions without victim by counters only",
 	.variants = {
 		{ "fentry", PROGRAMS("on_invoke_fentry", "on_invoke_fexit"), probe_fentry, "out_of_memory",
-		  "struct oom_control *", HOOK_TRAMPOLINE },
+		  "struct oom_control *", HOOK_TRAMPOLINE | HOOK_DIRECT },
 		{ "kprobe", PROGRAMS("on_invoke_kprobe", "on_invoke_kretprobe"), probe_kprobe, "out_of_memory",
 		  "struct oom_control *", HOOK_KPROBE },
 		{ "kmsg", NULL, probe_file, "/dev/kmsg", NULL, HOOK_USER },
@@ -152,11 +161,11 @@ static const struct hook oom_reclaim = {
 	.capability = "oom_reclaim", .module = "oom", .without = "allocation flags and order from the kernel log only",
 	.variants = {
 		{ "tp_btf_memcg", PROGRAMS("on_reclaim_memcg_tp_btf_memcg", "on_reclaim_direct_tp_btf_memcg"),
-		  probe_btf_tracepoint, "mm_vmscan_memcg_reclaim_begin", SHAPE_RECLAIM_MEMCG, 0 },
+		  probe_btf_tracepoint, "mm_vmscan_memcg_reclaim_begin", SHAPE_RECLAIM_MEMCG, HOOK_DIRECT },
 		{ "tp_btf", PROGRAMS("on_reclaim_memcg_tp_btf", "on_reclaim_direct_tp_btf"), probe_btf_tracepoint,
-		  "mm_vmscan_memcg_reclaim_begin", SHAPE_RECLAIM, 0 },
+		  "mm_vmscan_memcg_reclaim_begin", SHAPE_RECLAIM, HOOK_DIRECT },
 		{ "raw_tp", PROGRAMS("on_reclaim_memcg_raw_tp", "on_reclaim_direct_raw_tp"), probe_raw_tracepoint,
-		  "mm_vmscan_memcg_reclaim_begin", SHAPE_RECLAIM "|" SHAPE_RECLAIM_MEMCG, 0 },
+		  "mm_vmscan_memcg_reclaim_begin", SHAPE_RECLAIM "|" SHAPE_RECLAIM_MEMCG, HOOK_DIRECT },
 		NO_VARIANT,
 	},
 };
@@ -165,7 +174,7 @@ static const struct hook oom_limit = {
 	.capability = "oom_limit", .module = "oom", .without = "limit hits are not counted",
 	.variants = {
 		{ "fentry", PROGRAMS("on_limit_fentry"), probe_limit_fentry, "__memcg_memory_event", SHAPE_LIMIT,
-		  HOOK_TRAMPOLINE },
+		  HOOK_TRAMPOLINE | HOOK_DIRECT },
 		{ "kprobe", PROGRAMS("on_limit_kprobe"), probe_limit_kprobe, "__memcg_memory_event", SHAPE_LIMIT,
 		  HOOK_KPROBE },
 		{ "memory_events", NULL, probe_memory_events, "memory.events", NULL, HOOK_USER },
@@ -181,8 +190,8 @@ static const struct hook oom_limit = {
 static const struct hook oom_reaper = {
 	.capability = "oom_reaper", .module = "oom", .without = "reaping is not reported",
 	.variants = {
-		{ "tp_btf", REAPER_PROGRAMS("tp_btf"), probe_btf_tracepoint, "wake_reaper", "int", 0 },
-		{ "raw_tp", REAPER_PROGRAMS("raw_tp"), probe_raw_tracepoint, "wake_reaper", "int", 0 },
+		{ "tp_btf", REAPER_PROGRAMS("tp_btf"), probe_btf_tracepoint, "wake_reaper", "int", HOOK_DIRECT },
+		{ "raw_tp", REAPER_PROGRAMS("raw_tp"), probe_raw_tracepoint, "wake_reaper", "int", HOOK_DIRECT },
 		{ "tracepoint", REAPER_PROGRAMS("tracepoint"), probe_tracepoint, "oom/wake_reaper", NULL, 0 },
 		NO_VARIANT,
 	},
@@ -191,8 +200,10 @@ static const struct hook oom_reaper = {
 static const struct hook oom_exit = {
 	.capability = "oom_exit", .module = "oom", .without = "time to exit is not known",
 	.variants = {
-		{ "tp_btf", PROGRAMS("on_exit_tp_btf"), probe_btf_tracepoint, "sched_process_exit", SHAPE_EXIT, 0 },
+		{ "tp_btf", PROGRAMS("on_exit_tp_btf"), probe_btf_tracepoint, "sched_process_exit", SHAPE_EXIT,
+		  HOOK_DIRECT },
 		{ "raw_tp", PROGRAMS("on_exit_raw_tp"), probe_raw_tracepoint, "sched_process_exit", SHAPE_EXIT, 0 },
+		{ "tracepoint", PROGRAMS("on_exit_tracepoint"), probe_tracepoint, "sched/sched_process_exit", NULL, 0 },
 		NO_VARIANT,
 	},
 };
@@ -201,7 +212,8 @@ static const struct hook oom_args = {
 	.capability = "oom_args", .module = "oom", .required = true,
 	.without = "command lines come from /proc after the kill, often empty",
 	.variants = {
-		{ "tp_btf", PROGRAMS("on_exec_tp_btf"), probe_btf_tracepoint, "sched_process_exec", SHAPE_EXEC, 0 },
+		{ "tp_btf", PROGRAMS("on_exec_tp_btf"), probe_btf_tracepoint, "sched_process_exec", SHAPE_EXEC,
+		  HOOK_DIRECT },
 		{ "raw_tp", PROGRAMS("on_exec_raw_tp"), probe_raw_tracepoint, "sched_process_exec", SHAPE_EXEC, 0 },
 		{ "scan", NULL, probe_always, "/proc", NULL, HOOK_USER },
 	},

@@ -19,11 +19,14 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "oom-plain.skel.h"
 #include "oom.skel.h"
 #include "sys/bpf.h"
 
 #define LINKS_MAX 32
 #define ATTACH_ROUNDS 4
+#define DISABLED_MAX 32
+#define LIMITS_MAX 65536 /* a full walk of a map that changes meanwhile ends */
 #define FIELD_TEXT 8192
 
 struct oom_hooks {
@@ -33,10 +36,11 @@ struct oom_hooks {
 	struct hook_state states[_OOM_CAP_MAX];
 	const char *limit_function;
 	bool raw_mark_is_task, raw_reclaim_has_memcg; /* shapes, for the raw_tp variants */
-	struct oom_bpf *skeleton;
+	struct bpf_object *object;
 	struct bpf_link *links[LINKS_MAX];
 	size_t n_links;
 	struct ring_buffer *ring;
+	int spill_fd, lost_fd, limits_fd, args_fd; /* of maps, owned by the object; negative without */
 	int n_cpus;
 	uint64_t *percpu; /* n_cpus values */
 	uint64_t reader_errors;
@@ -78,86 +82,100 @@ static bool read_format(const struct hook_env *env, const char *point, char *tex
 	return env->tracefs_fd >= 0 && fs_read_into(env->tracefs_fd, path, text, size) > 0;
 }
 
-static void set_format_offsets(const struct oom_hooks *h, struct oom_bpf *s)
+static void set_format_offsets(const struct oom_hooks *h, struct oom_parameters *p)
 {
 	char text[FIELD_TEXT];
 
+	memset(&p->mark, 0xff, sizeof(p->mark));
+	memset(&p->signal, 0xff, sizeof(p->signal));
+	p->exit_group_dead = -1;
 	if (read_format(&h->env, "oom/mark_victim", text, sizeof(text))) {
-		s->rodata->mark_comm = field_offset(text, "comm");
-		s->rodata->mark_total_vm = field_offset(text, "total_vm");
-		s->rodata->mark_anon = field_offset(text, "anon_rss");
-		s->rodata->mark_file = field_offset(text, "file_rss");
-		s->rodata->mark_shmem = field_offset(text, "shmem_rss");
-		s->rodata->mark_pgtables = field_offset(text, "pgtables");
-		s->rodata->mark_uid = field_offset(text, "uid");
-		s->rodata->mark_adj = field_offset(text, "oom_score_adj");
+		p->mark.pid = field_offset(text, "pid");
+		p->mark.comm = field_offset(text, "comm");
+		p->mark.total_vm = field_offset(text, "total_vm");
+		p->mark.anon = field_offset(text, "anon_rss");
+		p->mark.file = field_offset(text, "file_rss");
+		p->mark.shmem = field_offset(text, "shmem_rss");
+		p->mark.pgtables = field_offset(text, "pgtables");
+		p->mark.uid = field_offset(text, "uid");
+		p->mark.adj = field_offset(text, "oom_score_adj");
 	}
 	if (read_format(&h->env, "signal/signal_generate", text, sizeof(text))) {
-		s->rodata->signal_sig = field_offset(text, "sig");
-		s->rodata->signal_code = field_offset(text, "code");
-		s->rodata->signal_pid = field_offset(text, "pid");
+		p->signal.sig = field_offset(text, "sig");
+		p->signal.code = field_offset(text, "code");
+		p->signal.pid = field_offset(text, "pid");
 	}
+	if (read_format(&h->env, "sched/sched_process_exit", text, sizeof(text)))
+		p->exit_group_dead = field_offset(text, "group_dead");
 }
 
-static void set_rodata(const struct oom_hooks *h, struct oom_bpf *s)
+static bool stashes(const struct oom_hooks *h)
 {
-	const struct hook_state *kill = &h->states[OOM_CAP_KILL];
+	const char *kill = hook_live_name(&h->states[OOM_CAP_KILL]);
 
-	s->rodata->args_bytes = MIN(h->options.args_bytes, (uint32_t)OOM_ARGS_MAX);
-	s->rodata->page_kib = (uint32_t)(sysconf(_SC_PAGESIZE) / 1024);
-	s->rodata->raw_mark_is_task = h->raw_mark_is_task;
-	s->rodata->raw_reclaim_has_memcg = h->raw_reclaim_has_memcg;
-	s->rodata->signals_seen = h->states[OOM_CAP_SIGNAL].live >= 0;
-	s->rodata->kill_variant = kill->live < 0 ? 0 : (uint32_t)kill->live;
-	s->rodata->stash_victims = hook_live_is(kill, "tp_btf_pid") ||
-				   (hook_live_is(kill, "raw_tp") && !h->raw_mark_is_task);
-	set_format_offsets(h, s);
+	return strncmp(kill, "tp_btf_pid", strlen("tp_btf_pid")) == 0 || (streq(kill, "raw_tp") && !h->raw_mark_is_task);
 }
 
-/* fentry resolves its function at load, so the name that exists here must stand before that. */
-static void set_limit_target(const struct oom_hooks *h, struct oom_bpf *s)
+static int set_parameters(const struct oom_hooks *h, struct bpf_object *object)
 {
-	if (h->limit_function)
-		(void)bpf_program__set_attach_target(s->progs.on_limit_fentry, 0, h->limit_function);
+	const struct hook_state *kill = &h->states[OOM_CAP_KILL], *signals = &h->states[OOM_CAP_SIGNAL];
+	struct bpf_map *map = bpf_object__find_map_by_name(object, ".rodata");
+	struct oom_parameters p = {
+		.args_bytes = MIN(h->options.args_bytes, (uint32_t)OOM_ARGS_MAX),
+		.page_kib = (uint32_t)(sysconf(_SC_PAGESIZE) / 1024),
+		.raw_mark_is_task = h->raw_mark_is_task,
+		.raw_reclaim_has_memcg = h->raw_reclaim_has_memcg,
+		.signals_seen = signals->live >= 0 && signals->hook->variants[signals->live].programs,
+		.kill_variant = kill->live < 0 ? 0 : (uint32_t)kill->live,
+		.stash_victims = stashes(h),
+	};
+
+	set_format_offsets(h, &p);
+	/* The only read-only data of both objects: another size is refused. */
+	return map ? bpf_map__set_initial_value(map, &p, sizeof(p)) : -ENOENT;
 }
 
-static int open_object(struct oom_hooks *h, struct oom_bpf **ret)
+static int open_skeleton(const void *(*bytes)(size_t *size), const char *name, struct bpf_object **ret)
 {
-	struct oom_bpf *s = oom_bpf__open();
-	struct bpf_program *p;
-
-	if (!s)
-		return -errno;
-	bpf_object__for_each_program(p, s->obj)
-		(void)bpf_program__set_autoload(p, false);
-	set_rodata(h, s);
-	set_limit_target(h, s);
-	*ret = s;
-	return 0;
-}
-
-static int open_trial(void *ctx, struct bpf_object **ret)
-{
-	struct oom_bpf *s;
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = name);
 	struct bpf_object *object;
-	struct bpf_map *map;
-	int r = open_object(ctx, &s);
+	size_t size;
+	const void *data = bytes(&size);
 
-	if (r < 0)
-		return r;
-	/* Small: a trial is loaded and gone. */
-	bpf_object__for_each_map(map, s->obj)
-		if (bpf_map__max_entries(map) > 4096)
-			(void)bpf_map__set_max_entries(map, bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF ? 65536 : 64);
-	/* The object outlives its skeleton: the loader closes it. */
-	object = s->obj;
-	s->obj = NULL;
-	oom_bpf__destroy(s);
+	object = bpf_object__open_mem(data, size, &opts);
+	if (!object)
+		return -errno;
 	*ret = object;
 	return 0;
 }
 
-/* --- the real load --- */
+/* Without BTF nothing of the big object can be relocated. */
+static int open_object(const struct oom_hooks *h, struct bpf_object **ret)
+{
+	struct bpf_object *object;
+	struct bpf_program *p;
+	int r;
+
+	if (h->env.no_btf)
+		r = open_skeleton(oom_plain_bpf__elf_bytes, "oom_plain", &object);
+	else
+		r = open_skeleton(oom_bpf__elf_bytes, "oom", &object);
+	if (r < 0)
+		return r;
+	bpf_object__for_each_program(p, object)
+		(void)bpf_program__set_autoload(p, false);
+	r = set_parameters(h, object);
+	if (r < 0) {
+		bpf_object__close(object);
+		return r;
+	}
+	/* fentry resolves its function at load, so the name that exists here must stand before that. */
+	p = bpf_object__find_program_by_name(object, "on_limit_fentry");
+	if (p && h->limit_function)
+		(void)bpf_program__set_attach_target(p, 0, h->limit_function);
+	*ret = object;
+	return 0;
+}
 
 static uint64_t ring_size(uint64_t bytes)
 {
@@ -168,20 +186,55 @@ static uint64_t ring_size(uint64_t bytes)
 	return size;
 }
 
-static void set_sizes(const struct oom_hooks *h, struct oom_bpf *s)
+static int open_trial(void *ctx, struct bpf_object **ret)
+{
+	struct bpf_object *object;
+	struct bpf_map *map;
+	int r = open_object(ctx, &object);
+
+	if (r < 0)
+		return r;
+	/* Small: a trial is loaded and gone. */
+	bpf_object__for_each_map(map, object) {
+		if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF)
+			(void)bpf_map__set_max_entries(map, (uint32_t)ring_size(1));
+		else if (bpf_map__max_entries(map) > 16)
+			(void)bpf_map__set_max_entries(map, 16);
+	}
+	*ret = object;
+	return 0;
+}
+
+/* --- the real load --- */
+
+static void set_entries(struct bpf_object *object, const char *name, uint32_t entries)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(object, name);
+
+	if (map)
+		(void)bpf_map__set_max_entries(map, entries);
+}
+
+static void set_sizes(const struct oom_hooks *h, struct bpf_object *object)
 {
 	const struct oom_hooks_options *o = &h->options;
 
-	(void)bpf_map__set_max_entries(s->maps.oom_ring, (uint32_t)ring_size(o->ring_bytes));
-	(void)bpf_map__set_max_entries(s->maps.oom_spill, MAX(o->spill_entries, 1U));
-	(void)bpf_map__set_max_entries(s->maps.oom_args, MAX(o->args_entries, 1U));
-	(void)bpf_map__set_max_entries(s->maps.followed, MAX(o->victims, 64U));
-	if (!s->rodata->stash_victims)
-		(void)bpf_map__set_max_entries(s->maps.stash, 1);
+	set_entries(object, "oom_ring", (uint32_t)ring_size(o->ring_bytes));
+	set_entries(object, "oom_spill", MAX(o->spill_entries, 1U));
+	set_entries(object, "oom_args", o->args_bytes ? MAX(o->args_entries, 1U) : 1);
+	set_entries(object, "followed", MAX(o->victims, 64U));
+	if (!stashes(h))
+		set_entries(object, "stash", 1);
 }
 
-static void each_live_program(struct oom_hooks *h, struct oom_bpf *s, int cap,
-			      int (*fn)(struct oom_hooks *, struct bpf_program *, int *error), int *error)
+static int map_fd(const struct bpf_object *object, const char *name)
+{
+	const struct bpf_map *map = bpf_object__find_map_by_name(object, name);
+
+	return map ? bpf_map__fd(map) : -ENOENT;
+}
+
+static void each_live_program(struct oom_hooks *h, int cap, int (*fn)(struct oom_hooks *, struct bpf_program *), int *error)
 {
 	const struct hook_state *state = &h->states[cap];
 	const char *const *name;
@@ -190,25 +243,23 @@ static void each_live_program(struct oom_hooks *h, struct oom_bpf *s, int cap,
 		return;
 	name = state->hook->variants[state->live].programs;
 	for (; name && *name && *error >= 0; name++) {
-		struct bpf_program *p = bpf_object__find_program_by_name(s->obj, *name);
+		struct bpf_program *p = bpf_object__find_program_by_name(h->object, *name);
 
-		*error = p ? fn(h, p, error) : -ENOENT;
+		*error = p ? fn(h, p) : -ENOENT;
 	}
 }
 
-static int enable(struct oom_hooks *h, struct bpf_program *p, int *error)
+static int enable(struct oom_hooks *h, struct bpf_program *p)
 {
 	(void)h;
-	(void)error;
 	return bpf_program__set_autoload(p, true);
 }
 
-static int attach(struct oom_hooks *h, struct bpf_program *p, int *error)
+static int attach(struct oom_hooks *h, struct bpf_program *p)
 {
 	const char *name = bpf_program__name(p);
 	struct bpf_link *link;
 
-	(void)error;
 	if (h->n_links == LINKS_MAX)
 		return -ENOSPC;
 	if (h->limit_function && streq(name, "on_limit_kprobe"))
@@ -227,8 +278,9 @@ static void unload(struct oom_hooks *h)
 	h->ring = NULL;
 	while (h->n_links > 0)
 		(void)bpf_link__destroy(h->links[--h->n_links]);
-	oom_bpf__destroy(h->skeleton);
-	h->skeleton = NULL;
+	bpf_object__close(h->object);
+	h->object = NULL;
+	h->spill_fd = h->lost_fd = h->limits_fd = h->args_fd = -ENOENT;
 }
 
 static bool any_program(const struct oom_hooks *h)
@@ -246,19 +298,19 @@ static int load_and_attach(struct oom_hooks *h, int *ret_error)
 				     OOM_CAP_ATTEMPT, OOM_CAP_INVOKE, OOM_CAP_REAPER, OOM_CAP_LIMIT, OOM_CAP_KILL };
 	int error;
 
-	error = open_object(h, &h->skeleton);
+	error = open_object(h, &h->object);
 	for (int c = 0; c < _OOM_CAP_MAX && error >= 0; c++)
-		each_live_program(h, h->skeleton, c, enable, &error);
+		each_live_program(h, c, enable, &error);
 	if (error >= 0) {
-		set_sizes(h, h->skeleton);
-		error = bpf_object__load(h->skeleton->obj);
+		set_sizes(h, h->object);
+		error = bpf_object__load(h->object);
 	}
 	if (error < 0) {
 		*ret_error = error;
 		return OOM_CAP_KILL;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
-		each_live_program(h, h->skeleton, order[i], attach, &error);
+		each_live_program(h, order[i], attach, &error);
 		if (error < 0) {
 			*ret_error = error;
 			return order[i];
@@ -282,7 +334,11 @@ static int on_ring_record(void *ctx, void *data, size_t size)
 
 static int open_ring(struct oom_hooks *h)
 {
-	h->ring = ring_buffer__new(bpf_map__fd(h->skeleton->maps.oom_ring), on_ring_record, h, NULL);
+	h->spill_fd = map_fd(h->object, "oom_spill");
+	h->lost_fd = map_fd(h->object, "lost");
+	h->limits_fd = map_fd(h->object, "limit_hits");
+	h->args_fd = map_fd(h->object, "oom_args");
+	h->ring = ring_buffer__new(map_fd(h->object, "oom_ring"), on_ring_record, h, NULL);
 	return h->ring ? 0 : -errno;
 }
 
@@ -317,7 +373,8 @@ int oom_hooks_new(const struct oom_hooks_options *options, const struct hook_env
 {
 	_cleanup_(oom_hooks_freep) struct oom_hooks *h = calloc(1, sizeof(*h));
 	const struct bpf_trial trial = { open_trial, h };
-	const char *disabled[2] = {};
+	const char *disabled[DISABLED_MAX + 1] = {};
+	size_t n_disabled = 0;
 
 	if (!h)
 		return -ENOMEM;
@@ -325,14 +382,19 @@ int oom_hooks_new(const struct oom_hooks_options *options, const struct hook_env
 	h->sink = *sink;
 	h->env = *env;
 	h->env.btf = NULL;
+	h->spill_fd = h->lost_fd = h->limits_fd = h->args_fd = -ENOENT;
 	h->n_cpus = libbpf_num_possible_cpus();
 	h->percpu = calloc((size_t)MAX(h->n_cpus, 1), sizeof(*h->percpu));
 	if (!h->percpu)
 		return -ENOMEM;
 
 	read_shapes(h);
-	if (options->args_bytes == 0)
-		disabled[0] = "oom_args/tp_btf";
+	for (; options->disabled && options->disabled[n_disabled] && n_disabled < DISABLED_MAX - 2; n_disabled++)
+		disabled[n_disabled] = options->disabled[n_disabled];
+	if (options->args_bytes == 0) {
+		disabled[n_disabled++] = "oom_args/tp_btf";
+		disabled[n_disabled++] = "oom_args/raw_tp";
+	}
 	hooks_select(oom_capabilities, _OOM_CAP_MAX, &h->env, &trial, disabled, h->states);
 
 	for (int round = 0; round < ATTACH_ROUNDS && any_program(h); round++) {
@@ -404,17 +466,14 @@ int oom_hooks_drain_spill(struct oom_hooks *h)
 {
 	struct oom_core core;
 	uint64_t key;
-	int fd, n = 0;
+	int n = 0;
 
-	if (!h->skeleton)
-		return 0;
-	fd = bpf_map__fd(h->skeleton->maps.oom_spill);
-	while (bpf_map_get_next_key(fd, NULL, &key) == 0) {
-		if (bpf_map_lookup_elem(fd, &key, &core) == 0) {
+	while (h->spill_fd >= 0 && bpf_map_get_next_key(h->spill_fd, NULL, &key) == 0) {
+		if (bpf_map_lookup_elem(h->spill_fd, &key, &core) == 0) {
 			h->sink.record(h->sink.ctx, &core.head, true);
 			n++;
 		}
-		if (bpf_map_delete_elem(fd, &key) < 0)
+		if (bpf_map_delete_elem(h->spill_fd, &key) < 0)
 			break;
 	}
 	return n;
@@ -424,8 +483,7 @@ void oom_hooks_lost(const struct oom_hooks *h, uint64_t ret[_OOM_LOST_MAX])
 {
 	for (uint32_t i = 0; i < _OOM_LOST_MAX; i++) {
 		ret[i] = 0;
-		if (!h->skeleton ||
-		    bpf_map_lookup_elem(bpf_map__fd(h->skeleton->maps.lost), &i, h->percpu) < 0)
+		if (h->lost_fd < 0 || bpf_map_lookup_elem(h->lost_fd, &i, h->percpu) < 0)
 			continue;
 		for (int cpu = 0; cpu < h->n_cpus; cpu++)
 			ret[i] += h->percpu[cpu];
@@ -438,15 +496,12 @@ int oom_hooks_limits(const struct oom_hooks *h, void (*fn)(void *ctx, uint64_t c
 {
 	uint64_t key = 0, next;
 	const void *previous = NULL;
-	int fd, n = 0;
+	int n = 0;
 
-	if (!h->skeleton)
-		return 0;
-	fd = bpf_map__fd(h->skeleton->maps.limit_hits);
-	while (n < 65536 && bpf_map_get_next_key(fd, previous, &next) == 0) {
+	while (h->limits_fd >= 0 && n < LIMITS_MAX && bpf_map_get_next_key(h->limits_fd, previous, &next) == 0) {
 		struct oom_limit_hits hits;
 
-		if (bpf_map_lookup_elem(fd, &next, &hits) == 0)
+		if (bpf_map_lookup_elem(h->limits_fd, &next, &hits) == 0)
 			fn(ctx, next, &hits);
 		key = next;
 		previous = &key;
@@ -475,7 +530,7 @@ static bool start_ticks(int proc_fd, const char *pid, uint64_t *ret)
 	return parse_u64(digits, ret) == 0;
 }
 
-static int seed_one(const struct oom_hooks *h, int map_fd, int proc_fd, const char *pid)
+static int seed_one(const struct oom_hooks *h, int proc_fd, const char *pid)
 {
 	struct oom_args_key key = {};
 	struct oom_args_value value = {};
@@ -496,7 +551,7 @@ static int seed_one(const struct oom_hooks *h, int map_fd, int proc_fd, const ch
 		return -ENODATA; /* a kernel thread */
 	value.length = (uint32_t)n;
 	/* NOEXIST: an exec that came meanwhile knows better. */
-	return bpf_map_update_elem(map_fd, &key, &value, BPF_NOEXIST);
+	return bpf_map_update_elem(h->args_fd, &key, &value, BPF_NOEXIST);
 }
 
 int oom_hooks_seed_args(struct oom_hooks *h)
@@ -505,12 +560,12 @@ int oom_hooks_seed_args(struct oom_hooks *h)
 	const struct dirent *entry;
 	int n = 0;
 
-	if (!proc || !h->skeleton || h->options.args_bytes == 0)
+	if (!proc || h->args_fd < 0 || h->options.args_bytes == 0)
 		return 0;
 	while ((entry = readdir(proc))) {
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
 			continue;
-		if (seed_one(h, bpf_map__fd(h->skeleton->maps.oom_args), dirfd(proc), entry->d_name) == 0)
+		if (seed_one(h, dirfd(proc), entry->d_name) == 0)
 			n++;
 	}
 	return n;

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Parameters, maps and small helpers that all OOM programs share
+ *
+ * Included by both objects: oom.bpf.c (needs BTF) and oom-plain.bpf.c (does not), so nothing here looks at a kernel type.
+ */
+#pragma once
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include "bpf/api/oom.h"
+#include "ring.bpf.h"
+
+#define SIGKILL 9
+#define SI_KERNEL 0x80
+#define RECLAIM_MAX_AGE_NS (120 * 1000000000ULL)
+
+const volatile struct oom_parameters parameters; /* the loader sets it between open and load */
+
+/* What this thread did last in the OOM code. */
+struct thread_state {
+	u64 start_ns; /* boot time at which the thread began: a thread id may have been given again; 0 = not known */
+	u64 signal_ns; /* last OOM SIGKILL */
+	u64 mark_ns;
+	u64 mm; /* of the last marked victim */
+	u64 decision;
+	u64 invoke_ns; /* entry of out_of_memory() */
+	u64 invoke_memcg;
+	u32 signal_tgid; /* thread group that got the last OOM SIGKILL; plain programs: the thread */
+	u32 mark_tgid;
+	u32 marks;
+	u32 reclaim_gfp;
+	u64 reclaim_cgroup;
+	u64 reclaim_ns;
+	s16 reclaim_order;
+	u16 reclaim_kind;
+	u32 pad;
+};
+
+enum { NUMBER_DECISION, NUMBER_SPILL, _NUMBER_MAX };
+
+RING(oom_ring, 1 << 20);
+HASH(oom_spill, BPF_MAP_TYPE_HASH, 1024, u64, struct oom_core);
+HASH(threads, BPF_MAP_TYPE_LRU_HASH, 4096, u64, struct thread_state);
+HASH(followed, BPF_MAP_TYPE_LRU_HASH, 1024, u32, u64); /* victims: tgid -> start, 0 = not known */
+PERCPU_ARRAY(lost, _OOM_LOST_MAX, u64);
+ARRAY(numbers, _NUMBER_MAX, u64);
+/* A record is built here. oom_lock serialises decisions of the whole host, so the buffer has one user at a time. */
+PERCPU_ARRAY(scratch, 1, struct oom_victim);
+ARRAY(zeroes, 1, struct oom_victim); /* never written: a source of zeros */
+
+static __always_inline void count_lost(u32 what)
+{
+	u64 *n = bpf_map_lookup_elem(&lost, &what);
+
+	if (n)
+		*n += 1;
+}
+
+/* Plain, since all callers hold oom_lock; an atomic add that returns the value came with v5.12 only. */
+static __always_inline u64 next_number(u32 which)
+{
+	u64 *n = bpf_map_lookup_elem(&numbers, &which);
+
+	if (!n)
+		return 0;
+	*n += 1;
+	return *n;
+}
+
+/* State of the running thread. @start 0: the program cannot tell, so an old entry is believed. NULL: @create is false, or full. */
+static __always_inline struct thread_state *this_thread(bool create, u64 start)
+{
+	u64 key = bpf_get_current_pid_tgid();
+	struct thread_state *t = bpf_map_lookup_elem(&threads, &key);
+	struct thread_state fresh = { .start_ns = start };
+
+	if (t && start && t->start_ns && t->start_ns != start) {
+		if (!create)
+			return NULL;
+		bpf_map_update_elem(&threads, &key, &fresh, BPF_ANY);
+		return bpf_map_lookup_elem(&threads, &key);
+	}
+	if (t || !create)
+		return t;
+	bpf_map_update_elem(&threads, &key, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&threads, &key);
+}
+
+static __always_inline void head_init(struct record_head *h, u16 type, u32 size)
+{
+	h->type = type;
+	h->cpu = bpf_get_smp_processor_id();
+	h->size = size;
+	h->boot_ns = bpf_ktime_get_boot_ns();
+}
+
+static __always_inline struct oom_victim *new_victim(void)
+{
+	u32 zero = 0;
+	struct oom_victim *z = bpf_map_lookup_elem(&zeroes, &zero);
+	struct oom_victim *v;
+
+	/* A copy by the map itself: the helper that reads kernel memory is refused under confidentiality lockdown. */
+	if (!z || bpf_map_update_elem(&scratch, &zero, z, BPF_ANY))
+		return NULL;
+	v = bpf_map_lookup_elem(&scratch, &zero);
+	if (!v)
+		return NULL;
+	head_init(&v->head, OOM_RECORD_VICTIM, __builtin_offsetof(struct oom_victim, text));
+	v->variant = parameters.kill_variant;
+	return v;
+}
+
+static __always_inline void spill(const struct oom_victim *v)
+{
+	struct oom_core core = {};
+	u64 key = next_number(NUMBER_SPILL);
+
+	core.head = v->head;
+	core.head.type = OOM_RECORD_SPILL;
+	core.head.size = sizeof(core);
+	core.tgid = v->tgid;
+	core.tid = v->tid;
+	core.vpid = v->vpid;
+	core.uid = v->uid;
+	core.start_boot_ns = v->start_boot_ns;
+	core.cgroup_id = v->cgroup_id;
+	core.rss_pages = v->rss_anon + v->rss_file + v->rss_shmem;
+	core.trigger_tgid = v->trigger_tgid;
+	core.kind = v->kind;
+	core.adj = v->adj;
+	__builtin_memcpy(core.comm, v->comm, sizeof(core.comm));
+	if (bpf_map_update_elem(&oom_spill, &key, &core, BPF_NOEXIST))
+		count_lost(OOM_LOST_SPILL);
+	else
+		count_lost(OOM_LOST_RING);
+}
+
+static __always_inline void submit(void *ctx, struct oom_victim *v)
+{
+	u32 size = v->head.size;
+	long stack;
+
+	stack = bpf_get_stack(ctx, v->stack, sizeof(v->stack), 0);
+	if (stack > 0) {
+		v->n_stack = stack / sizeof(u64);
+		v->flags |= OOM_VICTIM_STACK;
+	}
+	if (size > sizeof(*v))
+		size = sizeof(*v);
+	if (bpf_ringbuf_output(&oom_ring, v, size, BPF_RB_FORCE_WAKEUP))
+		spill(v);
+}
+
+static __always_inline void follow(const struct oom_victim *v)
+{
+	u32 tgid = v->tgid;
+	u64 start = v->start_boot_ns;
+
+	bpf_map_update_elem(&followed, &tgid, &start, BPF_ANY);
+}
+
+static __always_inline void remember_mark(struct thread_state *t, const struct oom_victim *v)
+{
+	if (!t)
+		return;
+	t->mm = v->mm;
+	t->mark_tgid = v->tgid;
+	t->mark_ns = v->head.boot_ns;
+	t->signal_tgid = 0; /* one signal explains one mark */
+	t->marks++;
+}
+
+static __always_inline int report_reaper(u32 tid, u32 what)
+{
+	struct oom_reaper *r = bpf_ringbuf_reserve(&oom_ring, sizeof(*r), 0);
+
+	if (!r) {
+		count_lost(OOM_LOST_OTHER);
+		return 0;
+	}
+	head_init(&r->head, OOM_RECORD_REAPER, sizeof(*r));
+	r->tid = tid;
+	r->what = what;
+	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
+	return 0;
+}
+
+static __always_inline int report_exit(u32 tgid, u64 start, u32 code)
+{
+	struct oom_exit *e;
+
+	bpf_map_delete_elem(&followed, &tgid);
+	e = bpf_ringbuf_reserve(&oom_ring, sizeof(*e), 0);
+	if (!e) {
+		count_lost(OOM_LOST_OTHER);
+		return 0;
+	}
+	head_init(&e->head, OOM_RECORD_EXIT, sizeof(*e));
+	e->tgid = tgid;
+	e->exit_code = code;
+	e->start_boot_ns = start;
+	bpf_ringbuf_submit(e, BPF_RB_FORCE_WAKEUP);
+	return 0;
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The snapshot of a victim and of the task that triggered the decision
+ *
+ * @direct as in lib/compat.bpf.h. A direct snapshot has no path text; all else is there, but for the levels on kernels that
+ * cannot cast.
+ */
+#pragma once
+#include "state.bpf.h"
+#include "cgroup.bpf.h"
+#include "path.bpf.h"
+#include "task.bpf.h"
+
+#define ARGS_ANCESTORS 4
+
+HASH(oom_args, BPF_MAP_TYPE_LRU_HASH, 8192, struct oom_args_key, struct oom_args_value);
+ARRAY(paths, 1, struct path_scratch);
+
+static __always_inline struct path_scratch *path_buffer(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&paths, &zero);
+}
+
+/* Start of the running thread, 0 = cannot be read here. */
+static __always_inline u64 current_start(const bool direct)
+{
+	if (!direct)
+		return BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), start_boottime);
+	if (has_current_btf())
+		return ((struct task_struct *)bpf_get_current_task_btf())->start_boottime;
+	return 0;
+}
+
+/* --- text parts --- */
+
+/* Copies @len bytes behind what is there already. */
+static __always_inline void add_text(struct oom_victim *v, u32 *used, struct oom_text *part, const void *from, u32 len)
+{
+	u32 at = *used;
+
+	if (len > OOM_PATH_MAX)
+		len = OOM_PATH_MAX;
+	if (len == 0 || at > OOM_TEXT_MAX - OOM_ARGS_MAX)
+		return;
+	if (bpf_probe_read_kernel(&v->text[at], len, from))
+		return;
+	part->offset = at;
+	part->length = len;
+	*used = at + len;
+}
+
+static __always_inline void add_scratch_path(struct oom_victim *v, u32 *used, struct oom_text *part,
+					     struct path_scratch *s, u32 pos)
+{
+	pos &= PATH_BYTES - 1;
+	add_text(v, used, part, &s->data[pos], PATH_BYTES - 1 - pos);
+}
+
+/*
+ * The command line that the process was given at exec. One that forked and did not exec runs what its nearest ancestor
+ * with an entry was given, if it still runs the same file.
+ */
+static __always_inline struct oom_args_value *find_args(struct oom_victim *v, struct task_struct *leader, const bool direct)
+{
+	struct oom_args_key key = { .tgid = v->tgid, .start_ticks = v->start_boot_ns / OOM_TICK_NS };
+	struct oom_args_value *a = bpf_map_lookup_elem(&oom_args, &key);
+	struct mm_struct *mm = READ(direct, leader, mm);
+	struct file *exe = mm ? READ(direct, mm, exe_file) : NULL;
+	struct task_struct *task = leader;
+
+	v->args_source = OOM_ARGS_EXEC;
+	if (a || !exe)
+		return a;
+	v->args_source = OOM_ARGS_PARENT;
+	for (int i = 0; i < ARGS_ANCESTORS; i++) {
+		task = task_parent(task, direct);
+		if (!task)
+			return NULL;
+		mm = READ(direct, task, mm);
+		if (!mm || READ(direct, mm, exe_file) != exe)
+			return NULL;
+		key.tgid = READ(direct, task, tgid);
+		key.start_ticks = READ(direct, task, start_boottime) / OOM_TICK_NS;
+		a = bpf_map_lookup_elem(&oom_args, &key);
+		if (a)
+			return a;
+	}
+	return NULL;
+}
+
+/* Out of the memory of the running process itself, which is the victim: nobody else's can be read here. */
+static __always_inline bool read_own_args(struct oom_victim *v, struct mm_struct *mm, u32 at, const bool direct)
+{
+	unsigned long start = READ(direct, mm, arg_start), end = READ(direct, mm, arg_end);
+	u32 len = parameters.args_bytes;
+
+	if (end <= start || at > OOM_TEXT_MAX - OOM_ARGS_MAX)
+		return false;
+	if (len > end - start)
+		len = end - start;
+	if (len > OOM_ARGS_MAX)
+		len = OOM_ARGS_MAX;
+	if (len == 0 || bpf_probe_read_user(&v->text[at], len, (void *)start))
+		return false;
+	v->args_source = OOM_ARGS_SELF;
+	v->args.offset = at;
+	v->args.length = len;
+	return true;
+}
+
+static __always_inline void add_args(struct oom_victim *v, u32 *used, struct task_struct *leader, struct mm_struct *mm,
+				     const bool direct)
+{
+	struct oom_args_key key = { .tgid = v->tgid, .start_ticks = v->start_boot_ns / OOM_TICK_NS };
+	struct oom_args_value *a = bpf_map_lookup_elem(&oom_args, &key);
+	u32 at = *used, len;
+
+	if (!a && mm && bpf_get_current_pid_tgid() >> 32 == v->tgid && read_own_args(v, mm, at, direct)) {
+		*used = at + v->args.length;
+		return;
+	}
+	a = find_args(v, leader, direct);
+	if (!a) {
+		v->args_source = OOM_ARGS_NONE;
+		return;
+	}
+	len = a->length;
+	if (len > OOM_ARGS_MAX)
+		len = OOM_ARGS_MAX;
+	if (len == 0 || at > OOM_TEXT_MAX - OOM_ARGS_MAX)
+		return;
+	if (direct) { /* nothing stands before it */
+#pragma unroll
+		for (int i = 0; i < OOM_ARGS_MAX / 8; i++)
+			((u64 *)v->text)[i] = ((u64 *)a->data)[i];
+		at = 0;
+	} else if (bpf_probe_read_kernel(&v->text[at], len, a->data)) {
+		return;
+	}
+	v->args.offset = at;
+	v->args.length = len;
+	*used = at + len;
+}
+
+static __always_inline void add_texts(struct oom_victim *v, struct task_struct *leader, struct cgroup_subsys_state *css,
+				      struct mm_struct *mm, const bool direct)
+{
+	struct path_scratch *s = path_buffer();
+	struct fs_struct *fs = direct ? NULL : BPF_CORE_READ(leader, fs);
+	struct file *exe = direct || !mm ? NULL : BPF_CORE_READ(mm, exe_file);
+	u32 used = 0;
+
+	if (!s)
+		return;
+	if (!direct && css)
+		add_scratch_path(v, &used, &v->path, s, path_of_kernfs(s, BPF_CORE_READ(css, cgroup, kn)));
+	if (!direct && exe) {
+		if (BPF_CORE_READ(exe, f_path.dentry, d_inode, i_nlink) == 0)
+			v->flags |= OOM_VICTIM_EXE_DELETED;
+		add_scratch_path(v, &used, &v->exe, s,
+				 path_of_file(s, __builtin_preserve_access_index(&exe->f_path),
+					      fs ? __builtin_preserve_access_index(&fs->root) : NULL));
+	}
+	add_args(v, &used, leader, mm, direct);
+	if (!direct && fs)
+		add_scratch_path(v, &used, &v->cwd, s,
+				 path_of_file(s, __builtin_preserve_access_index(&fs->pwd),
+					      __builtin_preserve_access_index(&fs->root)));
+	v->head.size = __builtin_offsetof(struct oom_victim, text) + used;
+}
+
+/* --- numbers --- */
+
+static __always_inline void add_memory(struct oom_victim *v, struct mm_struct *mm, const bool direct)
+{
+	v->mm = (u64)mm;
+	v->rss_anon = MM_COUNTER(direct, mm, MM_ANONPAGES);
+	v->rss_file = MM_COUNTER(direct, mm, MM_FILEPAGES);
+	v->rss_shmem = MM_COUNTER(direct, mm, MM_SHMEMPAGES);
+	v->swap = MM_COUNTER(direct, mm, MM_SWAPENTS);
+	v->total_vm = READ(direct, mm, total_vm);
+	v->pgtables_bytes = READ(direct, mm, pgtables_bytes.counter);
+}
+
+static __always_inline u64 limit_of(u64 max)
+{
+	/* PAGE_COUNTER_MAX is LONG_MAX / PAGE_SIZE: the smallest page is 4 KiB, the largest 64 KiB. */
+	return max >= (1ULL << 46) ? OOM_UNKNOWN64 : max;
+}
+
+static __always_inline void add_level(struct oom_level *l, struct mem_cgroup *memcg, bool v1, const bool direct)
+{
+	u64 at = bpf_core_field_offset(struct mem_cgroup, memory_events_local);
+
+	if (bpf_core_enum_value_exists(enum memcg_memory_event, MEMCG_OOM))
+		at += bpf_core_enum_value(enum memcg_memory_event, MEMCG_OOM) * sizeof(atomic_long_t);
+	if (direct)
+		l->oom_events = *(u64 *)((void *)memcg + at);
+	else
+		bpf_probe_read_kernel(&l->oom_events, sizeof(l->oom_events), (void *)memcg + at);
+	l->id = memcg_id(memcg, direct);
+	l->usage = READ(direct, memcg, memory.usage.counter);
+	l->max = limit_of(READ(direct, memcg, memory.max));
+	l->oom_group = READ(direct, memcg, oom_group);
+	if (v1) {
+		l->swap_usage = READ(direct, memcg, memsw.usage.counter);
+		l->swap_max = limit_of(READ(direct, memcg, memsw.max));
+		l->oom_count = READ(direct, memcg, memory.failcnt);
+		l->swap_count = READ(direct, memcg, memsw.failcnt);
+	} else {
+		l->swap_usage = READ(direct, memcg, swap.usage.counter);
+		l->swap_max = limit_of(READ(direct, memcg, swap.max));
+		l->oom_count = l->oom_events;
+	}
+}
+
+static __always_inline void add_levels(struct oom_victim *v, struct cgroup_subsys_state *css, const bool direct)
+{
+	bool v1 = css_on_v1(css, direct);
+
+	if (v1)
+		v->flags |= OOM_VICTIM_V1;
+	for (int i = 0; i < OOM_LEVELS_MAX; i++) {
+		struct mem_cgroup *memcg = css_memcg(css, direct);
+
+		if (!memcg)
+			return;
+		add_level(&v->levels[i], memcg, v1, direct);
+		v->n_levels = i + 1;
+		css = READ(direct, css, parent);
+		if (!css)
+			return;
+	}
+	v->flags |= OOM_VICTIM_LEVELS_CUT;
+}
+
+static __always_inline void add_ancestors(struct oom_victim *v, struct task_struct *leader, const bool direct)
+{
+	struct task_struct *task = leader;
+
+	for (int i = 0; i < OOM_ANCESTORS_MAX; i++) {
+		struct oom_ancestor *a = &v->ancestors[i];
+
+		task = task_parent(task, direct);
+		if (!task)
+			return;
+		a->pid = READ(direct, task, tgid);
+		if (a->pid == 0)
+			return;
+		a->start_boot_ns = READ(direct, task, start_boottime);
+		task_comm(task, a->comm, direct);
+		v->n_ancestors = i + 1;
+	}
+}
+
+static __always_inline void add_victim(struct oom_victim *v, struct task_struct *task, const bool direct)
+{
+	struct task_struct *leader = READ(direct, task, group_leader), *parent;
+	struct signal_struct *signal = READ(direct, task, signal);
+	struct cgroup_subsys_state *css = task_memory_css(task, direct);
+	struct mm_struct *mm = READ(direct, task, mm);
+
+	if (!leader || !signal)
+		return;
+	v->tgid = READ(direct, task, tgid);
+	v->tid = READ(direct, task, pid);
+	v->vpid = task_vpid(leader, &v->mm, direct);
+	parent = task_parent(leader, direct);
+	v->ppid = parent ? READ(direct, parent, tgid) : 0;
+	v->start_boot_ns = READ(direct, leader, start_boottime);
+	v->uid = task_uid(task, direct);
+	v->adj = READ(direct, signal, oom_score_adj);
+	v->threads = READ(direct, signal, nr_threads);
+	task_comm(leader, v->comm, direct);
+	v->flags |= OOM_VICTIM_SNAPSHOT;
+	if (mm)
+		add_memory(v, mm, direct);
+	if (css) {
+		v->cgroup_id = css_id(css, direct);
+		add_levels(v, css, direct);
+	}
+	v->cgroup2_id = task_cgroup2_id(task, direct);
+	add_ancestors(v, leader, direct);
+	add_texts(v, leader, css, mm, direct);
+}
+
+/* --- the trigger --- */
+
+static __always_inline void add_trigger_task(struct oom_victim *v, struct task_struct *current, const bool direct)
+{
+	struct task_struct *leader = READ(direct, current, group_leader);
+	struct mm_struct *mm = READ(direct, current, mm);
+
+	v->trigger_start_boot_ns = leader ? READ(direct, leader, start_boottime) : 0;
+	v->trigger_cgroup_id = css_id(task_memory_css(current, direct), direct);
+	if (READ(direct, current, flags) & PF_KTHREAD)
+		v->flags |= OOM_VICTIM_TRIGGER_KTHREAD;
+	if (mm && (u64)mm == v->mm)
+		v->flags |= OOM_VICTIM_SAME_MM;
+}
+
+static __always_inline void add_trigger(struct oom_victim *v, const struct thread_state *t, const bool direct)
+{
+	u64 ids = bpf_get_current_pid_tgid();
+
+	v->trigger_tgid = ids >> 32;
+	v->trigger_tid = (u32)ids;
+	bpf_get_current_comm(v->trigger_comm, sizeof(v->trigger_comm));
+	if (!direct)
+		add_trigger_task(v, (void *)bpf_get_current_task(), false);
+	else if (has_current_btf())
+		add_trigger_task(v, bpf_get_current_task_btf(), true);
+	if (!t)
+		return;
+	v->decision = t->decision;
+	if (t->decision)
+		v->flags |= OOM_VICTIM_DECISION;
+	if (t->reclaim_kind && v->head.boot_ns - t->reclaim_ns < RECLAIM_MAX_AGE_NS) {
+		v->flags |= OOM_VICTIM_RECLAIM;
+		v->reclaim_kind = t->reclaim_kind;
+		v->reclaim_gfp = t->reclaim_gfp;
+		v->reclaim_order = t->reclaim_order;
+		v->reclaim_cgroup_id = t->reclaim_cgroup;
+	}
+}
