@@ -42,16 +42,16 @@ static __always_inline int report(u16 type, struct cgroup *cgrp, const char *pat
 	return 0;
 }
 
-#define TRACK(point, type)                                                                         \
-	SEC("tp_btf/" #point)                                                                      \
-	int BPF_PROG(on_##point##_tp_btf, struct cgroup *cgrp, const char *path)                   \
-	{                                                                                          \
-		return report(type, cgrp, path);                                                   \
-	}                                                                                          \
-	SEC("raw_tp/" #point)                                                                      \
-	int on_##point##_raw_tp(u64 *ctx)                                                          \
-	{                                                                                          \
-		return report(type, (void *)ctx[0], (void *)ctx[1]);                               \
+#define TRACK(point, type)                                                       \
+	SEC("tp_btf/" #point)                                                    \
+	int BPF_PROG(on_##point##_tp_btf, struct cgroup *cgrp, const char *path) \
+	{                                                                        \
+		return report(type, cgrp, path);                                 \
+	}                                                                        \
+	SEC("raw_tp/" #point)                                                    \
+	int on_##point##_raw_tp(u64 *ctx)                                        \
+	{                                                                        \
+		return report(type, (void *)ctx[0], (void *)ctx[1]);             \
 	}
 
 TRACK(cgroup_mkdir, CGROUP_RECORD_MKDIR)

@@ -12,14 +12,15 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
-#include "oom/around.bpf.h"
-#include "oom/decision.bpf.h"
-#include "oom/plain.bpf.h"
-#include "oom/state.bpf.h"
-#include "oom/victim.bpf.h"
+#include "oom-around.bpf.h"
+#include "oom-decision.bpf.h"
+#include "oom-plain.bpf.h"
+#include "oom-state.bpf.h"
+#include "oom-victim.bpf.h"
 
 #define SEND_SIG_PRIV 1
-#define SHARED_MM_WINDOW_NS 1000000000ULL /* SIGKILLs to sharers of the mm follow the mark at once */
+#define SHARED_MM_WINDOW_NS \
+	1000000000ULL /* SIGKILLs to sharers of the mm follow the mark at once */
 
 /*
  * Snapshots taken at the SIGKILL, for a mark that brings only a thread id. LRU: the kernel also sends such signals when a
@@ -115,9 +116,11 @@ int on_mark_raw_tp(u64 *ctx)
 
 /* --- oom_signal --- */
 
-static __always_inline bool shares_marked_mm(const struct thread_state *t, u32 tgid, const struct mm_struct *mm, u64 now)
+static __always_inline bool shares_marked_mm(const struct thread_state *t, u32 tgid,
+					     const struct mm_struct *mm, u64 now)
 {
-	return t->mark_ns && t->mark_tgid != tgid && mm && (u64)mm == t->mm && now - t->mark_ns < SHARED_MM_WINDOW_NS;
+	return t->mark_ns && t->mark_tgid != tgid && mm && (u64)mm == t->mm &&
+	       now - t->mark_ns < SHARED_MM_WINDOW_NS;
 }
 
 static __always_inline int report_signal(void *ctx, struct task_struct *task, const bool direct)
@@ -160,7 +163,8 @@ int BPF_PROG(on_signal_tp_btf, int sig, struct kernel_siginfo *info, struct task
 }
 
 SEC("tp_btf/signal_generate")
-int BPF_PROG(on_signal_tp_btf_direct, int sig, struct kernel_siginfo *info, struct task_struct *task)
+int BPF_PROG(on_signal_tp_btf_direct, int sig, struct kernel_siginfo *info,
+	     struct task_struct *task)
 {
 	if (sig != SIGKILL || (u64)info != SEND_SIG_PRIV)
 		return 0;

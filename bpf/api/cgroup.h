@@ -10,10 +10,10 @@
 #define CGROUP_PATH_MAX 512
 
 enum cgroup_record { /* append only, never renumber */
-	CGROUP_RECORD_MKDIR = 1,
-	CGROUP_RECORD_RMDIR = 2,
-	CGROUP_RECORD_RENAME = 3,
-	CGROUP_RECORD_RELEASE = 4,
+		     CGROUP_RECORD_MKDIR = 1,
+		     CGROUP_RECORD_RMDIR = 2,
+		     CGROUP_RECORD_RENAME = 3,
+		     CGROUP_RECORD_RELEASE = 4,
 };
 
 struct cgroup_record_event {

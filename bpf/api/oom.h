@@ -19,14 +19,17 @@
 #define OOM_UNKNOWN32 (~0U)
 
 enum oom_record { /* append only, never renumber */
-	OOM_RECORD_VICTIM = 1, /* struct oom_victim: a mark, or a shared-mm SIGKILL */
-	OOM_RECORD_DECISION = 2, /* struct oom_decision: oom_kill_process entered (fentry, kprobe) */
-	OOM_RECORD_ATTEMPT = 3, /* struct oom_attempt: __oom_kill_process entered */
-	OOM_RECORD_INVOKE = 4, /* struct oom_invoke: out_of_memory returned */
-	OOM_RECORD_REAPER = 5, /* struct oom_reaper */
-	OOM_RECORD_EXIT = 6, /* struct oom_exit: a followed victim's thread group has gone */
-	OOM_RECORD_SPILL = 7, /* struct oom_core, synthesised by the reader from the spill map */
-	_OOM_RECORD_MAX,
+		  OOM_RECORD_VICTIM = 1, /* struct oom_victim: a mark, or a shared-mm SIGKILL */
+		  OOM_RECORD_DECISION =
+			  2, /* struct oom_decision: oom_kill_process entered (fentry, kprobe) */
+		  OOM_RECORD_ATTEMPT = 3, /* struct oom_attempt: __oom_kill_process entered */
+		  OOM_RECORD_INVOKE = 4, /* struct oom_invoke: out_of_memory returned */
+		  OOM_RECORD_REAPER = 5, /* struct oom_reaper */
+		  OOM_RECORD_EXIT =
+			  6, /* struct oom_exit: a followed victim's thread group has gone */
+		  OOM_RECORD_SPILL =
+			  7, /* struct oom_core, synthesised by the reader from the spill map */
+		  _OOM_RECORD_MAX,
 };
 
 enum oom_victim_kind {
@@ -43,7 +46,8 @@ enum oom_victim_flags {
 	OOM_VICTIM_SAME_MM = 1 << 3, /* trigger and victim share the mm */
 	OOM_VICTIM_TRIGGER_KTHREAD = 1 << 4,
 	OOM_VICTIM_EXE_DELETED = 1 << 5,
-	OOM_VICTIM_SNAPSHOT = 1 << 6, /* memory, ids and cgroup of the victim were read from its task */
+	OOM_VICTIM_SNAPSHOT =
+		1 << 6, /* memory, ids and cgroup of the victim were read from its task */
 	OOM_VICTIM_RECLAIM = 1 << 7, /* reclaim_* are filled */
 	OOM_VICTIM_DECISION = 1 << 8, /* decision number comes from oom_kill_process */
 };
@@ -142,10 +146,10 @@ struct oom_core {
 _Static_assert(sizeof(struct oom_core) == 80, "both sides agree on the size");
 
 enum oom_constraint_kind { /* as the kernel's enum oom_constraint */
-	OOM_CONSTRAINT_NONE,
-	OOM_CONSTRAINT_CPUSET,
-	OOM_CONSTRAINT_MEMORY_POLICY,
-	OOM_CONSTRAINT_MEMCG,
+			   OOM_CONSTRAINT_NONE,
+			   OOM_CONSTRAINT_CPUSET,
+			   OOM_CONSTRAINT_MEMORY_POLICY,
+			   OOM_CONSTRAINT_MEMCG,
 };
 
 struct oom_decision {

@@ -5,7 +5,8 @@
 #define CGROUP_DEPTH 16
 
 /* The memory controller's state of a task; NULL for kernels without the controller. */
-static __always_inline struct cgroup_subsys_state *task_memory_css(struct task_struct *task, const bool direct)
+static __always_inline struct cgroup_subsys_state *task_memory_css(struct task_struct *task,
+								   const bool direct)
 {
 	struct css_set *set = READ(direct, task, cgroups);
 	struct cgroup_subsys_state *css = NULL;
@@ -22,7 +23,8 @@ static __always_inline struct cgroup_subsys_state *task_memory_css(struct task_s
 }
 
 /* From the controller's state to what it is part of. Typed: only where the kernel can cast. */
-static __always_inline struct mem_cgroup *css_memcg(struct cgroup_subsys_state *css, const bool direct)
+static __always_inline struct mem_cgroup *css_memcg(struct cgroup_subsys_state *css,
+						    const bool direct)
 {
 	if (!css)
 		return NULL;

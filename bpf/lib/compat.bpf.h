@@ -11,7 +11,8 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-#define READ(direct, src, ...) ((direct) ? ___arrow(src, __VA_ARGS__) : BPF_CORE_READ(src, __VA_ARGS__))
+#define READ(direct, src, ...) \
+	((direct) ? ___arrow(src, __VA_ARGS__) : BPF_CORE_READ(src, __VA_ARGS__))
 
 /* v6.2: a35b8d6941 ("bpf: Add kfunc bpf_rdonly_cast"): types any address, reads stay checked. */
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
@@ -24,16 +25,16 @@ static __always_inline bool has_current_btf(void)
 }
 
 /* v6.2: f1a7941243c1 ("mm: convert mm's rss stats into percpu_counter"); drop when the baseline is >= 6.2. */
-#define MM_COUNTER(direct, mm, member)                                                             \
-	({                                                                                         \
-		s64 v_ = 0;                                                                        \
-		if (bpf_core_type_exists(struct mm_rss_stat)) {                                    \
-			struct mm_struct___old *old_ = (void *)(mm);                               \
-			v_ = READ(direct, old_, rss_stat.count[member].counter);                   \
-		} else {                                                                           \
-			v_ = READ(direct, mm, rss_stat[member].count);                             \
-		}                                                                                  \
-		v_ < 0 ? 0ULL : (u64)v_; /* per-CPU parts are not folded in yet */                 \
+#define MM_COUNTER(direct, mm, member)                                             \
+	({                                                                         \
+		s64 v_ = 0;                                                        \
+		if (bpf_core_type_exists(struct mm_rss_stat)) {                    \
+			struct mm_struct___old *old_ = (void *)(mm);               \
+			v_ = READ(direct, old_, rss_stat.count[member].counter);   \
+		} else {                                                           \
+			v_ = READ(direct, mm, rss_stat[member].count);             \
+		}                                                                  \
+		v_ < 0 ? 0ULL : (u64)v_; /* per-CPU parts are not folded in yet */ \
 	})
 
 /* v6.18: kernfs_node.parent became __parent; drop when the baseline has it. */

@@ -17,7 +17,8 @@ struct path_scratch {
 };
 
 /* Puts "/name" in front of what stands at *pos. False when there is no room. */
-static __always_inline bool path_prepend(struct path_scratch *s, u32 *pos, const void *name, u32 len)
+static __always_inline bool path_prepend(struct path_scratch *s, u32 *pos, const void *name,
+					 u32 len)
 {
 	u32 at = *pos;
 
@@ -50,7 +51,8 @@ static __always_inline struct mount *real_mount(struct vfsmount *mnt)
 }
 
 /* Path of a file as its process sees it: up to @root, over mount points. Returns where it begins, PATH_BYTES - 1 = nothing. */
-static __always_inline u32 path_of_file(struct path_scratch *s, struct path *file, struct path *root)
+static __always_inline u32 path_of_file(struct path_scratch *s, struct path *file,
+					struct path *root)
 {
 	struct dentry *dentry = BPF_CORE_READ(file, dentry), *root_dentry = NULL;
 	struct vfsmount *mnt = BPF_CORE_READ(file, mnt), *root_mnt = NULL;
@@ -77,7 +79,8 @@ static __always_inline u32 path_of_file(struct path_scratch *s, struct path *fil
 			mnt = (void *)up + bpf_core_field_offset(struct mount, mnt);
 			continue;
 		}
-		if (!path_prepend(s, &pos, BPF_CORE_READ(dentry, d_name.name), BPF_CORE_READ(dentry, d_name.len)))
+		if (!path_prepend(s, &pos, BPF_CORE_READ(dentry, d_name.name),
+				  BPF_CORE_READ(dentry, d_name.len)))
 			break;
 		dentry = parent;
 	}

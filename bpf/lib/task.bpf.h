@@ -31,7 +31,8 @@ static __always_inline struct task_struct *task_parent(struct task_struct *task,
  * Pid in the innermost pid namespace of the task, 0 = not known. pid.numbers is an array of unknown length at the end, which
  * typed loads cannot index: there the address becomes a plain number by way of @slot (map memory), and is cast again.
  */
-static __always_inline u32 task_vpid(struct task_struct *leader, volatile u64 *slot, const bool direct)
+static __always_inline u32 task_vpid(struct task_struct *leader, volatile u64 *slot,
+				     const bool direct)
 {
 	struct pid *pid = READ(direct, leader, thread_pid);
 	struct upid *upid;
@@ -44,7 +45,8 @@ static __always_inline u32 task_vpid(struct task_struct *leader, volatile u64 *s
 	level = READ(direct, pid, level) & 31; /* MAX_PID_NS_LEVEL is 32 */
 	at = bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid);
 	if (!direct) {
-		bpf_probe_read_kernel(&nr, sizeof(nr), (void *)pid + at + bpf_core_field_offset(struct upid, nr));
+		bpf_probe_read_kernel(&nr, sizeof(nr),
+				      (void *)pid + at + bpf_core_field_offset(struct upid, nr));
 		return nr;
 	}
 	if (level == 0)

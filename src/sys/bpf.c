@@ -192,7 +192,8 @@ void bpf_log_to_debug(void)
 int bpf_memlock_raise(void)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts);
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "memlock_probe", 4, 4096, MEMLOCK_PROBE_PAGES, &opts);
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "memlock_probe", 4, 4096, MEMLOCK_PROBE_PAGES,
+				&opts);
 
 	if (fd < 0)
 		return -errno;

@@ -45,7 +45,8 @@
 static void eat(void)
 {
 	for (uint64_t eaten = 0; eaten < HOG_MAX; eaten += MIB) {
-		uint64_t *p = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		uint64_t *p =
+			mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 		if (p == MAP_FAILED)
 			_exit(4);
@@ -90,7 +91,8 @@ static int hog(const char *what, const char *procs)
 			return 8;
 		(void)pthread_join(thread, NULL);
 	}
-	if (streq(what, "hog-fork")) { /* a fork without exec: its command line is that of its parent */
+	if (streq(what,
+		  "hog-fork")) { /* a fork without exec: its command line is that of its parent */
 		pid_t child = fork();
 
 		if (child > 0) {
@@ -180,23 +182,27 @@ static void dump_victim(const struct oom_victim *v)
 	       v->head.size, v->kind, v->flags, v->tgid, v->tid, v->vpid, v->ppid,
 	       (unsigned long long)v->start_boot_ns, v->uid, v->adj, v->threads, v->comm);
 	printf("#  anon %llu file %llu shmem %llu swap %llu total %llu pgtables %llu cgroup %llu cgroup2 %llu args %u\n",
-	       (unsigned long long)v->rss_anon, (unsigned long long)v->rss_file, (unsigned long long)v->rss_shmem,
-	       (unsigned long long)v->swap, (unsigned long long)v->total_vm, (unsigned long long)v->pgtables_bytes,
+	       (unsigned long long)v->rss_anon, (unsigned long long)v->rss_file,
+	       (unsigned long long)v->rss_shmem, (unsigned long long)v->swap,
+	       (unsigned long long)v->total_vm, (unsigned long long)v->pgtables_bytes,
 	       (unsigned long long)v->cgroup_id, (unsigned long long)v->cgroup2_id, v->args_source);
 	printf("#  trigger %u/%u %s cgroup %llu decision %llu reclaim kind %u order %d gfp %#x cgroup %llu\n",
-	       v->trigger_tgid, v->trigger_tid, v->trigger_comm, (unsigned long long)v->trigger_cgroup_id,
-	       (unsigned long long)v->decision, v->reclaim_kind, v->reclaim_order, v->reclaim_gfp,
+	       v->trigger_tgid, v->trigger_tid, v->trigger_comm,
+	       (unsigned long long)v->trigger_cgroup_id, (unsigned long long)v->decision,
+	       v->reclaim_kind, v->reclaim_order, v->reclaim_gfp,
 	       (unsigned long long)v->reclaim_cgroup_id);
 	for (uint32_t i = 0; i < v->n_levels; i++)
 		printf("#  level %llu usage %llu max %llu swap %llu/%llu oom %llu/%llu group %u\n",
 		       (unsigned long long)v->levels[i].id, (unsigned long long)v->levels[i].usage,
-		       (unsigned long long)v->levels[i].max, (unsigned long long)v->levels[i].swap_usage,
-		       (unsigned long long)v->levels[i].swap_max, (unsigned long long)v->levels[i].oom_count,
+		       (unsigned long long)v->levels[i].max,
+		       (unsigned long long)v->levels[i].swap_usage,
+		       (unsigned long long)v->levels[i].swap_max,
+		       (unsigned long long)v->levels[i].oom_count,
 		       (unsigned long long)v->levels[i].swap_count, v->levels[i].oom_group);
 	for (uint32_t i = 0; i < v->n_ancestors; i++)
 		printf("#  ancestor %u %s\n", v->ancestors[i].pid, v->ancestors[i].comm);
-	printf("#  path '%.*s' exe '%.*s' cwd '%.*s'\n", v->path.length, v->text + v->path.offset, v->exe.length,
-	       v->text + v->exe.offset, v->cwd.length, v->text + v->cwd.offset);
+	printf("#  path '%.*s' exe '%.*s' cwd '%.*s'\n", v->path.length, v->text + v->path.offset,
+	       v->exe.length, v->text + v->exe.offset, v->cwd.length, v->text + v->cwd.offset);
 	printf("#  stack %u:", v->n_stack);
 	for (uint32_t i = 0; i < v->n_stack; i++)
 		printf(" %llx", (unsigned long long)v->stack[i]);
@@ -246,7 +252,8 @@ static void drain(struct oom_hooks *h)
 
 static unsigned n_failed, n_checks;
 
-static void check(const char *scenario, const char *fact, bool good, const char *fmt, ...) PRINTF_LIKE(4, 5);
+static void check(const char *scenario, const char *fact, bool good, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
 static void check(const char *scenario, const char *fact, bool good, const char *fmt, ...)
 {
 	va_list ap;
@@ -263,8 +270,8 @@ static void check(const char *scenario, const char *fact, bool good, const char 
 	printf("\n");
 }
 
-#define CHECK_U64(scenario, fact, have, want)                                                                  \
-	check(scenario, fact, (uint64_t)(have) == (uint64_t)(want), "%llu, expected %llu",                     \
+#define CHECK_U64(scenario, fact, have, want)                                              \
+	check(scenario, fact, (uint64_t)(have) == (uint64_t)(want), "%llu, expected %llu", \
 	      (unsigned long long)(have), (unsigned long long)(want))
 
 static bool text_is(const struct oom_victim *v, struct oom_text t, const char *want, size_t len)
@@ -312,13 +319,16 @@ static void check_memory(const struct run *r, const struct oom_victim *v)
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t rss = (v->rss_anon + v->rss_file + v->rss_shmem) * page;
 
-	check(r->name, "rss", rss > LIMIT / 2 && rss < LIMIT * 2, "%llu bytes", (unsigned long long)rss);
+	check(r->name, "rss", rss > LIMIT / 2 && rss < LIMIT * 2, "%llu bytes",
+	      (unsigned long long)rss);
 	check(r->name, "anon is most of it", v->rss_anon * page > LIMIT / 2, "%llu pages",
 	      (unsigned long long)v->rss_anon);
 	CHECK_U64(r->name, "swap", v->swap, 0);
-	check(r->name, "total_vm", v->total_vm * page >= LIMIT / 2 && v->total_vm * page < 1024 * MIB, "%llu pages",
+	check(r->name, "total_vm",
+	      v->total_vm * page >= LIMIT / 2 && v->total_vm * page < 1024 * MIB, "%llu pages",
 	      (unsigned long long)v->total_vm);
-	check(r->name, "pgtables", v->pgtables_bytes >= LIMIT / 512 / 2 && v->pgtables_bytes < 16 * MIB, "%llu",
+	check(r->name, "pgtables",
+	      v->pgtables_bytes >= LIMIT / 512 / 2 && v->pgtables_bytes < 16 * MIB, "%llu",
 	      (unsigned long long)v->pgtables_bytes);
 }
 
@@ -331,8 +341,8 @@ static void check_levels(const struct run *r, const struct oom_victim *v)
 	CHECK_U64(r->name, "levels", v->n_levels, 2);
 	CHECK_U64(r->name, "level 0 id", l->id, r->place.id);
 	CHECK_U64(r->name, "level 0 max", l->max, LIMIT / page);
-	check(r->name, "level 0 is full", l->usage + 64 >= l->max && l->usage <= l->max + 64, "%llu",
-	      (unsigned long long)l->usage);
+	check(r->name, "level 0 is full", l->usage + 64 >= l->max && l->usage <= l->max + 64,
+	      "%llu", (unsigned long long)l->usage);
 	CHECK_U64(r->name, "root has no limit", v->levels[1].max, OOM_UNKNOWN64);
 	check(r->name, "local OOM count", l->oom_events >= 1 && l->oom_events < 1000, "%llu",
 	      (unsigned long long)l->oom_events);
@@ -349,37 +359,43 @@ static void check_identity(const struct run *r, const struct oom_victim *v)
 	CHECK_U64(r->name, "ppid", v->ppid, getpid());
 	CHECK_U64(r->name, "uid", v->uid, 0);
 	CHECK_U64(r->name, "adj", v->adj, HOG_ADJ);
-	check(r->name, "start time", v->start_boot_ns >= r->boot_before - 10000000 && v->start_boot_ns <= r->boot_after,
+	check(r->name, "start time",
+	      v->start_boot_ns >= r->boot_before - 10000000 && v->start_boot_ns <= r->boot_after,
 	      "%llu", (unsigned long long)v->start_boot_ns);
 	check(r->name, "comm", streq(v->comm, "oom_hooks"), "%s", v->comm);
 	CHECK_U64(r->name, "cgroup id", v->cgroup_id, r->place.id);
-	check(r->name, "first ancestor", v->n_ancestors >= 1 && v->ancestors[0].pid == (uint32_t)getpid(), "%u",
+	check(r->name, "first ancestor",
+	      v->n_ancestors >= 1 && v->ancestors[0].pid == (uint32_t)getpid(), "%u",
 	      v->ancestors[0].pid);
 	if (!is_direct(r, OOM_CAP_KILL)) {
-		check(r->name, "cgroup path", text_is(v, v->path, r->place.path, strlen(r->place.path)), "%.*s",
+		check(r->name, "cgroup path",
+		      text_is(v, v->path, r->place.path, strlen(r->place.path)), "%.*s",
 		      v->path.length, v->text + v->path.offset);
-		check(r->name, "exe", text_is(v, v->exe, r->exe, strlen(r->exe)), "%.*s", v->exe.length,
-		      v->text + v->exe.offset);
+		check(r->name, "exe", text_is(v, v->exe, r->exe, strlen(r->exe)), "%.*s",
+		      v->exe.length, v->text + v->exe.offset);
 		if (getcwd(cwd, sizeof(cwd)))
-			check(r->name, "cwd", text_is(v, v->cwd, cwd, strlen(cwd)), "%.*s", v->cwd.length,
-			      v->text + v->cwd.offset);
+			check(r->name, "cwd", text_is(v, v->cwd, cwd, strlen(cwd)), "%.*s",
+			      v->cwd.length, v->text + v->cwd.offset);
 	}
 	if (!runs_program(r, OOM_CAP_ARGS) || is_direct(r, OOM_CAP_KILL))
 		return;
-	n = snprintf(args, sizeof(args), "%s%c%s%c%s%c%s", r->exe, 0, r->argument, 0, r->place.procs, 0, HOG_ARGUMENT);
+	n = snprintf(args, sizeof(args), "%s%c%s%c%s%c%s", r->exe, 0, r->argument, 0,
+		     r->place.procs, 0, HOG_ARGUMENT);
 	CHECK_U64(r->name, "args source", v->args_source, OOM_ARGS_EXEC);
-	check(r->name, "args", text_is(v, v->args, args, (size_t)n + 1), "%.*s…, %u bytes", v->args.length,
-	      v->text + v->args.offset, v->args.length);
+	check(r->name, "args", text_is(v, v->args, args, (size_t)n + 1), "%.*s…, %u bytes",
+	      v->args.length, v->text + v->args.offset, v->args.length);
 }
 
 static void check_trigger(const struct run *r, const struct oom_victim *v)
 {
 	check(r->name, "trigger comm", streq(v->trigger_comm, "oom_hooks"), "%s", v->trigger_comm);
 	CHECK_U64(r->name, "trigger cgroup", v->trigger_cgroup_id, r->place.id);
-	CHECK_U64(r->name, "trigger is no kernel thread", !!(v->flags & OOM_VICTIM_TRIGGER_KTHREAD), 0);
+	CHECK_U64(r->name, "trigger is no kernel thread", !!(v->flags & OOM_VICTIM_TRIGGER_KTHREAD),
+		  0);
 	if (runs_program(r, OOM_CAP_RECLAIM)) {
 		CHECK_U64(r->name, "reclaim kind", v->reclaim_kind, OOM_RECLAIM_MEMCG);
-		check(r->name, "reclaim gfp", v->reclaim_gfp & 0x400, "%#x", v->reclaim_gfp); /* __GFP_DIRECT_RECLAIM */
+		check(r->name, "reclaim gfp", v->reclaim_gfp & 0x400, "%#x",
+		      v->reclaim_gfp); /* __GFP_DIRECT_RECLAIM */
 		if (live(r, OOM_CAP_RECLAIM, "tp_btf_memcg"))
 			CHECK_U64(r->name, "reclaim cgroup", v->reclaim_cgroup_id, r->place.id);
 	}
@@ -394,14 +410,16 @@ static void check_decision(const struct run *r, const struct oom_victim *v)
 		check(r->name, "decision record", seen.by_type[OOM_RECORD_DECISION] >= 1, "none");
 		CHECK_U64(r->name, "decision number", v->decision, seen.decision.decision);
 		CHECK_U64(r->name, "decision cgroup", seen.decision.memcg_id, r->place.id);
-		CHECK_U64(r->name, "decision constraint", seen.decision.constraint, OOM_CONSTRAINT_MEMCG);
+		CHECK_U64(r->name, "decision constraint", seen.decision.constraint,
+			  OOM_CONSTRAINT_MEMCG);
 		CHECK_U64(r->name, "decision chosen", seen.decision.chosen_tgid, r->pid);
 		CHECK_U64(r->name, "decision total pages", seen.decision.totalpages, LIMIT / page);
 		check(r->name, "decision path",
 		      seen.decision.path.length == strlen(r->place.path) &&
 			      memcmp(seen.decision.text + seen.decision.path.offset, r->place.path,
 				     strlen(r->place.path)) == 0,
-		      "%.*s", seen.decision.path.length, seen.decision.text + seen.decision.path.offset);
+		      "%.*s", seen.decision.path.length,
+		      seen.decision.text + seen.decision.path.offset);
 	}
 	if (runs_program(r, OOM_CAP_INVOKE)) {
 		check(r->name, "invoke record", seen.by_type[OOM_RECORD_INVOKE] >= 1, "none");
@@ -410,14 +428,16 @@ static void check_decision(const struct run *r, const struct oom_victim *v)
 	}
 	if (runs_program(r, OOM_CAP_ATTEMPT)) {
 		check(r->name, "attempt record", seen.by_type[OOM_RECORD_ATTEMPT] >= 1, "none");
-		check(r->name, "attempt message", strstr(seen.attempt.text, "emory cgroup out of memory"), "%s",
+		check(r->name, "attempt message",
+		      strstr(seen.attempt.text, "emory cgroup out of memory"), "%s",
 		      seen.attempt.text);
 	}
 }
 
 static void check_exit(const struct run *r)
 {
-	if (!runs_program(r, OOM_CAP_EXIT) || live(r, OOM_CAP_KILL, "kmsg") || live(r, OOM_CAP_KILL, "counters"))
+	if (!runs_program(r, OOM_CAP_EXIT) || live(r, OOM_CAP_KILL, "kmsg") ||
+	    live(r, OOM_CAP_KILL, "counters"))
 		return;
 	check(r->name, "exit record", seen.by_type[OOM_RECORD_EXIT] >= 1, "none");
 	CHECK_U64(r->name, "exit of the victim", seen.exit.tgid, r->pid);
@@ -430,7 +450,8 @@ static void check_victim(const struct run *r)
 	check(r->name, "victim record", v, "%zu records, none of %d", seen.n_victims, (int)r->pid);
 	if (!v)
 		return;
-	CHECK_U64(r->name, "kind", v->kind, runs_program(r, OOM_CAP_SIGNAL) ? OOM_VICTIM_KILL : OOM_VICTIM_UNSURE);
+	CHECK_U64(r->name, "kind", v->kind,
+		  runs_program(r, OOM_CAP_SIGNAL) ? OOM_VICTIM_KILL : OOM_VICTIM_UNSURE);
 	check(r->name, "record within 2.2 KiB", v->head.size <= 2253, "%u", v->head.size);
 	if (v->flags & OOM_VICTIM_SNAPSHOT) {
 		check_identity(r, v);
@@ -439,8 +460,8 @@ static void check_victim(const struct run *r)
 		check_trigger(r, v);
 	} else {
 		check(r->name, "only the classic tracepoint lacks a snapshot",
-		      live(r, OOM_CAP_KILL, "tracepoint") || !runs_program(r, OOM_CAP_SIGNAL), "variant %s",
-		      hook_live_name(&oom_hooks_states(r->hooks)[OOM_CAP_KILL]));
+		      live(r, OOM_CAP_KILL, "tracepoint") || !runs_program(r, OOM_CAP_SIGNAL),
+		      "variant %s", hook_live_name(&oom_hooks_states(r->hooks)[OOM_CAP_KILL]));
 	}
 	check_decision(r, v);
 	check_exit(r);
@@ -487,8 +508,8 @@ static void run_thread(struct run *r, struct oom_hooks *h)
 	v = victim_of(r->pid);
 	if (v && v->flags & OOM_VICTIM_SNAPSHOT) {
 		check(r->name, "trigger is a thread of the victim",
-		      v->trigger_tgid == (uint32_t)r->pid && v->trigger_tid != v->trigger_tgid, "%u/%u", v->trigger_tgid,
-		      v->trigger_tid);
+		      v->trigger_tgid == (uint32_t)r->pid && v->trigger_tid != v->trigger_tgid,
+		      "%u/%u", v->trigger_tgid, v->trigger_tid);
 		CHECK_U64(r->name, "trigger shares the mm", !!(v->flags & OOM_VICTIM_SAME_MM), 1);
 		CHECK_U64(r->name, "threads", v->threads, 2);
 	}
@@ -506,8 +527,8 @@ static void run_shared(struct run *r, struct oom_hooks *h)
 		shared += seen.victims[i].kind == OOM_VICTIM_SHARED_MM;
 		marked += seen.victims[i].kind == OOM_VICTIM_KILL;
 	}
-	if (!runs_program(r, OOM_CAP_KILL) || live(r, OOM_CAP_KILL, "tracepoint") || !runs_program(r, OOM_CAP_SIGNAL) ||
-	    live(r, OOM_CAP_SIGNAL, "tracepoint"))
+	if (!runs_program(r, OOM_CAP_KILL) || live(r, OOM_CAP_KILL, "tracepoint") ||
+	    !runs_program(r, OOM_CAP_SIGNAL) || live(r, OOM_CAP_SIGNAL, "tracepoint"))
 		return;
 	CHECK_U64(r->name, "shared-mm kills", shared, 1);
 	CHECK_U64(r->name, "marked kills", marked, 1);
@@ -524,8 +545,8 @@ static void run_fork(struct run *r, struct oom_hooks *h)
 		return;
 	CHECK_U64(r->name, "records", seen.n_victims, 1);
 	v = &seen.victims[0];
-	if (seen.n_victims != 1 || !(v->flags & OOM_VICTIM_SNAPSHOT) || !runs_program(r, OOM_CAP_ARGS) ||
-	    is_direct(r, OOM_CAP_KILL))
+	if (seen.n_victims != 1 || !(v->flags & OOM_VICTIM_SNAPSHOT) ||
+	    !runs_program(r, OOM_CAP_ARGS) || is_direct(r, OOM_CAP_KILL))
 		return;
 	CHECK_U64(r->name, "ppid", v->ppid, parent);
 	/* The trigger is the victim here, so its own memory can be read. */
@@ -556,7 +577,8 @@ static void run_group(struct run *r, struct oom_hooks *h)
 	for (int i = 0; i < GROUP; i++) {
 		const struct oom_victim *v = victim_of(calm[i]);
 
-		found += v && v->kind == (runs_program(r, OOM_CAP_SIGNAL) ? OOM_VICTIM_KILL : OOM_VICTIM_UNSURE);
+		found += v && v->kind == (runs_program(r, OOM_CAP_SIGNAL) ? OOM_VICTIM_KILL
+									  : OOM_VICTIM_UNSURE);
 	}
 	CHECK_U64(r->name, "members reported", found, GROUP);
 	CHECK_U64(r->name, "records", seen.n_victims, GROUP + 1);
@@ -580,9 +602,12 @@ static const struct scenario {
 	void (*run)(struct run *r, struct oom_hooks *h);
 	bool group;
 } scenarios[] = {
-	{ "single", "hog", run_single, false },	      { "thread", "hog-thread", run_thread, false },
-	{ "shared_mm", "hog-shared", run_shared, false }, { "fork", "hog-fork", run_fork, false },
-	{ "group", "hog", run_group, true },	      { "kill", "hog-calm", run_kill, false },
+	{ "single", "hog", run_single, false },
+	{ "thread", "hog-thread", run_thread, false },
+	{ "shared_mm", "hog-shared", run_shared, false },
+	{ "fork", "hog-fork", run_fork, false },
+	{ "group", "hog", run_group, true },
+	{ "kill", "hog-calm", run_kill, false },
 };
 
 static int run_scenario(const struct scenario *s, struct oom_hooks *h, const char *exe)
@@ -620,8 +645,8 @@ static void print_states(const struct oom_hooks *h)
 		printf("# %-13s %-18s", s->hook->capability, hook_live_name(s));
 		for (int v = 0; s->hook->variants[v].name; v++)
 			if (s->reasons[v] != HOOK_NOT_NEEDED && v != s->live)
-				printf(" %s=%s(%d)", s->hook->variants[v].name, hook_reason_name(s->reasons[v]),
-				       s->errors[v]);
+				printf(" %s=%s(%d)", s->hook->variants[v].name,
+				       hook_reason_name(s->reasons[v]), s->errors[v]);
 		printf("\n");
 	}
 }
@@ -629,8 +654,9 @@ static void print_states(const struct oom_hooks *h)
 static void on_limit(void *ctx, uint64_t id, const struct oom_limit_hits *hits)
 {
 	(void)ctx;
-	printf("# limit hits of cgroup %llu: max %llu oom %llu group %llu\n", (unsigned long long)id,
-	       (unsigned long long)hits->hits[OOM_LIMIT_MAX], (unsigned long long)hits->hits[OOM_LIMIT_OOM],
+	printf("# limit hits of cgroup %llu: max %llu oom %llu group %llu\n",
+	       (unsigned long long)id, (unsigned long long)hits->hits[OOM_LIMIT_MAX],
+	       (unsigned long long)hits->hits[OOM_LIMIT_OOM],
 	       (unsigned long long)hits->hits[OOM_LIMIT_GROUP_KILL]);
 }
 
@@ -640,21 +666,38 @@ static int print_all(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return level == LIBBPF_DEBUG ? 0 : vprintf(fmt, ap);
 }
 
-enum { OPT_TRACEPOINT = 256, OPT_NO_BTF, OPT_DISABLE, OPT_SCENARIO, OPT_REPEAT, OPT_DUMP, OPT_DEBUG, OPT_LOAD };
+enum {
+	OPT_TRACEPOINT = 256,
+	OPT_NO_BTF,
+	OPT_DISABLE,
+	OPT_SCENARIO,
+	OPT_REPEAT,
+	OPT_DUMP,
+	OPT_DEBUG,
+	OPT_LOAD
+};
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "tracepoint", no_argument, NULL, OPT_TRACEPOINT }, { "no-btf", no_argument, NULL, OPT_NO_BTF },
-		{ "disable", required_argument, NULL, OPT_DISABLE }, { "scenario", required_argument, NULL, OPT_SCENARIO },
-		{ "repeat", required_argument, NULL, OPT_REPEAT },   { "dump", no_argument, NULL, OPT_DUMP },
-		{ "debug", no_argument, NULL, OPT_DEBUG },	     { "load", no_argument, NULL, OPT_LOAD },
+		{ "tracepoint", no_argument, NULL, OPT_TRACEPOINT },
+		{ "no-btf", no_argument, NULL, OPT_NO_BTF },
+		{ "disable", required_argument, NULL, OPT_DISABLE },
+		{ "scenario", required_argument, NULL, OPT_SCENARIO },
+		{ "repeat", required_argument, NULL, OPT_REPEAT },
+		{ "dump", no_argument, NULL, OPT_DUMP },
+		{ "debug", no_argument, NULL, OPT_DEBUG },
+		{ "load", no_argument, NULL, OPT_LOAD },
 		{},
 	};
 	const char *disabled[64] = {}, *only[8] = {};
 	size_t n_disabled = 0, n_only = 0;
-	struct oom_hooks_options o = { .ring_bytes = MIB, .spill_entries = 1024, .args_entries = 8192, .victims = 1024,
-				       .args_bytes = 256, .disabled = disabled };
+	struct oom_hooks_options o = { .ring_bytes = MIB,
+				       .spill_entries = 1024,
+				       .args_entries = 8192,
+				       .victims = 1024,
+				       .args_bytes = 256,
+				       .disabled = disabled };
 	struct oom_hooks_sink sink = { .record = on_record };
 	_cleanup_(hook_env_freep) struct hook_env *env = NULL;
 	_cleanup_(oom_hooks_freep) struct oom_hooks *h = NULL;
@@ -669,15 +712,32 @@ int main(int argc, char **argv)
 		return hog(argv[1], argv[2]);
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		switch (c) {
-		case OPT_TRACEPOINT: tracepoint = true; break;
-		case OPT_NO_BTF: no_btf = true; break;
-		case OPT_DISABLE: disabled[n_disabled++ % 63] = optarg; break;
-		case OPT_SCENARIO: only[n_only++ % 8] = optarg; break;
-		case OPT_REPEAT: repeat = (int)strtol(optarg, NULL, 10); break;
-		case OPT_DUMP: seen.dump = true; break;
-		case OPT_DEBUG: debug = true; break;
-		case OPT_LOAD: load = true; break;
-		default: return 2;
+		case OPT_TRACEPOINT:
+			tracepoint = true;
+			break;
+		case OPT_NO_BTF:
+			no_btf = true;
+			break;
+		case OPT_DISABLE:
+			disabled[n_disabled++ % 63] = optarg;
+			break;
+		case OPT_SCENARIO:
+			only[n_only++ % 8] = optarg;
+			break;
+		case OPT_REPEAT:
+			repeat = (int)strtol(optarg, NULL, 10);
+			break;
+		case OPT_DUMP:
+			seen.dump = true;
+			break;
+		case OPT_DEBUG:
+			debug = true;
+			break;
+		case OPT_LOAD:
+			load = true;
+			break;
+		default:
+			return 2;
 		}
 	}
 	if (geteuid() != 0) {
@@ -705,8 +765,8 @@ int main(int argc, char **argv)
 	if (r < 0)
 		return 3;
 	(void)getrusage(RUSAGE_SELF, &usage);
-	printf("# loaded in %llu ms, peak %ld KiB\n", (unsigned long long)(time_mono_us() - start) / 1000,
-	       usage.ru_maxrss);
+	printf("# loaded in %llu ms, peak %ld KiB\n",
+	       (unsigned long long)(time_mono_us() - start) / 1000, usage.ru_maxrss);
 	print_states(h);
 	printf("# seeded %d command lines\n", oom_hooks_seed_args(h));
 	for (int n = 0; n < repeat && !load; n++)
@@ -724,7 +784,8 @@ int main(int argc, char **argv)
 			}
 		}
 	oom_hooks_lost(h, lost);
-	CHECK_U64("loss", "nothing lost", lost[OOM_LOST_RING] + lost[OOM_LOST_SPILL] + lost[OOM_LOST_OTHER], 0);
+	CHECK_U64("loss", "nothing lost",
+		  lost[OOM_LOST_RING] + lost[OOM_LOST_SPILL] + lost[OOM_LOST_OTHER], 0);
 	(void)oom_hooks_limits(h, on_limit, NULL);
 	printf("1..%u\n# %u failed\n", n_checks, n_failed);
 	return n_failed ? 1 : 0;

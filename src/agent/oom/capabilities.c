@@ -19,12 +19,13 @@
 #define SHAPE_RECLAIM_MEMCG "gfp_t, int, struct mem_cgroup *"
 #define SHAPE_EXIT "struct task_struct *|struct task_struct *, bool"
 #define SHAPE_EXEC "struct task_struct *, pid_t, struct linux_binprm *"
-#define SHAPE_LIMIT "struct mem_cgroup *, enum memcg_memory_event|struct mem_cgroup *, enum memcg_memory_event, bool"
+#define SHAPE_LIMIT \
+	"struct mem_cgroup *, enum memcg_memory_event|struct mem_cgroup *, enum memcg_memory_event, bool"
 #define SHAPE_DECISION "struct oom_control *, const char *"
 
-#define NO_VARIANT                                                                                 \
-	{                                                                                          \
-		.name = "none", .flags = HOOK_NONE                                                 \
+#define NO_VARIANT                                 \
+	{                                          \
+		.name = "none", .flags = HOOK_NONE \
 	}
 
 static enum hook_reason probe_always(const struct hook_env *e, const struct hook_variant *v)
@@ -65,7 +66,8 @@ static enum hook_reason probe_eventfd_v1(const struct hook_env *e, const struct 
 
 /* The function was renamed on the way; whichever exists is what the loader attaches to. */
 static enum hook_reason try_limit(const struct hook_env *e, const struct hook_variant *v,
-				  enum hook_reason (*probe)(const struct hook_env *, const struct hook_variant *))
+				  enum hook_reason (*probe)(const struct hook_env *,
+							    const struct hook_variant *))
 {
 	struct hook_variant other = *v;
 	enum hook_reason r = probe(e, v);
@@ -183,9 +185,9 @@ static const struct hook oom_limit = {
 	},
 };
 
-#define REAPER_PROGRAMS(kind)                                                                      \
-	PROGRAMS("on_wake_reaper_" kind, "on_start_task_reaping_" kind, "on_finish_task_reaping_" kind, \
-		 "on_skip_task_reaping_" kind)
+#define REAPER_PROGRAMS(kind)                                           \
+	PROGRAMS("on_wake_reaper_" kind, "on_start_task_reaping_" kind, \
+		 "on_finish_task_reaping_" kind, "on_skip_task_reaping_" kind)
 
 static const struct hook oom_reaper = {
 	.capability = "oom_reaper", .module = "oom", .without = "reaping is not reported",
@@ -228,8 +230,10 @@ static const struct hook oom_stat = {
 };
 
 const struct hook *const oom_capabilities[_OOM_CAP_MAX] = {
-	[OOM_CAP_KILL] = &oom_kill,	  [OOM_CAP_SIGNAL] = &oom_signal, [OOM_CAP_DECISION] = &oom_decision,
-	[OOM_CAP_ATTEMPT] = &oom_attempt, [OOM_CAP_INVOKE] = &oom_invoke, [OOM_CAP_RECLAIM] = &oom_reclaim,
-	[OOM_CAP_LIMIT] = &oom_limit,	  [OOM_CAP_REAPER] = &oom_reaper, [OOM_CAP_EXIT] = &oom_exit,
-	[OOM_CAP_ARGS] = &oom_args,	  [OOM_CAP_STAT] = &oom_stat,
+	[OOM_CAP_KILL] = &oom_kill,	    [OOM_CAP_SIGNAL] = &oom_signal,
+	[OOM_CAP_DECISION] = &oom_decision, [OOM_CAP_ATTEMPT] = &oom_attempt,
+	[OOM_CAP_INVOKE] = &oom_invoke,	    [OOM_CAP_RECLAIM] = &oom_reclaim,
+	[OOM_CAP_LIMIT] = &oom_limit,	    [OOM_CAP_REAPER] = &oom_reaper,
+	[OOM_CAP_EXIT] = &oom_exit,	    [OOM_CAP_ARGS] = &oom_args,
+	[OOM_CAP_STAT] = &oom_stat,
 };

@@ -40,7 +40,8 @@ struct oom_hooks {
 	struct bpf_link *links[LINKS_MAX];
 	size_t n_links;
 	struct ring_buffer *ring;
-	int spill_fd, lost_fd, limits_fd, args_fd; /* of maps, owned by the object; negative without */
+	int spill_fd, lost_fd, limits_fd,
+		args_fd; /* of maps, owned by the object; negative without */
 	int n_cpus;
 	uint64_t *percpu; /* n_cpus values */
 	uint64_t reader_errors;
@@ -113,19 +114,22 @@ static bool stashes(const struct oom_hooks *h)
 {
 	const char *kill = hook_live_name(&h->states[OOM_CAP_KILL]);
 
-	return strncmp(kill, "tp_btf_pid", strlen("tp_btf_pid")) == 0 || (streq(kill, "raw_tp") && !h->raw_mark_is_task);
+	return strncmp(kill, "tp_btf_pid", strlen("tp_btf_pid")) == 0 ||
+	       (streq(kill, "raw_tp") && !h->raw_mark_is_task);
 }
 
 static int set_parameters(const struct oom_hooks *h, struct bpf_object *object)
 {
-	const struct hook_state *kill = &h->states[OOM_CAP_KILL], *signals = &h->states[OOM_CAP_SIGNAL];
+	const struct hook_state *kill = &h->states[OOM_CAP_KILL],
+				*signals = &h->states[OOM_CAP_SIGNAL];
 	struct bpf_map *map = bpf_object__find_map_by_name(object, ".rodata");
 	struct oom_parameters p = {
 		.args_bytes = MIN(h->options.args_bytes, (uint32_t)OOM_ARGS_MAX),
 		.page_kib = (uint32_t)(sysconf(_SC_PAGESIZE) / 1024),
 		.raw_mark_is_task = h->raw_mark_is_task,
 		.raw_reclaim_has_memcg = h->raw_reclaim_has_memcg,
-		.signals_seen = signals->live >= 0 && signals->hook->variants[signals->live].programs,
+		.signals_seen = signals->live >= 0 &&
+				signals->hook->variants[signals->live].programs,
 		.kill_variant = kill->live < 0 ? 0 : (uint32_t)kill->live,
 		.stash_victims = stashes(h),
 	};
@@ -135,7 +139,8 @@ static int set_parameters(const struct oom_hooks *h, struct bpf_object *object)
 	return map ? bpf_map__set_initial_value(map, &p, sizeof(p)) : -ENOENT;
 }
 
-static int open_skeleton(const void *(*bytes)(size_t *size), const char *name, struct bpf_object **ret)
+static int open_skeleton(const void *(*bytes)(size_t *size), const char *name,
+			 struct bpf_object **ret)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = name);
 	struct bpf_object *object;
@@ -162,8 +167,7 @@ static int open_object(const struct oom_hooks *h, struct bpf_object **ret)
 		r = open_skeleton(oom_bpf__elf_bytes, "oom", &object);
 	if (r < 0)
 		return r;
-	bpf_object__for_each_program(p, object)
-		(void)bpf_program__set_autoload(p, false);
+	bpf_object__for_each_program(p, object)(void) bpf_program__set_autoload(p, false);
 	r = set_parameters(h, object);
 	if (r < 0) {
 		bpf_object__close(object);
@@ -195,7 +199,8 @@ static int open_trial(void *ctx, struct bpf_object **ret)
 	if (r < 0)
 		return r;
 	/* Small: a trial is loaded and gone. */
-	bpf_object__for_each_map(map, object) {
+	bpf_object__for_each_map(map, object)
+	{
 		if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF)
 			(void)bpf_map__set_max_entries(map, (uint32_t)ring_size(1));
 		else if (bpf_map__max_entries(map) > 16)
@@ -234,7 +239,8 @@ static int map_fd(const struct bpf_object *object, const char *name)
 	return map ? bpf_map__fd(map) : -ENOENT;
 }
 
-static void each_live_program(struct oom_hooks *h, int cap, int (*fn)(struct oom_hooks *, struct bpf_program *), int *error)
+static void each_live_program(struct oom_hooks *h, int cap,
+			      int (*fn)(struct oom_hooks *, struct bpf_program *), int *error)
 {
 	const struct hook_state *state = &h->states[cap];
 	const char *const *name;
@@ -286,7 +292,8 @@ static void unload(struct oom_hooks *h)
 static bool any_program(const struct oom_hooks *h)
 {
 	for (int c = 0; c < _OOM_CAP_MAX; c++)
-		if (h->states[c].live >= 0 && h->states[c].hook->variants[h->states[c].live].programs)
+		if (h->states[c].live >= 0 &&
+		    h->states[c].hook->variants[h->states[c].live].programs)
 			return true;
 	return false;
 }
@@ -294,8 +301,10 @@ static bool any_program(const struct oom_hooks *h)
 /* Consumers first: whoever attaches later finds the maps that it feeds. Returns the capability that failed, or -1. */
 static int load_and_attach(struct oom_hooks *h, int *ret_error)
 {
-	static const int order[] = { OOM_CAP_ARGS, OOM_CAP_EXIT, OOM_CAP_RECLAIM, OOM_CAP_SIGNAL, OOM_CAP_DECISION,
-				     OOM_CAP_ATTEMPT, OOM_CAP_INVOKE, OOM_CAP_REAPER, OOM_CAP_LIMIT, OOM_CAP_KILL };
+	static const int order[] = { OOM_CAP_ARGS,   OOM_CAP_EXIT,     OOM_CAP_RECLAIM,
+				     OOM_CAP_SIGNAL, OOM_CAP_DECISION, OOM_CAP_ATTEMPT,
+				     OOM_CAP_INVOKE, OOM_CAP_REAPER,   OOM_CAP_LIMIT,
+				     OOM_CAP_KILL };
 	int error;
 
 	error = open_object(h, &h->object);
@@ -352,8 +361,8 @@ static bool has_shape(const struct hook_env *e, const char *point, const char *s
 static void read_shapes(struct oom_hooks *h)
 {
 	h->raw_mark_is_task = !has_shape(&h->env, "mark_victim", "int");
-	h->raw_reclaim_has_memcg =
-		has_shape(&h->env, "mm_vmscan_memcg_reclaim_begin", "gfp_t, int, struct mem_cgroup *");
+	h->raw_reclaim_has_memcg = has_shape(&h->env, "mm_vmscan_memcg_reclaim_begin",
+					     "gfp_t, int, struct mem_cgroup *");
 	if (hook_env_has_function(&h->env, "__memcg_memory_event"))
 		h->limit_function = "__memcg_memory_event";
 	else if (hook_env_has_function(&h->env, "memcg_memory_event"))
@@ -368,8 +377,8 @@ static void read_shapes(struct oom_hooks *h)
  *
  * Return: 0, also when nothing could be loaded (the states say why); -ENOMEM.
  */
-int oom_hooks_new(const struct oom_hooks_options *options, const struct hook_env *env, const struct oom_hooks_sink *sink,
-		  struct oom_hooks **ret)
+int oom_hooks_new(const struct oom_hooks_options *options, const struct hook_env *env,
+		  const struct oom_hooks_sink *sink, struct oom_hooks **ret)
 {
 	_cleanup_(oom_hooks_freep) struct oom_hooks *h = calloc(1, sizeof(*h));
 	const struct bpf_trial trial = { open_trial, h };
@@ -389,7 +398,8 @@ int oom_hooks_new(const struct oom_hooks_options *options, const struct hook_env
 		return -ENOMEM;
 
 	read_shapes(h);
-	for (; options->disabled && options->disabled[n_disabled] && n_disabled < DISABLED_MAX - 2; n_disabled++)
+	for (; options->disabled && options->disabled[n_disabled] && n_disabled < DISABLED_MAX - 2;
+	     n_disabled++)
 		disabled[n_disabled] = options->disabled[n_disabled];
 	if (options->args_bytes == 0) {
 		disabled[n_disabled++] = "oom_args/tp_btf";
@@ -407,8 +417,10 @@ int oom_hooks_new(const struct oom_hooks_options *options, const struct hook_env
 				log_warning_errno(r, "cannot map the ring of OOM records");
 			break;
 		}
-		log_warning_errno(error, "%s: variant %s loads but does not attach, trying the next",
-				  oom_capabilities[failed]->capability, hook_live_name(&h->states[failed]));
+		log_warning_errno(error,
+				  "%s: variant %s loads but does not attach, trying the next",
+				  oom_capabilities[failed]->capability,
+				  hook_live_name(&h->states[failed]));
 		unload(h);
 		(void)hook_next(&h->states[failed], &h->env, &trial, error);
 	}
@@ -491,14 +503,16 @@ void oom_hooks_lost(const struct oom_hooks *h, uint64_t ret[_OOM_LOST_MAX])
 	ret[OOM_LOST_OTHER] += h->reader_errors;
 }
 
-int oom_hooks_limits(const struct oom_hooks *h, void (*fn)(void *ctx, uint64_t cgroup_id, const struct oom_limit_hits *hits),
+int oom_hooks_limits(const struct oom_hooks *h,
+		     void (*fn)(void *ctx, uint64_t cgroup_id, const struct oom_limit_hits *hits),
 		     void *ctx)
 {
 	uint64_t key = 0, next;
 	const void *previous = NULL;
 	int n = 0;
 
-	while (h->limits_fd >= 0 && n < LIMITS_MAX && bpf_map_get_next_key(h->limits_fd, previous, &next) == 0) {
+	while (h->limits_fd >= 0 && n < LIMITS_MAX &&
+	       bpf_map_get_next_key(h->limits_fd, previous, &next) == 0) {
 		struct oom_limit_hits hits;
 
 		if (bpf_map_lookup_elem(h->limits_fd, &next, &hits) == 0)

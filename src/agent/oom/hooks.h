@@ -13,7 +13,8 @@ struct oom_hooks_options {
 	uint64_t ring_bytes; /* rounded up to a power of two of pages */
 	uint32_t spill_entries, args_entries, victims;
 	uint32_t args_bytes; /* 0: no command lines */
-	const char *const *disabled; /* variants that may not be used, "capability/variant", NULL-terminated; NULL: none */
+	const char *const *
+		disabled; /* variants that may not be used, "capability/variant", NULL-terminated; NULL: none */
 };
 
 struct oom_hooks_sink {
@@ -23,18 +24,18 @@ struct oom_hooks_sink {
 };
 
 enum oom_capability { /* index into the states */
-	OOM_CAP_KILL,
-	OOM_CAP_SIGNAL,
-	OOM_CAP_DECISION,
-	OOM_CAP_ATTEMPT,
-	OOM_CAP_INVOKE,
-	OOM_CAP_RECLAIM,
-	OOM_CAP_LIMIT,
-	OOM_CAP_REAPER,
-	OOM_CAP_EXIT,
-	OOM_CAP_ARGS,
-	OOM_CAP_STAT,
-	_OOM_CAP_MAX,
+		      OOM_CAP_KILL,
+		      OOM_CAP_SIGNAL,
+		      OOM_CAP_DECISION,
+		      OOM_CAP_ATTEMPT,
+		      OOM_CAP_INVOKE,
+		      OOM_CAP_RECLAIM,
+		      OOM_CAP_LIMIT,
+		      OOM_CAP_REAPER,
+		      OOM_CAP_EXIT,
+		      OOM_CAP_ARGS,
+		      OOM_CAP_STAT,
+		      _OOM_CAP_MAX,
 };
 extern const struct hook *const oom_capabilities[_OOM_CAP_MAX];
 
@@ -49,12 +50,15 @@ int oom_hooks_probe(const struct hook_env *env, struct hook_state states[_OOM_CA
 const struct hook_state *oom_hooks_states(const struct oom_hooks *h); /* _OOM_CAP_MAX of them */
 
 int oom_hooks_fd(const struct oom_hooks *h); /* poll for reading; negative when no ring exists */
-int oom_hooks_consume(struct oom_hooks *h); /* all that waits, ring then spill; number of records or -errno */
+int oom_hooks_consume(
+	struct oom_hooks *h); /* all that waits, ring then spill; number of records or -errno */
 int oom_hooks_drain_spill(struct oom_hooks *h); /* each second; number drained */
-void oom_hooks_lost(const struct oom_hooks *h, uint64_t ret[_OOM_LOST_MAX]); /* totals since start */
+void oom_hooks_lost(const struct oom_hooks *h,
+		    uint64_t ret[_OOM_LOST_MAX]); /* totals since start */
 
 /* Level counters of the kernel program (oom_limit fentry/kprobe): calls @fn for each cgroup with its totals. */
 int oom_hooks_limits(const struct oom_hooks *h,
-		     void (*fn)(void *ctx, uint64_t cgroup_id, const struct oom_limit_hits *hits), void *ctx);
+		     void (*fn)(void *ctx, uint64_t cgroup_id, const struct oom_limit_hits *hits),
+		     void *ctx);
 /* Seeds the command lines of processes that run already. Number seeded. Reads /proc: after attach, not on the event path. */
 int oom_hooks_seed_args(struct oom_hooks *h);

@@ -5,7 +5,7 @@
  * fentry or kprobe, where the kernel has them. The fentry programs of out_of_memory() use typed loads only.
  */
 #pragma once
-#include "victim.bpf.h"
+#include "oom-victim.bpf.h"
 
 static __always_inline void decision_path(struct oom_decision *d, struct mem_cgroup *memcg)
 {

@@ -6,7 +6,7 @@
  * kernel has no BTF. The mark and the signal name a thread; its thread group is for user space to find.
  */
 #pragma once
-#include "state.bpf.h"
+#include "oom-state.bpf.h"
 
 #define PAYLOAD_MAX 512
 #define COMMON_FIELDS 8 /* bytes before the first field of any event */
@@ -76,11 +76,11 @@ int on_signal_tracepoint(void *ctx)
 	return 0;
 }
 
-#define REAPER_TRACEPOINT(point, what)                                                             \
-	SEC("tp/oom/" #point)                                                                      \
-	int on_##point##_tracepoint(void *ctx)                                                     \
-	{                                                                                          \
-		return report_reaper((u32)payload(ctx, COMMON_FIELDS, 4), what);                   \
+#define REAPER_TRACEPOINT(point, what)                                           \
+	SEC("tp/oom/" #point)                                                    \
+	int on_##point##_tracepoint(void *ctx)                                   \
+	{                                                                        \
+		return report_reaper((u32)payload(ctx, COMMON_FIELDS, 4), what); \
 	}
 
 REAPER_TRACEPOINT(wake_reaper, OOM_REAPER_WAKE)
@@ -98,7 +98,8 @@ int on_exit_tracepoint(void *ctx)
 
 	if (!start)
 		return 0;
-	if (parameters.exit_group_dead >= 0 ? !payload(ctx, parameters.exit_group_dead, 1) : tid != tgid)
+	if (parameters.exit_group_dead >= 0 ? !payload(ctx, parameters.exit_group_dead, 1)
+					    : tid != tgid)
 		return 0;
 	return report_exit(tgid, *start, 0);
 }

@@ -6,7 +6,7 @@
  * cannot cast.
  */
 #pragma once
-#include "state.bpf.h"
+#include "oom-state.bpf.h"
 #include "cgroup.bpf.h"
 #include "path.bpf.h"
 #include "task.bpf.h"
@@ -36,7 +36,8 @@ static __always_inline u64 current_start(const bool direct)
 /* --- text parts --- */
 
 /* Copies @len bytes behind what is there already. */
-static __always_inline void add_text(struct oom_victim *v, u32 *used, struct oom_text *part, const void *from, u32 len)
+static __always_inline void add_text(struct oom_victim *v, u32 *used, struct oom_text *part,
+				     const void *from, u32 len)
 {
 	u32 at = *used;
 
@@ -62,9 +63,11 @@ static __always_inline void add_scratch_path(struct oom_victim *v, u32 *used, st
  * The command line that the process was given at exec. One that forked and did not exec runs what its nearest ancestor
  * with an entry was given, if it still runs the same file.
  */
-static __always_inline struct oom_args_value *find_args(struct oom_victim *v, struct task_struct *leader, const bool direct)
+static __always_inline struct oom_args_value *
+find_args(struct oom_victim *v, struct task_struct *leader, const bool direct)
 {
-	struct oom_args_key key = { .tgid = v->tgid, .start_ticks = v->start_boot_ns / OOM_TICK_NS };
+	struct oom_args_key key = { .tgid = v->tgid,
+				    .start_ticks = v->start_boot_ns / OOM_TICK_NS };
 	struct oom_args_value *a = bpf_map_lookup_elem(&oom_args, &key);
 	struct mm_struct *mm = READ(direct, leader, mm);
 	struct file *exe = mm ? READ(direct, mm, exe_file) : NULL;
@@ -91,7 +94,8 @@ static __always_inline struct oom_args_value *find_args(struct oom_victim *v, st
 }
 
 /* Out of the memory of the running process itself, which is the victim: nobody else's can be read here. */
-static __always_inline bool read_own_args(struct oom_victim *v, struct mm_struct *mm, u32 at, const bool direct)
+static __always_inline bool read_own_args(struct oom_victim *v, struct mm_struct *mm, u32 at,
+					  const bool direct)
 {
 	unsigned long start = READ(direct, mm, arg_start), end = READ(direct, mm, arg_end);
 	u32 len = parameters.args_bytes;
@@ -110,14 +114,16 @@ static __always_inline bool read_own_args(struct oom_victim *v, struct mm_struct
 	return true;
 }
 
-static __always_inline void add_args(struct oom_victim *v, u32 *used, struct task_struct *leader, struct mm_struct *mm,
-				     const bool direct)
+static __always_inline void add_args(struct oom_victim *v, u32 *used, struct task_struct *leader,
+				     struct mm_struct *mm, const bool direct)
 {
-	struct oom_args_key key = { .tgid = v->tgid, .start_ticks = v->start_boot_ns / OOM_TICK_NS };
+	struct oom_args_key key = { .tgid = v->tgid,
+				    .start_ticks = v->start_boot_ns / OOM_TICK_NS };
 	struct oom_args_value *a = bpf_map_lookup_elem(&oom_args, &key);
 	u32 at = *used, len;
 
-	if (!a && mm && bpf_get_current_pid_tgid() >> 32 == v->tgid && read_own_args(v, mm, at, direct)) {
+	if (!a && mm && bpf_get_current_pid_tgid() >> 32 == v->tgid &&
+	    read_own_args(v, mm, at, direct)) {
 		*used = at + v->args.length;
 		return;
 	}
@@ -144,8 +150,9 @@ static __always_inline void add_args(struct oom_victim *v, u32 *used, struct tas
 	*used = at + len;
 }
 
-static __always_inline void add_texts(struct oom_victim *v, struct task_struct *leader, struct cgroup_subsys_state *css,
-				      struct mm_struct *mm, const bool direct)
+static __always_inline void add_texts(struct oom_victim *v, struct task_struct *leader,
+				      struct cgroup_subsys_state *css, struct mm_struct *mm,
+				      const bool direct)
 {
 	struct path_scratch *s = path_buffer();
 	struct fs_struct *fs = direct ? NULL : BPF_CORE_READ(leader, fs);
@@ -155,13 +162,15 @@ static __always_inline void add_texts(struct oom_victim *v, struct task_struct *
 	if (!s)
 		return;
 	if (!direct && css)
-		add_scratch_path(v, &used, &v->path, s, path_of_kernfs(s, BPF_CORE_READ(css, cgroup, kn)));
+		add_scratch_path(v, &used, &v->path, s,
+				 path_of_kernfs(s, BPF_CORE_READ(css, cgroup, kn)));
 	if (!direct && exe) {
 		if (BPF_CORE_READ(exe, f_path.dentry, d_inode, i_nlink) == 0)
 			v->flags |= OOM_VICTIM_EXE_DELETED;
 		add_scratch_path(v, &used, &v->exe, s,
 				 path_of_file(s, __builtin_preserve_access_index(&exe->f_path),
-					      fs ? __builtin_preserve_access_index(&fs->root) : NULL));
+					      fs ? __builtin_preserve_access_index(&fs->root)
+						 : NULL));
 	}
 	add_args(v, &used, leader, mm, direct);
 	if (!direct && fs)
@@ -173,7 +182,8 @@ static __always_inline void add_texts(struct oom_victim *v, struct task_struct *
 
 /* --- numbers --- */
 
-static __always_inline void add_memory(struct oom_victim *v, struct mm_struct *mm, const bool direct)
+static __always_inline void add_memory(struct oom_victim *v, struct mm_struct *mm,
+				       const bool direct)
 {
 	v->mm = (u64)mm;
 	v->rss_anon = MM_COUNTER(direct, mm, MM_ANONPAGES);
@@ -190,12 +200,14 @@ static __always_inline u64 limit_of(u64 max)
 	return max >= (1ULL << 46) ? OOM_UNKNOWN64 : max;
 }
 
-static __always_inline void add_level(struct oom_level *l, struct mem_cgroup *memcg, bool v1, const bool direct)
+static __always_inline void add_level(struct oom_level *l, struct mem_cgroup *memcg, bool v1,
+				      const bool direct)
 {
 	u64 at = bpf_core_field_offset(struct mem_cgroup, memory_events_local);
 
 	if (bpf_core_enum_value_exists(enum memcg_memory_event, MEMCG_OOM))
-		at += bpf_core_enum_value(enum memcg_memory_event, MEMCG_OOM) * sizeof(atomic_long_t);
+		at += bpf_core_enum_value(enum memcg_memory_event, MEMCG_OOM) *
+		      sizeof(atomic_long_t);
 	if (direct)
 		l->oom_events = *(u64 *)((void *)memcg + at);
 	else
@@ -216,7 +228,8 @@ static __always_inline void add_level(struct oom_level *l, struct mem_cgroup *me
 	}
 }
 
-static __always_inline void add_levels(struct oom_victim *v, struct cgroup_subsys_state *css, const bool direct)
+static __always_inline void add_levels(struct oom_victim *v, struct cgroup_subsys_state *css,
+				       const bool direct)
 {
 	bool v1 = css_on_v1(css, direct);
 
@@ -236,7 +249,8 @@ static __always_inline void add_levels(struct oom_victim *v, struct cgroup_subsy
 	v->flags |= OOM_VICTIM_LEVELS_CUT;
 }
 
-static __always_inline void add_ancestors(struct oom_victim *v, struct task_struct *leader, const bool direct)
+static __always_inline void add_ancestors(struct oom_victim *v, struct task_struct *leader,
+					  const bool direct)
 {
 	struct task_struct *task = leader;
 
@@ -255,7 +269,8 @@ static __always_inline void add_ancestors(struct oom_victim *v, struct task_stru
 	}
 }
 
-static __always_inline void add_victim(struct oom_victim *v, struct task_struct *task, const bool direct)
+static __always_inline void add_victim(struct oom_victim *v, struct task_struct *task,
+				       const bool direct)
 {
 	struct task_struct *leader = READ(direct, task, group_leader), *parent;
 	struct signal_struct *signal = READ(direct, task, signal);
@@ -288,7 +303,8 @@ static __always_inline void add_victim(struct oom_victim *v, struct task_struct 
 
 /* --- the trigger --- */
 
-static __always_inline void add_trigger_task(struct oom_victim *v, struct task_struct *current, const bool direct)
+static __always_inline void add_trigger_task(struct oom_victim *v, struct task_struct *current,
+					     const bool direct)
 {
 	struct task_struct *leader = READ(direct, current, group_leader);
 	struct mm_struct *mm = READ(direct, current, mm);
@@ -301,7 +317,8 @@ static __always_inline void add_trigger_task(struct oom_victim *v, struct task_s
 		v->flags |= OOM_VICTIM_SAME_MM;
 }
 
-static __always_inline void add_trigger(struct oom_victim *v, const struct thread_state *t, const bool direct)
+static __always_inline void add_trigger(struct oom_victim *v, const struct thread_state *t,
+					const bool direct)
 {
 	u64 ids = bpf_get_current_pid_tgid();
 

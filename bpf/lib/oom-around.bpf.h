@@ -5,7 +5,7 @@
  * The tp_btf and fentry programs use typed loads only, so one build serves under every lockdown.
  */
 #pragma once
-#include "victim.bpf.h"
+#include "oom-victim.bpf.h"
 
 HASH(limit_hits, BPF_MAP_TYPE_LRU_HASH, 2048, u64, struct oom_limit_hits);
 ARRAY(no_args, 1, struct oom_args_value); /* never written: a source of zeros */
@@ -53,7 +53,8 @@ int BPF_PROG(on_reclaim_direct_tp_btf_memcg, gfp_t gfp, int order, struct mem_cg
 static __always_inline int raw_reclaim(const u64 *args, u16 kind)
 {
 	if (parameters.raw_reclaim_has_memcg)
-		return note_reclaim(kind, (int)args[1], (u32)args[0], memcg_id((void *)args[2], false), false);
+		return note_reclaim(kind, (int)args[1], (u32)args[0],
+				    memcg_id((void *)args[2], false), false);
 	return note_reclaim(kind, (int)args[0], (u32)args[1], 0, false);
 }
 
@@ -71,8 +72,8 @@ int on_reclaim_direct_raw_tp(u64 *ctx)
 
 /* --- oom_limit --- */
 
-#define IS_EVENT(event, name)                                                                      \
-	(bpf_core_enum_value_exists(enum memcg_memory_event, name) &&                              \
+#define IS_EVENT(event, name)                                         \
+	(bpf_core_enum_value_exists(enum memcg_memory_event, name) && \
 	 (event) == bpf_core_enum_value(enum memcg_memory_event, name))
 
 static __always_inline int count_limit(struct mem_cgroup *memcg, int event, const bool direct)
@@ -80,7 +81,8 @@ static __always_inline int count_limit(struct mem_cgroup *memcg, int event, cons
 	struct oom_limit_hits fresh = {}, *hits;
 	u64 id;
 
-	if (!IS_EVENT(event, MEMCG_MAX) && !IS_EVENT(event, MEMCG_OOM) && !IS_EVENT(event, MEMCG_OOM_GROUP_KILL))
+	if (!IS_EVENT(event, MEMCG_MAX) && !IS_EVENT(event, MEMCG_OOM) &&
+	    !IS_EVENT(event, MEMCG_OOM_GROUP_KILL))
 		return 0;
 	id = memcg_id(memcg, direct);
 	hits = bpf_map_lookup_elem(&limit_hits, &id);
@@ -113,16 +115,16 @@ int BPF_KPROBE(on_limit_kprobe, struct mem_cgroup *memcg, int event)
 
 /* --- oom_reaper --- */
 
-#define REAPER(point, what)                                                                        \
-	SEC("tp_btf/" #point)                                                                      \
-	int BPF_PROG(on_##point##_tp_btf, int pid)                                                 \
-	{                                                                                          \
-		return report_reaper(pid, what);                                                   \
-	}                                                                                          \
-	SEC("raw_tp/" #point)                                                                      \
-	int on_##point##_raw_tp(u64 *ctx)                                                          \
-	{                                                                                          \
-		return report_reaper((u32)ctx[0], what);                                           \
+#define REAPER(point, what)                              \
+	SEC("tp_btf/" #point)                            \
+	int BPF_PROG(on_##point##_tp_btf, int pid)       \
+	{                                                \
+		return report_reaper(pid, what);         \
+	}                                                \
+	SEC("raw_tp/" #point)                            \
+	int on_##point##_raw_tp(u64 *ctx)                \
+	{                                                \
+		return report_reaper((u32)ctx[0], what); \
 	}
 
 REAPER(wake_reaper, OOM_REAPER_WAKE)
@@ -148,7 +150,8 @@ static __always_inline int check_exit(struct task_struct *task, const bool direc
 		return 0;
 	if (*start && READ(direct, leader, start_boottime) != *start)
 		return 0;
-	return report_exit(tgid, READ(direct, leader, start_boottime), READ(direct, signal, group_exit_code));
+	return report_exit(tgid, READ(direct, leader, start_boottime),
+			   READ(direct, signal, group_exit_code));
 }
 
 SEC("tp_btf/sched_process_exit")
