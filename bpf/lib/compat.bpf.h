@@ -8,6 +8,7 @@
  */
 #pragma once
 #include "vmlinux.h"
+#include "bpf/api/oom.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
@@ -24,18 +25,35 @@ static __always_inline bool has_current_btf(void)
 	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
 }
 
-/* v6.2: f1a7941243c1 ("mm: convert mm's rss stats into percpu_counter"); drop when the baseline is >= 6.2. */
-#define MM_COUNTER(direct, mm, member)                                             \
-	({                                                                         \
-		s64 v_ = 0;                                                        \
-		if (bpf_core_type_exists(struct mm_rss_stat)) {                    \
-			struct mm_struct___old *old_ = (void *)(mm);               \
-			v_ = READ(direct, old_, rss_stat.count[member].counter);   \
-		} else {                                                           \
-			v_ = READ(direct, mm, rss_stat[member].count);             \
-		}                                                                  \
-		v_ < 0 ? 0ULL : (u64)v_; /* per-CPU parts are not folded in yet */ \
+/*
+ * v6.2: f1a7941243c1 ("mm: convert mm's rss stats into percpu_counter"); drop when the baseline is >= 6.2. Before, the counters
+ * are an array of a typedef, which the verifier cannot walk: OOM_UNKNOWN64 to typed loads.
+ */
+#define MM_COUNTER(direct, mm, member)                                                            \
+	({                                                                                        \
+		s64 v_ = 0;                                                                       \
+		if (bpf_core_type_exists(struct mm_rss_stat)) {                                   \
+			struct mm_struct___old *old_ = (void *)(mm);                              \
+			if (!(direct))                                                            \
+				v_ = BPF_CORE_READ(old_, rss_stat.count[member].counter);         \
+		} else {                                                                          \
+			v_ = READ(direct, mm, rss_stat[member].count);                            \
+		}                                                                                 \
+		/* Per-CPU parts are not folded in yet, so it may be below zero. */               \
+		(direct) && bpf_core_type_exists(struct mm_rss_stat) ? OOM_UNKNOWN64              \
+								     : (v_ < 0 ? 0ULL : (u64)v_); \
 	})
+
+/* The address as a plain number, by way of @slot in map memory: arithmetic on it is free, and bpf_rdonly_cast() types it again. */
+static __always_inline u64 plain_address(const void *p, volatile u64 *slot)
+{
+	u64 address;
+
+	*slot = (u64)p;
+	address = *slot;
+	*slot = 0;
+	return address;
+}
 
 /* v6.18: kernfs_node.parent became __parent; drop when the baseline has it. */
 static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *kn)

@@ -125,7 +125,8 @@ static __always_inline void spill(const struct oom_victim *v)
 	core.uid = v->uid;
 	core.start_boot_ns = v->start_boot_ns;
 	core.cgroup_id = v->cgroup_id;
-	core.rss_pages = v->rss_anon + v->rss_file + v->rss_shmem;
+	core.rss_pages = v->rss_anon == OOM_UNKNOWN64 ? OOM_UNKNOWN64
+						      : v->rss_anon + v->rss_file + v->rss_shmem;
 	core.trigger_tgid = v->trigger_tgid;
 	core.kind = v->kind;
 	core.adj = v->adj;

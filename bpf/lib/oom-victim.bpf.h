@@ -200,18 +200,29 @@ static __always_inline u64 limit_of(u64 max)
 	return max >= (1ULL << 46) ? OOM_UNKNOWN64 : max;
 }
 
-static __always_inline void add_level(struct oom_level *l, struct mem_cgroup *memcg, bool v1,
-				      const bool direct)
+/* An array of a typedef, which typed loads cannot walk: seen as the counter that each element is. */
+static __always_inline u64 memcg_oom_events(struct mem_cgroup *memcg, volatile u64 *slot,
+					    const bool direct)
 {
-	u64 at = bpf_core_field_offset(struct mem_cgroup, memory_events_local);
+	u64 at = bpf_core_field_offset(struct mem_cgroup, memory_events_local), n = 0;
+	struct page_counter *counter;
 
 	if (bpf_core_enum_value_exists(enum memcg_memory_event, MEMCG_OOM))
 		at += bpf_core_enum_value(enum memcg_memory_event, MEMCG_OOM) *
 		      sizeof(atomic_long_t);
-	if (direct)
-		l->oom_events = *(u64 *)((void *)memcg + at);
-	else
-		bpf_probe_read_kernel(&l->oom_events, sizeof(l->oom_events), (void *)memcg + at);
+	if (!direct) {
+		bpf_probe_read_kernel(&n, sizeof(n), (void *)memcg + at);
+		return n;
+	}
+	at += plain_address(memcg, slot) - bpf_core_field_offset(struct page_counter, usage);
+	counter = bpf_rdonly_cast((void *)at, bpf_core_type_id_kernel(struct page_counter));
+	return counter ? READ(true, counter, usage.counter) : 0;
+}
+
+static __always_inline void add_level(struct oom_level *l, struct mem_cgroup *memcg, bool v1,
+				      const bool direct)
+{
+	l->oom_events = memcg_oom_events(memcg, &l->oom_events, direct);
 	l->id = memcg_id(memcg, direct);
 	l->usage = READ(direct, memcg, memory.usage.counter);
 	l->max = limit_of(READ(direct, memcg, memory.max));

@@ -53,9 +53,7 @@ static __always_inline u32 task_vpid(struct task_struct *leader, volatile u64 *s
 		return READ(true, leader, tgid);
 	if (!CAN_CAST)
 		return 0;
-	*slot = (u64)pid;
-	at += *slot;
-	*slot = 0;
+	at += plain_address(pid, slot);
 	upid = bpf_rdonly_cast((void *)at, bpf_core_type_id_kernel(struct upid));
 	return upid ? READ(true, upid, nr) : 0;
 }

@@ -13,8 +13,8 @@ struct oom_hooks_options {
 	uint64_t ring_bytes; /* rounded up to a power of two of pages */
 	uint32_t spill_entries, args_entries, victims;
 	uint32_t args_bytes; /* 0: no command lines */
-	const char *const *
-		disabled; /* variants that may not be used, "capability/variant", NULL-terminated; NULL: none */
+	/* Variants that may not be used, "capability/variant", NULL-terminated; NULL: none. */
+	const char *const *disabled;
 };
 
 struct oom_hooks_sink {
@@ -23,19 +23,20 @@ struct oom_hooks_sink {
 	void *ctx;
 };
 
-enum oom_capability { /* index into the states */
-		      OOM_CAP_KILL,
-		      OOM_CAP_SIGNAL,
-		      OOM_CAP_DECISION,
-		      OOM_CAP_ATTEMPT,
-		      OOM_CAP_INVOKE,
-		      OOM_CAP_RECLAIM,
-		      OOM_CAP_LIMIT,
-		      OOM_CAP_REAPER,
-		      OOM_CAP_EXIT,
-		      OOM_CAP_ARGS,
-		      OOM_CAP_STAT,
-		      _OOM_CAP_MAX,
+/* Index into the states. */
+enum oom_capability {
+	OOM_CAP_KILL,
+	OOM_CAP_SIGNAL,
+	OOM_CAP_DECISION,
+	OOM_CAP_ATTEMPT,
+	OOM_CAP_INVOKE,
+	OOM_CAP_RECLAIM,
+	OOM_CAP_LIMIT,
+	OOM_CAP_REAPER,
+	OOM_CAP_EXIT,
+	OOM_CAP_ARGS,
+	OOM_CAP_STAT,
+	_OOM_CAP_MAX,
 };
 extern const struct hook *const oom_capabilities[_OOM_CAP_MAX];
 
