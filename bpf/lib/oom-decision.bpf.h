@@ -9,14 +9,12 @@
 
 static __always_inline void decision_path(struct oom_decision *d, struct mem_cgroup *memcg)
 {
+	u32 pos = oom_path_of_kernfs((u64)BPF_CORE_READ(memcg, css.cgroup, kn)), len;
 	struct path_scratch *s = path_buffer();
-	u32 pos, len;
 
-	if (!s)
-		return;
-	pos = path_of_kernfs(s, BPF_CORE_READ(memcg, css.cgroup, kn)) & (PATH_BYTES - 1);
+	pos &= PATH_BYTES - 1;
 	len = PATH_BYTES - 1 - pos;
-	if (len == 0 || len >= PATH_BYTES || bpf_probe_read_kernel(d->text, len, &s->data[pos]))
+	if (!s || len == 0 || bpf_probe_read_kernel(d->text, len, &s->data[pos]))
 		return;
 	d->path.length = len;
 	d->head.size += len;

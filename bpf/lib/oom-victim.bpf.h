@@ -7,21 +7,10 @@
  */
 #pragma once
 #include "oom-state.bpf.h"
+#include "oom-text.bpf.h"
 #include "cgroup.bpf.h"
 #include "path.bpf.h"
 #include "task.bpf.h"
-
-#define ARGS_ANCESTORS 4
-
-HASH(oom_args, BPF_MAP_TYPE_LRU_HASH, 8192, struct oom_args_key, struct oom_args_value);
-ARRAY(paths, 1, struct path_scratch);
-
-static __always_inline struct path_scratch *path_buffer(void)
-{
-	u32 zero = 0;
-
-	return bpf_map_lookup_elem(&paths, &zero);
-}
 
 /* Start of the running thread, 0 = cannot be read here. */
 static __always_inline u64 current_start(const bool direct)
@@ -31,153 +20,6 @@ static __always_inline u64 current_start(const bool direct)
 	if (has_current_btf())
 		return ((struct task_struct *)bpf_get_current_task_btf())->start_boottime;
 	return 0;
-}
-
-/* --- text parts --- */
-
-/* Copies @len bytes behind what is there already. */
-static __always_inline void add_text(struct oom_victim *v, u32 *used, struct oom_text *part,
-				     const void *from, u32 len)
-{
-	u32 at = *used;
-
-	if (len > OOM_PATH_MAX)
-		len = OOM_PATH_MAX;
-	if (len == 0 || at > OOM_TEXT_MAX - OOM_ARGS_MAX)
-		return;
-	if (bpf_probe_read_kernel(&v->text[at], len, from))
-		return;
-	part->offset = at;
-	part->length = len;
-	*used = at + len;
-}
-
-static __always_inline void add_scratch_path(struct oom_victim *v, u32 *used, struct oom_text *part,
-					     struct path_scratch *s, u32 pos)
-{
-	pos &= PATH_BYTES - 1;
-	add_text(v, used, part, &s->data[pos], PATH_BYTES - 1 - pos);
-}
-
-/*
- * The command line that the process was given at exec. One that forked and did not exec runs what its nearest ancestor
- * with an entry was given, if it still runs the same file.
- */
-static __always_inline struct oom_args_value *
-find_args(struct oom_victim *v, struct task_struct *leader, const bool direct)
-{
-	struct oom_args_key key = { .tgid = v->tgid,
-				    .start_ticks = v->start_boot_ns / OOM_TICK_NS };
-	struct oom_args_value *a = bpf_map_lookup_elem(&oom_args, &key);
-	struct mm_struct *mm = READ(direct, leader, mm);
-	struct file *exe = mm ? READ(direct, mm, exe_file) : NULL;
-	struct task_struct *task = leader;
-
-	v->args_source = OOM_ARGS_EXEC;
-	if (a || !exe)
-		return a;
-	v->args_source = OOM_ARGS_PARENT;
-	for (int i = 0; i < ARGS_ANCESTORS; i++) {
-		task = task_parent(task, direct);
-		if (!task)
-			return NULL;
-		mm = READ(direct, task, mm);
-		if (!mm || READ(direct, mm, exe_file) != exe)
-			return NULL;
-		key.tgid = READ(direct, task, tgid);
-		key.start_ticks = READ(direct, task, start_boottime) / OOM_TICK_NS;
-		a = bpf_map_lookup_elem(&oom_args, &key);
-		if (a)
-			return a;
-	}
-	return NULL;
-}
-
-/* Out of the memory of the running process itself, which is the victim: nobody else's can be read here. */
-static __always_inline bool read_own_args(struct oom_victim *v, struct mm_struct *mm, u32 at,
-					  const bool direct)
-{
-	unsigned long start = READ(direct, mm, arg_start), end = READ(direct, mm, arg_end);
-	u32 len = parameters.args_bytes;
-
-	if (end <= start || at > OOM_TEXT_MAX - OOM_ARGS_MAX)
-		return false;
-	if (len > end - start)
-		len = end - start;
-	if (len > OOM_ARGS_MAX)
-		len = OOM_ARGS_MAX;
-	if (len == 0 || bpf_probe_read_user(&v->text[at], len, (void *)start))
-		return false;
-	v->args_source = OOM_ARGS_SELF;
-	v->args.offset = at;
-	v->args.length = len;
-	return true;
-}
-
-static __always_inline void add_args(struct oom_victim *v, u32 *used, struct task_struct *leader,
-				     struct mm_struct *mm, const bool direct)
-{
-	struct oom_args_key key = { .tgid = v->tgid,
-				    .start_ticks = v->start_boot_ns / OOM_TICK_NS };
-	struct oom_args_value *a = bpf_map_lookup_elem(&oom_args, &key);
-	u32 at = *used, len;
-
-	if (!a && mm && bpf_get_current_pid_tgid() >> 32 == v->tgid &&
-	    read_own_args(v, mm, at, direct)) {
-		*used = at + v->args.length;
-		return;
-	}
-	a = find_args(v, leader, direct);
-	if (!a) {
-		v->args_source = OOM_ARGS_NONE;
-		return;
-	}
-	len = a->length;
-	if (len > OOM_ARGS_MAX)
-		len = OOM_ARGS_MAX;
-	if (len == 0 || at > OOM_TEXT_MAX - OOM_ARGS_MAX)
-		return;
-	if (direct) { /* nothing stands before it */
-#pragma unroll
-		for (int i = 0; i < OOM_ARGS_MAX / 8; i++)
-			((u64 *)v->text)[i] = ((u64 *)a->data)[i];
-		at = 0;
-	} else if (bpf_probe_read_kernel(&v->text[at], len, a->data)) {
-		return;
-	}
-	v->args.offset = at;
-	v->args.length = len;
-	*used = at + len;
-}
-
-static __always_inline void add_texts(struct oom_victim *v, struct task_struct *leader,
-				      struct cgroup_subsys_state *css, struct mm_struct *mm,
-				      const bool direct)
-{
-	struct path_scratch *s = path_buffer();
-	struct fs_struct *fs = direct ? NULL : BPF_CORE_READ(leader, fs);
-	struct file *exe = direct || !mm ? NULL : BPF_CORE_READ(mm, exe_file);
-	u32 used = 0;
-
-	if (!s)
-		return;
-	if (!direct && css)
-		add_scratch_path(v, &used, &v->path, s,
-				 path_of_kernfs(s, BPF_CORE_READ(css, cgroup, kn)));
-	if (!direct && exe) {
-		if (BPF_CORE_READ(exe, f_path.dentry, d_inode, i_nlink) == 0)
-			v->flags |= OOM_VICTIM_EXE_DELETED;
-		add_scratch_path(v, &used, &v->exe, s,
-				 path_of_file(s, __builtin_preserve_access_index(&exe->f_path),
-					      fs ? __builtin_preserve_access_index(&fs->root)
-						 : NULL));
-	}
-	add_args(v, &used, leader, mm, direct);
-	if (!direct && fs)
-		add_scratch_path(v, &used, &v->cwd, s,
-				 path_of_file(s, __builtin_preserve_access_index(&fs->pwd),
-					      __builtin_preserve_access_index(&fs->root)));
-	v->head.size = __builtin_offsetof(struct oom_victim, text) + used;
 }
 
 /* --- numbers --- */
@@ -280,6 +122,25 @@ static __always_inline void add_ancestors(struct oom_victim *v, struct task_stru
 	}
 }
 
+/* Subprograms like those of oom-text.bpf.h. */
+__noinline int oom_add_levels(u64 css)
+{
+	struct oom_victim *v = record_in_work();
+
+	if (v && css)
+		add_levels(v, (void *)css, false);
+	return 0;
+}
+
+__noinline int oom_add_ancestors(u64 leader)
+{
+	struct oom_victim *v = record_in_work();
+
+	if (v)
+		add_ancestors(v, (void *)leader, false);
+	return 0;
+}
+
 static __always_inline void add_victim(struct oom_victim *v, struct task_struct *task,
 				       const bool direct)
 {
@@ -303,13 +164,23 @@ static __always_inline void add_victim(struct oom_victim *v, struct task_struct 
 	v->flags |= OOM_VICTIM_SNAPSHOT;
 	if (mm)
 		add_memory(v, mm, direct);
-	if (css) {
+	if (css)
 		v->cgroup_id = css_id(css, direct);
-		add_levels(v, css, direct);
-	}
 	v->cgroup2_id = task_cgroup2_id(task, direct);
-	add_ancestors(v, leader, direct);
-	add_texts(v, leader, css, mm, direct);
+	if (direct) {
+		if (css)
+			add_levels(v, css, true);
+		add_ancestors(v, leader, true);
+		add_args_direct(v, leader);
+		return;
+	}
+	oom_add_levels((u64)css);
+	oom_add_ancestors((u64)leader);
+	if (css)
+		oom_add_cgroup_path((u64)BPF_CORE_READ(css, cgroup, kn));
+	oom_add_exe((u64)leader, (u64)mm);
+	oom_add_args((u64)leader, (u64)mm);
+	oom_add_cwd((u64)leader);
 }
 
 /* --- the trigger --- */

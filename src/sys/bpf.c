@@ -3,7 +3,8 @@
  * Choosing hook variants by trying them
  *
  * Two passes: all probes first, with the kernel's BTF in memory, then it is dropped (it is several MiB, and libbpf reads
- * its own for each load); then real loads, best variant first, until one loads.
+ * its own for each load); then real loads, best variant first, until one loads. Each load costs about 0.1 s, so all that
+ * is likely to load is tried in one: when it does, everything was proven at once.
  */
 #define LOG_MODULE "bpf"
 
@@ -81,6 +82,18 @@ static enum hook_reason probe(const struct hook *h, const struct hook_variant *v
 	return v->probe ? v->probe(env, v) : HOOK_OK;
 }
 
+static int enable(struct bpf_object *object, const struct hook_variant *v)
+{
+	int r = 0;
+
+	for (const char *const *name = v->programs; name && *name && r >= 0; name++) {
+		struct bpf_program *p = bpf_object__find_program_by_name(object, *name);
+
+		r = p ? bpf_program__set_autoload(p, true) : -ENOENT;
+	}
+	return r;
+}
+
 static int trial_load(const struct hook_variant *v, const struct bpf_trial *trial)
 {
 	struct bpf_object *object;
@@ -89,76 +102,143 @@ static int trial_load(const struct hook_variant *v, const struct bpf_trial *tria
 	r = trial->open(trial->ctx, &object);
 	if (r < 0)
 		return r;
-	for (const char *const *name = v->programs; *name && r >= 0; name++) {
-		struct bpf_program *p = bpf_object__find_program_by_name(object, *name);
-
-		r = p ? bpf_program__set_autoload(p, true) : -ENOENT;
-	}
+	r = enable(object, v);
 	if (r >= 0)
 		r = bpf_object__load(object);
 	bpf_object__close(object);
 	return r;
 }
 
+/* The first variant from @from on whose probe was good, -1 = none. */
+static int next_candidate(const struct hook_state *s, int from)
+{
+	const struct hook_variant *variants = s->hook->variants;
+
+	for (int v = from; variants[v].name; v++)
+		if ((s->reasons[v] == HOOK_OK || s->reasons[v] == HOOK_NOT_NEEDED) &&
+		    !(variants[v].flags & HOOK_NONE))
+			return v;
+	return -1;
+}
+
+static void take(struct hook_state *s, int live)
+{
+	s->live = live;
+	s->reasons[live] = HOOK_OK;
+	for (int v = live + 1; s->hook->variants[v].name; v++)
+		if (s->reasons[v] == HOOK_OK)
+			s->reasons[v] = HOOK_NOT_NEEDED;
+}
+
 /* The first variant from @from on whose probe was good and that loads. */
 static void settle(struct hook_state *s, int from, const struct hook_env *env,
 		   const struct bpf_trial *trial)
 {
-	const struct hook_variant *variants = s->hook->variants;
+	int v;
 
 	s->live = -1;
-	for (int v = from; variants[v].name; v++) {
-		int r;
+	while ((v = next_candidate(s, from)) >= 0) {
+		const struct hook_variant *variant = &s->hook->variants[v];
+		int r = variant->programs ? trial_load(variant, trial) : 0;
 
-		if (s->reasons[v] != HOOK_OK && s->reasons[v] != HOOK_NOT_NEEDED)
-			continue;
-		if (s->live >= 0) {
-			s->reasons[v] = HOOK_NOT_NEEDED;
-			continue;
+		if (r >= 0) {
+			take(s, v);
+			return;
 		}
-		if (variants[v].flags & HOOK_NONE)
-			continue;
-		r = variants[v].programs ? trial_load(&variants[v], trial) : 0;
-		if (r < 0) {
-			s->reasons[v] = reason_of(env, &variants[v], r);
-			s->errors[v] = r;
-			log_debug_errno(r, "%s: variant %s does not load", s->hook->capability,
-					variants[v].name);
-			continue;
-		}
-		s->live = v;
-		s->reasons[v] = HOOK_OK;
+		s->reasons[v] = reason_of(env, variant, r);
+		s->errors[v] = r;
+		log_debug_errno(r, "%s: variant %s does not load", s->hook->capability,
+				variant->name);
 	}
+}
+
+/* The best variants of all capabilities in one object. True when they load: then they are live. */
+static bool settle_together(struct hook_state *states, size_t n, const struct bpf_trial *trial)
+{
+	struct bpf_object *object;
+	int r = trial->open(trial->ctx, &object);
+
+	if (r < 0)
+		return false;
+	for (size_t i = 0; i < n && r >= 0; i++) {
+		int v = next_candidate(&states[i], 0);
+
+		if (v >= 0)
+			r = enable(object, &states[i].hook->variants[v]);
+	}
+	if (r >= 0)
+		r = bpf_object__load(object);
+	bpf_object__close(object);
+	if (r < 0)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		int v = next_candidate(&states[i], 0);
+
+		if (v >= 0)
+			take(&states[i], v);
+	}
+	return true;
+}
+
+static void probe_all(const struct hook *const *hooks, size_t n, const struct hook_env *env,
+		      const char *const *disabled, struct hook_state *states)
+{
+	const struct hook_variant *v;
+
+	for (size_t i = 0; i < n; i++)
+		for (v = hooks[i]->variants; v->name; v++)
+			if (v->flags & (HOOK_TRAMPOLINE | HOOK_KPROBE))
+				hook_env_want_symbol(env, v->target);
+	for (size_t i = 0; i < n; i++) {
+		states[i] = (struct hook_state){ .hook = hooks[i], .live = -1 };
+		for (v = hooks[i]->variants; v->name; v++)
+			states[i].reasons[v - hooks[i]->variants] =
+				probe(hooks[i], v, env, disabled);
+	}
+	hook_env_drop_btf(env);
 }
 
 void hooks_select(const struct hook *const *hooks, size_t n, const struct hook_env *env,
 		  const struct bpf_trial *trial, const char *const *disabled,
 		  struct hook_state *states)
 {
+	probe_all(hooks, n, env, disabled, states);
+	if (settle_together(states, n, trial))
+		return;
+	/* Functions of the kernel first: where trampolines are refused, the rest still loads in one. */
 	for (size_t i = 0; i < n; i++) {
-		states[i] = (struct hook_state){ .hook = hooks[i], .live = -1 };
-		for (int v = 0; hooks[i]->variants[v].name; v++)
-			states[i].reasons[v] =
-				probe(hooks[i], &hooks[i]->variants[v], env, disabled);
+		int v = next_candidate(&states[i], 0);
+
+		if (v >= 0 && hooks[i]->variants[v].flags & (HOOK_TRAMPOLINE | HOOK_KPROBE))
+			settle(&states[i], 0, env, trial);
 	}
-	hook_env_drop_btf(env);
+	if (settle_together(states, n, trial))
+		return;
 	for (size_t i = 0; i < n; i++)
 		settle(&states[i], 0, env, trial);
+}
+
+int hook_refuse(struct hook_state *s, const struct hook_env *env, const struct bpf_trial *trial,
+		enum hook_reason reason)
+{
+	int refused = s->live;
+
+	if (refused < 0)
+		return -1;
+	s->reasons[refused] = reason;
+	settle(s, refused + 1, env, trial);
+	return s->live;
 }
 
 int hook_next(struct hook_state *s, const struct hook_env *env, const struct bpf_trial *trial,
 	      int error)
 {
-	int failed = s->live;
+	bool trampoline = s->live >= 0 && s->hook->variants[s->live].flags & HOOK_TRAMPOLINE;
 
-	if (failed < 0)
-		return -1;
-	s->reasons[failed] = error == -EPERM && s->hook->variants[failed].flags & HOOK_TRAMPOLINE
-				     ? HOOK_EPERM
-				     : HOOK_ATTACH_FAILED;
-	s->errors[failed] = error;
-	settle(s, failed + 1, env, trial);
-	return s->live;
+	if (s->live >= 0)
+		s->errors[s->live] = error;
+	return hook_refuse(s, env, trial,
+			   error == -EPERM && trampoline ? HOOK_EPERM : HOOK_ATTACH_FAILED);
 }
 
 static int print_debug(enum libbpf_print_level level, const char *fmt, va_list ap)

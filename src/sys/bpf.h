@@ -24,7 +24,10 @@ void hooks_select(const struct hook *const *hooks, size_t n, const struct hook_e
 /* Attach failed later: marks the variant and takes the next that probes and loads. Returns its index or -1. */
 int hook_next(struct hook_state *s, const struct hook_env *env, const struct bpf_trial *trial,
 	      int error);
+/* The same for a variant that another capability's choice makes useless. */
+int hook_refuse(struct hook_state *s, const struct hook_env *env, const struct bpf_trial *trial,
+		enum hook_reason reason);
 
 void bpf_log_to_debug(void); /* libbpf's messages one level down */
-int bpf_memlock_raise(
-	void); /* only where the kernel accounts BPF memory to RLIMIT_MEMLOCK; 0, or -EPERM ignored by callers */
+/* Only where the kernel accounts BPF memory to RLIMIT_MEMLOCK. 0, or -EPERM, which callers may ignore. */
+int bpf_memlock_raise(void);

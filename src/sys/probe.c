@@ -242,43 +242,87 @@ enum hook_reason probe_tracepoint(const struct hook_env *e, const struct hook_va
 	return faccessat(e->tracefs_fd, path, R_OK, 0) < 0 ? HOOK_NO_TRACEPOINT : HOOK_OK;
 }
 
-enum hook_reason probe_fentry(const struct hook_env *e, const struct hook_variant *v)
+void hook_env_want_symbol(const struct hook_env *e, const char *name)
 {
-	return check_shape(e, v, false, HOOK_NO_FUNCTION);
+	struct hook_env *cache = (struct hook_env *)e;
+	struct hook_symbol *s = &cache->symbols[cache->n_symbols];
+
+	for (unsigned i = 0; i < e->n_symbols; i++)
+		if (streq(e->symbols[i].name, name))
+			return;
+	if (e->n_symbols == HOOK_SYMBOLS_MAX || strlen(name) >= sizeof(s->name))
+		return;
+	*s = (struct hook_symbol){};
+	memcpy(s->name, name, strlen(name));
+	cache->n_symbols++;
+	cache->symbols_counted = false;
 }
 
-/* HOOK_OK for the exact text symbol, HOOK_SYMBOL_CLONE when only clones with other arguments exist. */
-static enum hook_reason find_symbol(const char *name)
+static void count_line(struct hook_env *e, const char *line)
+{
+	const char *p = strchr(line, ' ');
+
+	/* "ffffffff81000000 t name\n", with "\t[module]" for modules. */
+	if (!p || strlen(p) < 4 || (p[1] | 32) != 't')
+		return;
+	p += 3;
+	for (unsigned i = 0; i < e->n_symbols; i++) {
+		size_t len = strlen(e->symbols[i].name);
+
+		if (strncmp(p, e->symbols[i].name, len) != 0)
+			continue;
+		if (p[len] == '\n' || p[len] == '\t')
+			e->symbols[i].exact++;
+		else if (p[len] == '.')
+			e->symbols[i].clones++;
+	}
+}
+
+static void count_symbols(struct hook_env *e)
 {
 	_cleanup_(fclosep) FILE *f = fopen("/proc/kallsyms", "re");
-	size_t len = strlen(name);
-	enum hook_reason found = HOOK_NO_FUNCTION;
 	char line[512];
 
-	if (!f)
-		return HOOK_NO_FILE;
-	while (fgets(line, sizeof(line), f)) {
-		const char *p = strchr(line, ' ');
+	for (unsigned i = 0; i < e->n_symbols; i++)
+		e->symbols[i].exact = e->symbols[i].clones = 0;
+	while (f && fgets(line, sizeof(line), f))
+		count_line(e, line);
+	e->symbols_counted = true;
+}
 
-		if (!p || strlen(p) < 4 || strncmp(p + 3, name, len) != 0)
+/* Exactly one text symbol: of several, the kernel would take any; clones have other arguments. */
+static enum hook_reason find_symbol(const struct hook_env *e, const char *name)
+{
+	struct hook_env *cache = (struct hook_env *)e;
+
+	hook_env_want_symbol(e, name);
+	if (!e->symbols_counted)
+		count_symbols(cache);
+	for (unsigned i = 0; i < e->n_symbols; i++) {
+		const struct hook_symbol *s = &e->symbols[i];
+
+		if (!streq(s->name, name))
 			continue;
-		if ((p[1] | 32) == 't' && (p[3 + len] == '\n' || p[3 + len] == '\t'))
+		if (s->exact == 1)
 			return HOOK_OK;
-		if (p[3 + len] == '.')
-			found = HOOK_SYMBOL_CLONE;
+		return s->exact || s->clones ? HOOK_SYMBOL_CLONE : HOOK_NO_FUNCTION;
 	}
-	return found;
+	return HOOK_NO_FUNCTION;
+}
+
+enum hook_reason probe_fentry(const struct hook_env *e, const struct hook_variant *v)
+{
+	enum hook_reason r = check_shape(e, v, false, HOOK_NO_FUNCTION);
+
+	return r == HOOK_OK ? find_symbol(e, v->target) : r;
 }
 
 enum hook_reason probe_kprobe(const struct hook_env *e, const struct hook_variant *v)
 {
-	enum hook_reason r;
-
 	/* Kprobes are a PMU since v4.17 (e12f03d7031a), the oldest kernel of ours is newer. */
 	if (access("/sys/bus/event_source/devices/kprobe/type", R_OK) < 0)
 		return HOOK_NO_FUNCTION;
-	r = check_shape(e, v, false, HOOK_NO_FUNCTION);
-	return r == HOOK_OK ? find_symbol(v->target) : r;
+	return probe_fentry(e, v);
 }
 
 enum hook_reason probe_kfunc(const struct hook_env *e, const struct hook_variant *v)

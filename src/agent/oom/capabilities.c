@@ -214,8 +214,8 @@ static const struct hook oom_args = {
 	.capability = "oom_args", .module = "oom", .required = true,
 	.without = "command lines come from /proc after the kill, often empty",
 	.variants = {
-		{ "tp_btf", PROGRAMS("on_exec_tp_btf"), probe_btf_tracepoint, "sched_process_exec", SHAPE_EXEC,
-		  HOOK_DIRECT },
+		/* Not direct: libbpf does not get the helper for user memory past confidentiality lockdown. */
+		{ "tp_btf", PROGRAMS("on_exec_tp_btf"), probe_btf_tracepoint, "sched_process_exec", SHAPE_EXEC, 0 },
 		{ "raw_tp", PROGRAMS("on_exec_raw_tp"), probe_raw_tracepoint, "sched_process_exec", SHAPE_EXEC, 0 },
 		{ "scan", NULL, probe_always, "/proc", NULL, HOOK_USER },
 	},

@@ -49,6 +49,11 @@ struct oom_hooks {
 
 /* --- facts that programs get as rodata --- */
 
+static bool is_program(const struct hook_state *s)
+{
+	return s->live >= 0 && s->hook->variants[s->live].programs;
+}
+
 /* Offset of a field in a tracepoint's format text, -1 when it is not there. */
 static int field_offset(const char *format, const char *field)
 {
@@ -118,20 +123,18 @@ static bool stashes(const struct oom_hooks *h)
 	       (streq(kill, "raw_tp") && !h->raw_mark_is_task);
 }
 
-static int set_parameters(const struct oom_hooks *h, struct bpf_object *object)
+static int set_parameters(const struct oom_hooks *h, bool trial, struct bpf_object *object)
 {
-	const struct hook_state *kill = &h->states[OOM_CAP_KILL],
-				*signals = &h->states[OOM_CAP_SIGNAL];
+	const struct hook_state *kill = &h->states[OOM_CAP_KILL];
 	struct bpf_map *map = bpf_object__find_map_by_name(object, ".rodata");
 	struct oom_parameters p = {
 		.args_bytes = MIN(h->options.args_bytes, (uint32_t)OOM_ARGS_MAX),
 		.page_kib = (uint32_t)(sysconf(_SC_PAGESIZE) / 1024),
 		.raw_mark_is_task = h->raw_mark_is_task,
 		.raw_reclaim_has_memcg = h->raw_reclaim_has_memcg,
-		.signals_seen = signals->live >= 0 &&
-				signals->hook->variants[signals->live].programs,
+		.signals_seen = is_program(&h->states[OOM_CAP_SIGNAL]),
 		.kill_variant = kill->live < 0 ? 0 : (uint32_t)kill->live,
-		.stash_victims = stashes(h),
+		.stash_victims = trial || stashes(h), /* a trial shows the verifier all branches */
 	};
 
 	set_format_offsets(h, &p);
@@ -155,7 +158,7 @@ static int open_skeleton(const void *(*bytes)(size_t *size), const char *name,
 }
 
 /* Without BTF nothing of the big object can be relocated. */
-static int open_object(const struct oom_hooks *h, struct bpf_object **ret)
+static int open_object(const struct oom_hooks *h, bool trial, struct bpf_object **ret)
 {
 	struct bpf_object *object;
 	struct bpf_program *p;
@@ -167,8 +170,9 @@ static int open_object(const struct oom_hooks *h, struct bpf_object **ret)
 		r = open_skeleton(oom_bpf__elf_bytes, "oom", &object);
 	if (r < 0)
 		return r;
-	bpf_object__for_each_program(p, object)(void) bpf_program__set_autoload(p, false);
-	r = set_parameters(h, object);
+	bpf_object__for_each_program (p, object)
+		(void)bpf_program__set_autoload(p, false);
+	r = set_parameters(h, trial, object);
 	if (r < 0) {
 		bpf_object__close(object);
 		return r;
@@ -194,13 +198,12 @@ static int open_trial(void *ctx, struct bpf_object **ret)
 {
 	struct bpf_object *object;
 	struct bpf_map *map;
-	int r = open_object(ctx, &object);
+	int r = open_object(ctx, true, &object);
 
 	if (r < 0)
 		return r;
 	/* Small: a trial is loaded and gone. */
-	bpf_object__for_each_map(map, object)
-	{
+	bpf_object__for_each_map (map, object) {
 		if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF)
 			(void)bpf_map__set_max_entries(map, (uint32_t)ring_size(1));
 		else if (bpf_map__max_entries(map) > 16)
@@ -292,10 +295,18 @@ static void unload(struct oom_hooks *h)
 static bool any_program(const struct oom_hooks *h)
 {
 	for (int c = 0; c < _OOM_CAP_MAX; c++)
-		if (h->states[c].live >= 0 &&
-		    h->states[c].hook->variants[h->states[c].live].programs)
+		if (is_program(&h->states[c]))
 			return true;
 	return false;
+}
+
+/* Stacks come with the records of programs only. */
+static void check_stack(struct oom_hooks *h, const struct bpf_trial *trial)
+{
+	struct hook_state *s = &h->states[OOM_CAP_DECISION];
+
+	if (hook_live_is(s, "stack") && !is_program(&h->states[OOM_CAP_KILL]))
+		(void)hook_refuse(s, &h->env, trial, HOOK_NOT_APPLICABLE);
 }
 
 /* Consumers first: whoever attaches later finds the maps that it feeds. Returns the capability that failed, or -1. */
@@ -307,7 +318,7 @@ static int load_and_attach(struct oom_hooks *h, int *ret_error)
 				     OOM_CAP_KILL };
 	int error;
 
-	error = open_object(h, &h->object);
+	error = open_object(h, false, &h->object);
 	for (int c = 0; c < _OOM_CAP_MAX && error >= 0; c++)
 		each_live_program(h, c, enable, &error);
 	if (error >= 0) {
@@ -407,9 +418,13 @@ int oom_hooks_new(const struct oom_hooks_options *options, const struct hook_env
 	}
 	hooks_select(oom_capabilities, _OOM_CAP_MAX, &h->env, &trial, disabled, h->states);
 
-	for (int round = 0; round < ATTACH_ROUNDS && any_program(h); round++) {
-		int error = 0, failed = load_and_attach(h, &error);
+	for (int round = 0; round < ATTACH_ROUNDS; round++) {
+		int error = 0, failed;
 
+		check_stack(h, &trial);
+		if (!any_program(h))
+			break;
+		failed = load_and_attach(h, &error);
 		if (failed < 0) {
 			int r = open_ring(h);
 
