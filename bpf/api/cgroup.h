@@ -16,11 +16,15 @@ enum cgroup_record { /* append only, never renumber */
 		     CGROUP_RECORD_RELEASE = 4,
 };
 
+/*
+ * The path is not terminated, the record ends behind it (head.size). It begins with '/' unless it was cut from the front.
+ * Length 0: the program could not read it, user space asks by id.
+ */
 struct cgroup_record_event {
 	struct record_head head;
 	__u64 id; /* kernfs id, unique in its hierarchy only */
 	__u32 hierarchy; /* hierarchy id as in /proc/self/cgroup, 0 = v2 */
 	__u16 level;
-	__u16 path_length; /* path is not terminated; cut from the front when longer */
-	char path[CGROUP_PATH_MAX]; /* the record ends at path_length, see head.size */
+	__u16 path_length;
+	char path[CGROUP_PATH_MAX];
 };

@@ -5,11 +5,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/log.h"
 #include "cgroup.skel.h"
 #include "sys/bpf.h"
+#include "sys/cgroup.h"
 #include "sys/cgtrack.h"
 
 #define LINKS_MAX 4
@@ -30,6 +32,8 @@ const struct hook cgroup_track = {
 	.without = "short-lived cgroups are known by their path in the record only",
 	.variants = {
 		{ "tp_btf", PROGRAMS("tp_btf"), probe_btf_tracepoint, "cgroup_mkdir", SHAPE, 0 },
+		{ "tp_btf_direct", PROGRAMS("tp_btf_direct"), probe_btf_tracepoint, "cgroup_mkdir", SHAPE,
+		  HOOK_DIRECT },
 		{ "raw_tp", PROGRAMS("raw_tp"), probe_raw_tracepoint, "cgroup_mkdir", SHAPE, 0 },
 		{ "scan", NULL, probe_scan, NULL, NULL, HOOK_USER },
 	},
@@ -52,7 +56,8 @@ static int open_all_off(struct cgroup_bpf **ret)
 
 	if (!s)
 		return -errno;
-	bpf_object__for_each_program(p, s->obj)(void) bpf_program__set_autoload(p, false);
+	bpf_object__for_each_program (p, s->obj)
+		(void)bpf_program__set_autoload(p, false);
 	*ret = s;
 	return 0;
 }
@@ -76,7 +81,9 @@ static int on_record(void *ctx, void *data, size_t size)
 	struct cgtrack *t = ctx;
 	const struct cgroup_record_event *e = data;
 
-	if (size >= sizeof(*e) && e->path_length <= sizeof(e->path))
+	if (size >= offsetof(struct cgroup_record_event, path) &&
+	    e->path_length <=
+		    MIN(sizeof(e->path), size - offsetof(struct cgroup_record_event, path)))
 		t->fn(t->ctx, e);
 	return 0;
 }
@@ -160,6 +167,50 @@ struct cgtrack *cgtrack_free(struct cgtrack *t)
 const struct hook_state *cgtrack_state(const struct cgtrack *t)
 {
 	return &t->state;
+}
+
+/* Path of an open directory below an open mount point; both as the kernel names them. */
+static int path_below(int mount_fd, int fd, char *ret, size_t size)
+{
+	char link[32], root[PATH_MAX], full[PATH_MAX];
+	ssize_t n, m;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", mount_fd);
+	n = readlink(link, root, sizeof(root) - 1);
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	m = n < 0 ? -1 : readlink(link, full, sizeof(full) - 1);
+	if (m < 0)
+		return -errno;
+	if (m <= n || strncmp(full, root, (size_t)n) != 0 || full[n] != '/')
+		return -ENOENT;
+	if ((size_t)(m - n) >= size)
+		return -ENAMETOOLONG;
+	memcpy(ret, full + n, (size_t)(m - n));
+	ret[m - n] = '\0';
+	return 0;
+}
+
+/**
+ * cgtrack_path() - where the cgroup of a record is
+ * @mount_fd: mount point of its hierarchy
+ *
+ * The record's own path; where it has none (lockdown) or a cut one, the kernel is asked by the id.
+ *
+ * Return: 0; -ESTALE when the cgroup is gone, -EPERM without CAP_DAC_READ_SEARCH, -ENAMETOOLONG.
+ */
+int cgtrack_path(const struct cgroup_record_event *e, int mount_fd, char *ret, size_t size)
+{
+	_cleanup_(closep) int fd = -EBADF;
+
+	if (e->path_length > 0 && e->path[0] == '/') {
+		if (e->path_length >= size)
+			return -ENAMETOOLONG;
+		memcpy(ret, e->path, e->path_length);
+		ret[e->path_length] = '\0';
+		return 0;
+	}
+	fd = cgroup_open_by_id(mount_fd, e->id);
+	return fd < 0 ? fd : path_below(mount_fd, fd, ret, size);
 }
 
 int cgtrack_fd(const struct cgtrack *t)

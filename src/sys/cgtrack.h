@@ -17,4 +17,5 @@ DEFINE_CLEANUP(struct cgtrack *, cgtrack_free);
 const struct hook_state *cgtrack_state(const struct cgtrack *t);
 int cgtrack_fd(const struct cgtrack *t);
 int cgtrack_consume(struct cgtrack *t);
+int cgtrack_path(const struct cgroup_record_event *e, int mount_fd, char *ret, size_t size);
 uint64_t cgtrack_lost(const struct cgtrack *t);

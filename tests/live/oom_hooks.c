@@ -6,7 +6,9 @@
  * process wrote about itself. No agent: only the loader and the programs. Needs root; exits 77 with the reason where it
  * cannot run. Options choose variants, so that each of them is tried on each kernel:
  *
- *   oom_hooks [--tracepoint] [--no-btf] [--disable CAP/VARIANT]... [--scenario NAME]... [--repeat N] [--dump] [--stats]
+ *   oom_hooks [--tracepoint] [--no-btf] [--direct] [--disable CAP/VARIANT]... [--scenario NAME]... [--repeat N] [--dump]
+ *
+ * --direct takes the programs for lockdown=confidentiality.
  */
 
 #include <bpf/libbpf.h>
@@ -683,7 +685,8 @@ enum {
 	OPT_REPEAT,
 	OPT_DUMP,
 	OPT_DEBUG,
-	OPT_LOAD
+	OPT_LOAD,
+	OPT_DIRECT
 };
 
 int main(int argc, char **argv)
@@ -697,6 +700,7 @@ int main(int argc, char **argv)
 		{ "dump", no_argument, NULL, OPT_DUMP },
 		{ "debug", no_argument, NULL, OPT_DEBUG },
 		{ "load", no_argument, NULL, OPT_LOAD },
+		{ "direct", no_argument, NULL, OPT_DIRECT },
 		{},
 	};
 	const char *disabled[64] = {}, *only[8] = {};
@@ -710,7 +714,7 @@ int main(int argc, char **argv)
 	struct oom_hooks_sink sink = { .record = on_record };
 	_cleanup_(hook_env_freep) struct hook_env *env = NULL;
 	_cleanup_(oom_hooks_freep) struct oom_hooks *h = NULL;
-	bool tracepoint = false, no_btf = false, debug = false, load = false;
+	bool tracepoint = false, no_btf = false, debug = false, load = false, direct = false;
 	int c, r, repeat = 1;
 	uint64_t start, lost[_OOM_LOST_MAX];
 	struct rusage usage;
@@ -745,6 +749,9 @@ int main(int argc, char **argv)
 		case OPT_LOAD:
 			load = true;
 			break;
+		case OPT_DIRECT:
+			direct = true;
+			break;
 		default:
 			return 2;
 		}
@@ -765,6 +772,8 @@ int main(int argc, char **argv)
 	if (hook_env_new(no_btf ? "/nonexistent" : NULL, &env) < 0)
 		return 3;
 	env->tracepoint_tier = tracepoint;
+	if (direct)
+		env->lockdown = LOCKDOWN_CONFIDENTIALITY;
 	if (cgroup_layout_init("/", &layout) >= 0) {
 		env->cgroup_v2_memory = layout.mode == CGROUP_MODE_V2;
 		cgroup_layout_done(&layout);

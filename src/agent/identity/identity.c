@@ -253,12 +253,9 @@ static void on_cgroup(void *ctx, const struct cgroup_record_event *e)
 		remove_identity(s, e->hierarchy, e->id);
 		return;
 	}
-	if ((e->head.type != CGROUP_RECORD_MKDIR && e->head.type != CGROUP_RECORD_RENAME) ||
-	    e->path_length == 0)
-		return;
-	memcpy(path, e->path, e->path_length);
-	path[e->path_length] = '\0';
-	add(s, e->hierarchy, e->id, path);
+	if ((e->head.type == CGROUP_RECORD_MKDIR || e->head.type == CGROUP_RECORD_RENAME) &&
+	    cgtrack_path(e, s->agent->cgroups->memory_fd, path, sizeof(path)) >= 0)
+		add(s, e->hierarchy, e->id, path);
 }
 
 static void on_track(void *ctx, uint32_t events)

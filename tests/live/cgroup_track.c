@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Cgroups made, renamed and removed, and what the tracker says about them
+ *
+ * Works in every hierarchy that is mounted here: v2, and the v1 hierarchy with memory. `--direct` uses the programs for
+ * lockdown=confidentiality. Needs root; exits 77 where no program runs.
+ */
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "sys/bpf.h"
+#include "sys/cgroup.h"
+#include "sys/cgtrack.h"
+
+#define EVENTS_MAX 64
+
+static struct cgroup_record_event events[EVENTS_MAX];
+static size_t n_events;
+static unsigned n_checks, n_failed;
+
+static void on_event(void *ctx, const struct cgroup_record_event *e)
+{
+	(void)ctx;
+	if (n_events < EVENTS_MAX)
+		memcpy(&events[n_events++], e,
+		       offsetof(struct cgroup_record_event, path) + e->path_length);
+}
+
+static void check(const char *what, bool good)
+{
+	printf("%s %u - %s\n", good ? "ok" : "not ok", ++n_checks, what);
+	n_failed += !good;
+}
+
+static void drain(struct cgtrack *t)
+{
+	struct pollfd p = { .fd = cgtrack_fd(t), .events = POLLIN };
+
+	while (poll(&p, 1, 300) > 0)
+		(void)cgtrack_consume(t);
+}
+
+static const struct cgroup_record_event *find(unsigned type, uint64_t id, uint32_t hierarchy)
+{
+	for (size_t i = 0; i < n_events; i++)
+		if (events[i].head.type == type && events[i].id == id &&
+		    events[i].hierarchy == hierarchy)
+			return &events[i];
+	return NULL;
+}
+
+static bool has_path(const struct cgroup_record_event *e, int mount_fd, const char *want)
+{
+	char path[PATH_MAX] = "";
+
+	if (!e || cgtrack_path(e, mount_fd, path, sizeof(path)) < 0)
+		return false;
+	if (!streq(path, want))
+		printf("# have '%s', want '%s'\n", path, want);
+	return streq(path, want);
+}
+
+/* A cgroup five levels deep whose path is longer than a record holds. */
+static void check_deep(struct cgtrack *t, const char *root, int fd, uint32_t hierarchy)
+{
+	char dir[PATH_MAX], name[201];
+	size_t len = (size_t)snprintf(dir, sizeof(dir), "%s/telamon-deep-%d", root, (int)getpid());
+	uint64_t id = 0;
+
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	n_events = 0;
+	(void)mkdir(dir, 0755);
+	for (int i = 0; i < 4; i++) {
+		len += (size_t)snprintf(dir + len, sizeof(dir) - len, "/%d%.190s", i, name);
+		(void)mkdir(dir, 0755);
+	}
+	(void)cgroup_id(AT_FDCWD, dir, &id);
+	drain(t);
+	check("long path in full",
+	      has_path(find(CGROUP_RECORD_MKDIR, id, hierarchy), fd, dir + strlen(root)));
+	for (int i = 0; i < 5; i++) {
+		(void)rmdir(dir);
+		*strrchr(dir, '/') = '\0';
+	}
+}
+
+static void check_hierarchy(struct cgtrack *t, const char *root, int fd, uint32_t hierarchy)
+{
+	char dir[400], other[420];
+	uint64_t id = 0;
+	const struct cgroup_record_event *e;
+
+	printf("# hierarchy %u at %s\n", hierarchy, root);
+	n_events = 0;
+	(void)snprintf(dir, sizeof(dir), "%s/telamon-track-%d", root, (int)getpid());
+	(void)snprintf(other, sizeof(other), "%s-renamed", dir);
+	check("mkdir works", mkdir(dir, 0755) == 0);
+	(void)cgroup_id(AT_FDCWD, dir, &id);
+	drain(t);
+	e = find(CGROUP_RECORD_MKDIR, id, hierarchy);
+	check("mkdir seen", e);
+	check("mkdir path", has_path(e, fd, dir + strlen(root)));
+	check("level", e && e->level == 1);
+	if (hierarchy != 0) { /* v2 has no rename */
+		check("rename works", rename(dir, other) == 0);
+		drain(t);
+		check("rename path", has_path(find(CGROUP_RECORD_RENAME, id, hierarchy), fd,
+					      other + strlen(root)));
+		(void)rmdir(other);
+	} else {
+		(void)rmdir(dir);
+	}
+	drain(t);
+	check("rmdir seen", find(CGROUP_RECORD_RMDIR, id, hierarchy));
+	check_deep(t, root, fd, hierarchy);
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_(hook_env_freep) struct hook_env *env = NULL;
+	_cleanup_(cgtrack_freep) struct cgtrack *t = NULL;
+	struct cgroup_layout layout;
+
+	if (geteuid() != 0) {
+		printf("1..0 # SKIP needs root\n");
+		return 77;
+	}
+	log_setup(LOG_LEVEL_WARN, LOG_FORMAT_LOGFMT);
+	bpf_log_to_debug();
+	(void)bpf_memlock_raise();
+	if (hook_env_new(NULL, &env) < 0 || cgroup_layout_init("/", &layout) < 0)
+		return 3;
+	if (argc > 1 && streq(argv[1], "--direct"))
+		env->lockdown = LOCKDOWN_CONFIDENTIALITY;
+	if (cgtrack_new(env, on_event, NULL, &t) < 0)
+		return 3;
+	printf("# variant %s\n", hook_live_name(cgtrack_state(t)));
+	if (cgtrack_fd(t) < 0) {
+		printf("1..0 # SKIP no program runs here\n");
+		return 77;
+	}
+	if (layout.mode != CGROUP_MODE_V2)
+		check_hierarchy(t, layout.memory_root, layout.memory_fd, layout.memory_hierarchy);
+	if (layout.unified_root[0])
+		check_hierarchy(t, layout.unified_root, layout.unified_fd, 0);
+	check("nothing lost", cgtrack_lost(t) == 0);
+	cgroup_layout_done(&layout);
+	printf("1..%u\n# %u failed\n", n_checks, n_failed);
+	return n_failed ? 1 : 0;
+}
