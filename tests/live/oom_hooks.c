@@ -16,13 +16,9 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -32,137 +28,11 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "hog.h"
 #include "sys/bpf.h"
 #include "sys/cgroup.h"
 
-#define MIB (1024ULL * 1024)
-#define LIMIT (64 * MIB)
-#define HOG_MAX (160 * MIB) /* a hog that survives gives up here */
-#define HOG_ARGUMENT "argument of the hog"
 #define RECORDS_MAX 64
-#define HOG_ADJ 1000
-
-/* --- the process that dies --- */
-
-static void eat(void)
-{
-	for (uint64_t eaten = 0; eaten < HOG_MAX; eaten += MIB) {
-		uint64_t *p =
-			mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-		if (p == MAP_FAILED)
-			_exit(4);
-		/* A distinct word in each page defeats the zero page and KSM. */
-		for (uint64_t at = 0; at < MIB / sizeof(*p); at += 512)
-			p[at] = eaten + at + 1;
-	}
-	_exit(5);
-}
-
-static void *eat_in_thread(void *unused)
-{
-	(void)unused;
-	eat();
-	return NULL;
-}
-
-static int sleep_in_clone(void *unused)
-{
-	(void)unused;
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	pause();
-	return 0;
-}
-
-/* What the hog is: its own argv[1] tells. Its argv[2] is the cgroup.procs file to enter. */
-static int hog(const char *what, const char *procs)
-{
-	static char stack[65536];
-	pthread_t thread;
-
-	(void)alarm(30);
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)fs_write_at(AT_FDCWD, "/proc/self/oom_score_adj", STRINGIFY(HOG_ADJ));
-	if (fs_write_at(AT_FDCWD, procs, "0") < 0)
-		return 6;
-	if (streq(what, "hog-shared") &&
-	    clone(sleep_in_clone, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL) < 0)
-		return 7;
-	if (streq(what, "hog-thread")) {
-		if (pthread_create(&thread, NULL, eat_in_thread, NULL) != 0)
-			return 8;
-		(void)pthread_join(thread, NULL);
-	}
-	if (streq(what,
-		  "hog-fork")) { /* a fork without exec: its command line is that of its parent */
-		pid_t child = fork();
-
-		if (child > 0) {
-			int status;
-
-			(void)fs_write_at(AT_FDCWD, "/proc/self/oom_score_adj", "0");
-			(void)waitpid(child, &status, 0);
-			_exit(0);
-		}
-	}
-	if (streq(what, "hog-calm")) {
-		pause();
-		return 0;
-	}
-	eat();
-	return 0;
-}
-
-/* --- the cgroup --- */
-
-struct place {
-	struct cgroup_layout layout;
-	bool v1;
-	char dir[330];
-	char procs[360];
-	uint64_t id;
-	char path[64]; /* in the hierarchy */
-};
-
-static int set(const struct place *p, const char *file, const char *value)
-{
-	char path[400];
-
-	(void)snprintf(path, sizeof(path), "%s/%s", p->dir, file);
-	return fs_write_at(AT_FDCWD, path, value);
-}
-
-static int place_make(struct place *p, uint64_t limit, bool group)
-{
-	char number[32];
-	int r;
-
-	(void)snprintf(p->path, sizeof(p->path), "/telamon-live-%d", (int)getpid());
-	(void)snprintf(p->dir, sizeof(p->dir), "%s%s", p->layout.memory_root, p->path);
-	(void)snprintf(p->procs, sizeof(p->procs), "%s/cgroup.procs", p->dir);
-	(void)snprintf(number, sizeof(number), "%llu", (unsigned long long)limit);
-	p->v1 = p->layout.mode != CGROUP_MODE_V2;
-	if (!p->v1)
-		(void)fs_write_at(p->layout.memory_fd, "cgroup.subtree_control", "+memory");
-	if (mkdir(p->dir, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	r = set(p, p->v1 ? "memory.limit_in_bytes" : "memory.max", number);
-	if (p->v1)
-		(void)set(p, "memory.memsw.limit_in_bytes", number);
-	else
-		(void)set(p, "memory.swap.max", "0");
-	if (group && r >= 0)
-		r = set(p, "memory.oom.group", "1");
-	if (r < 0)
-		return r;
-	return cgroup_id(AT_FDCWD, p->dir, &p->id);
-}
-
-static void place_remove(const struct place *p)
-{
-	for (int i = 0; i < 100 && rmdir(p->dir) < 0 && errno == EBUSY; i++)
-		(void)usleep(20000);
-}
 
 /* --- what came --- */
 
@@ -339,19 +209,22 @@ static void check_memory(const struct run *r, const struct oom_victim *v)
 static void check_levels(const struct run *r, const struct oom_victim *v)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	const struct oom_level *l = &v->levels[0];
+	const struct oom_level *l = &v->levels[r->place.depth];
 
 	if (is_direct(r, OOM_CAP_KILL) && v->n_levels == 0)
 		return; /* kernels that cannot cast, before v6.2 */
 	CHECK_U64(r->name, "cgroup v1 flag", !!(v->flags & OOM_VICTIM_V1), r->place.v1);
-	CHECK_U64(r->name, "levels", v->n_levels, 2);
-	CHECK_U64(r->name, "level 0 id", l->id, r->place.id);
-	CHECK_U64(r->name, "level 0 max", l->max, LIMIT / page);
-	check(r->name, "level 0 is full", l->usage + 64 >= l->max && l->usage <= l->max + 64,
+	CHECK_U64(r->name, "levels", v->n_levels, r->place.depth + 2);
+	CHECK_U64(r->name, "leaf id", v->levels[0].id, r->place.id);
+	CHECK_U64(r->name, "limit id", l->id, r->place.limit_id);
+	CHECK_U64(r->name, "limit", l->max, LIMIT / page);
+	check(r->name, "limit is reached", l->usage + 64 >= l->max && l->usage <= l->max + 64,
 	      "%llu", (unsigned long long)l->usage);
-	CHECK_U64(r->name, "root has no limit", v->levels[1].max, OOM_UNKNOWN64);
-	check(r->name, "local OOM count", l->oom_events >= 1 && l->oom_events < 1000, "%llu",
+	CHECK_U64(r->name, "root has no limit", v->levels[v->n_levels - 1].max, OOM_UNKNOWN64);
+	check(r->name, "OOM count of the limit", l->oom_events >= 1 && l->oom_events < 1000, "%llu",
 	      (unsigned long long)l->oom_events);
+	if (r->place.depth)
+		CHECK_U64(r->name, "OOM count of the leaf", v->levels[0].oom_events, 0);
 	if (!r->place.v1)
 		CHECK_U64(r->name, "swap limit", l->swap_max, 0);
 }
@@ -417,22 +290,23 @@ static void check_decision(const struct run *r, const struct oom_victim *v)
 	if (runs_program(r, OOM_CAP_DECISION)) {
 		check(r->name, "decision record", seen.by_type[OOM_RECORD_DECISION] >= 1, "none");
 		CHECK_U64(r->name, "decision number", v->decision, seen.decision.decision);
-		CHECK_U64(r->name, "decision cgroup", seen.decision.memcg_id, r->place.id);
+		CHECK_U64(r->name, "decision cgroup", seen.decision.memcg_id, r->place.limit_id);
 		CHECK_U64(r->name, "decision constraint", seen.decision.constraint,
 			  OOM_CONSTRAINT_MEMCG);
 		CHECK_U64(r->name, "decision chosen", seen.decision.chosen_tgid, r->pid);
 		CHECK_U64(r->name, "decision total pages", seen.decision.totalpages, LIMIT / page);
 		if (!is_direct(r, OOM_CAP_DECISION))
 			check(r->name, "decision path",
-			      seen.decision.path.length == strlen(r->place.path) &&
-				      memcmp(seen.decision.text + seen.decision.path.offset,
-					     r->place.path, strlen(r->place.path)) == 0,
+			      strncmp(seen.decision.text + seen.decision.path.offset, r->place.path,
+				      seen.decision.path.length) == 0 &&
+				      seen.decision.path.length ==
+					      strlen(r->place.path) - 6 * r->place.depth,
 			      "%.*s", seen.decision.path.length,
 			      seen.decision.text + seen.decision.path.offset);
 	}
 	if (runs_program(r, OOM_CAP_INVOKE)) {
 		check(r->name, "invoke record", seen.by_type[OOM_RECORD_INVOKE] >= 1, "none");
-		CHECK_U64(r->name, "invoke cgroup", seen.invoke.memcg_id, r->place.id);
+		CHECK_U64(r->name, "invoke cgroup", seen.invoke.memcg_id, r->place.limit_id);
 		CHECK_U64(r->name, "invoke result", seen.invoke.result, 1);
 	}
 	if (runs_program(r, OOM_CAP_ATTEMPT)) {
@@ -478,32 +352,12 @@ static void check_victim(const struct run *r)
 
 /* --- scenarios --- */
 
-static pid_t start_hog(const struct run *r, const char *what)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		(void)execl(r->exe, r->exe, what, r->place.procs, HOG_ARGUMENT, NULL);
-		_exit(9);
-	}
-	return pid;
-}
-
-static bool wait_hog(pid_t pid)
-{
-	int status = 0;
-
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-}
-
 static void run_single(struct run *r, struct oom_hooks *h)
 {
 	r->boot_before = time_boot_ns();
-	r->pid = start_hog(r, r->argument);
+	r->pid = hog_start(r->exe, r->argument, r->place.procs);
 	r->boot_after = time_boot_ns() + 2000000000ULL;
-	check(r->name, "hog was killed", wait_hog(r->pid), "it was not");
+	check(r->name, "hog was killed", hog_wait(r->pid), "it was not");
 	drain(h);
 	if (runs_program(r, OOM_CAP_KILL))
 		check_victim(r);
@@ -531,8 +385,8 @@ static void run_shared(struct run *r, struct oom_hooks *h)
 {
 	unsigned shared = 0, marked = 0;
 
-	r->pid = start_hog(r, r->argument);
-	check(r->name, "hog was killed", wait_hog(r->pid), "it was not");
+	r->pid = hog_start(r->exe, r->argument, r->place.procs);
+	check(r->name, "hog was killed", hog_wait(r->pid), "it was not");
 	drain(h);
 	for (size_t i = 0; i < seen.n_victims; i++) {
 		shared += seen.victims[i].kind == OOM_VICTIM_SHARED_MM;
@@ -547,10 +401,10 @@ static void run_shared(struct run *r, struct oom_hooks *h)
 
 static void run_fork(struct run *r, struct oom_hooks *h)
 {
-	pid_t parent = start_hog(r, r->argument);
+	pid_t parent = hog_start(r->exe, r->argument, r->place.procs);
 	const struct oom_victim *v;
 
-	check(r->name, "parent lives", !wait_hog(parent), "it was killed");
+	check(r->name, "parent lives", !hog_wait(parent), "it was killed");
 	drain(h);
 	if (!runs_program(r, OOM_CAP_KILL))
 		return;
@@ -573,14 +427,14 @@ static void run_group(struct run *r, struct oom_hooks *h)
 	unsigned killed = 0, found = 0;
 
 	for (int i = 0; i < GROUP; i++)
-		calm[i] = start_hog(r, "hog-calm");
+		calm[i] = hog_start(r->exe, "hog-calm", r->place.procs);
 	(void)usleep(300000);
 	r->boot_before = time_boot_ns();
-	r->pid = start_hog(r, r->argument);
+	r->pid = hog_start(r->exe, r->argument, r->place.procs);
 	r->boot_after = time_boot_ns() + 2000000000ULL;
-	check(r->name, "hog was killed", wait_hog(r->pid), "it was not");
+	check(r->name, "hog was killed", hog_wait(r->pid), "it was not");
 	for (int i = 0; i < GROUP; i++)
-		killed += wait_hog(calm[i]);
+		killed += hog_wait(calm[i]);
 	CHECK_U64(r->name, "members killed", killed, GROUP);
 	drain(h);
 	if (!runs_program(r, OOM_CAP_KILL))
@@ -600,25 +454,77 @@ static void run_group(struct run *r, struct oom_hooks *h)
 /* A process that only gets an ordinary SIGKILL is no victim. */
 static void run_kill(struct run *r, struct oom_hooks *h)
 {
-	r->pid = start_hog(r, "hog-calm");
+	r->pid = hog_start(r->exe, "hog-calm", r->place.procs);
 	(void)usleep(200000);
 	(void)kill(r->pid, SIGKILL);
-	(void)wait_hog(r->pid);
+	(void)hog_wait(r->pid);
 	drain(h);
 	CHECK_U64(r->name, "no record", seen.n_victims, 0);
 }
 
+/* --- of the whole host: only in a guest --- */
+
+static void check_host(struct run *r, struct oom_hooks *h, bool sysrq)
+{
+	const struct oom_victim *v;
+
+	check(r->name, "hog was killed", hog_wait(r->pid), "it was not");
+	drain(h);
+	if (!runs_program(r, OOM_CAP_KILL))
+		return;
+	v = victim_of(r->pid);
+	check(r->name, "victim record", v, "%zu records", seen.n_victims);
+	if (!v)
+		return;
+	CHECK_U64(r->name, "kind", v->kind,
+		  runs_program(r, OOM_CAP_SIGNAL) ? OOM_VICTIM_KILL : OOM_VICTIM_UNSURE);
+	if (v->flags & OOM_VICTIM_SNAPSHOT && v->trigger_start_boot_ns)
+		CHECK_U64(r->name, "trigger is a kernel thread",
+			  !!(v->flags & OOM_VICTIM_TRIGGER_KTHREAD), sysrq);
+	if (!runs_program(r, OOM_CAP_DECISION))
+		return;
+	CHECK_U64(r->name, "decision cgroup", seen.decision.memcg_id, 0);
+	CHECK_U64(r->name, "decision constraint", seen.decision.constraint, OOM_CONSTRAINT_NONE);
+	CHECK_U64(r->name, "decision chosen", seen.decision.chosen_tgid, r->pid);
+	check(r->name, "decision order",
+	      sysrq ? seen.decision.order == -1 : seen.decision.order >= 0, "%d",
+	      seen.decision.order);
+}
+
+static void run_sysrq(struct run *r, struct oom_hooks *h)
+{
+	r->pid = hog_start(r->exe, "hog-calm", r->place.procs);
+	(void)usleep(300000);
+	(void)fs_write_at(AT_FDCWD, "/proc/sysrq-trigger", "f");
+	check_host(r, h, true);
+}
+
+static void run_host(struct run *r, struct oom_hooks *h)
+{
+	r->pid = hog_start(r->exe, r->argument, r->place.procs);
+	check_host(r, h, false);
+}
+
+enum scenario_flags {
+	NEEDS_V2 = 1 << 0,
+	WHOLE_HOST = 1 << 1, /* only when asked for by name */
+	NO_LIMIT = 1 << 2,
+};
+
 static const struct scenario {
 	const char *name, *argument;
 	void (*run)(struct run *r, struct oom_hooks *h);
-	bool group;
+	unsigned flags, depth;
 } scenarios[] = {
-	{ "single", "hog", run_single, false },
-	{ "thread", "hog-thread", run_thread, false },
-	{ "shared_mm", "hog-shared", run_shared, false },
-	{ "fork", "hog-fork", run_fork, false },
-	{ "group", "hog", run_group, true },
-	{ "kill", "hog-calm", run_kill, false },
+	{ "single", "hog", run_single, 0, 0 },
+	{ "nested", "hog", run_single, 0, 2 },
+	{ "thread", "hog-thread", run_thread, 0, 0 },
+	{ "shared_mm", "hog-shared", run_shared, 0, 0 },
+	{ "fork", "hog-fork", run_fork, 0, 0 },
+	{ "group", "hog", run_group, NEEDS_V2, 0 },
+	{ "kill", "hog-calm", run_kill, 0, 0 },
+	{ "sysrq", "hog-calm", run_sysrq, WHOLE_HOST | NO_LIMIT, 0 },
+	{ "host", "hog-host", run_host, WHOLE_HOST | NO_LIMIT, 0 },
 };
 
 static int run_scenario(const struct scenario *s, struct oom_hooks *h, const char *exe)
@@ -631,11 +537,11 @@ static int run_scenario(const struct scenario *s, struct oom_hooks *h, const cha
 	e = cgroup_layout_init("/", &r.place.layout);
 	if (e < 0)
 		return e;
-	if (s->group && r.place.layout.mode != CGROUP_MODE_V2) {
+	if (s->flags & NEEDS_V2 && r.place.layout.mode != CGROUP_MODE_V2) {
 		cgroup_layout_done(&r.place.layout);
 		return 0;
 	}
-	e = place_make(&r.place, LIMIT, s->group);
+	e = place_make(&r.place, s->flags & NO_LIMIT ? 0 : LIMIT, s->run == run_group, s->depth);
 	if (e >= 0) {
 		memset(&seen, 0, sizeof(seen));
 		seen.dump = dump;
@@ -644,6 +550,53 @@ static int run_scenario(const struct scenario *s, struct oom_hooks *h, const cha
 	}
 	cgroup_layout_done(&r.place.layout);
 	return e;
+}
+
+/*
+ * A reader that stands still: the ring holds two records, the spill map four, and each kill is one of record, spilled, lost.
+ */
+static void run_spill(const struct hook_env *env, const char *exe)
+{
+	static const char *const others[] = {
+		"oom_decision/fentry",	 "oom_decision/fentry_direct",
+		"oom_decision/kprobe",	 "oom_attempt/fentry",
+		"oom_attempt/kprobe",	 "oom_invoke/fentry",
+		"oom_invoke/kprobe",	 "oom_exit/tp_btf",
+		"oom_exit/raw_tp",	 "oom_exit/tracepoint",
+		"oom_reaper/tp_btf",	 "oom_reaper/raw_tp",
+		"oom_reaper/tracepoint", NULL,
+	};
+	const struct oom_hooks_options o = { .ring_bytes = 4096,
+					     .spill_entries = 4,
+					     .args_entries = 64,
+					     .victims = 64,
+					     .args_bytes = 256,
+					     .disabled = others };
+	const struct oom_hooks_sink sink = { .record = on_record };
+	_cleanup_(oom_hooks_freep) struct oom_hooks *h = NULL;
+	struct run r = { .name = "spill", .argument = "hog" };
+	uint64_t lost[_OOM_LOST_MAX];
+
+	(void)snprintf(r.exe, sizeof(r.exe), "%s", exe);
+	if (oom_hooks_new(&o, env, &sink, &h) < 0 || cgroup_layout_init("/", &r.place.layout) < 0)
+		return;
+	r.hooks = h;
+	if (!runs_program(&r, OOM_CAP_KILL) || place_make(&r.place, 16 * MIB, false, 0) < 0) {
+		cgroup_layout_done(&r.place.layout);
+		return;
+	}
+	memset(&seen, 0, sizeof(seen));
+	for (int i = 0; i < 8; i++)
+		(void)hog_wait(hog_start(r.exe, "hog", r.place.procs));
+	(void)oom_hooks_consume(h);
+	oom_hooks_lost(h, lost);
+	check(r.name, "some in the ring", seen.n_victims >= 1 && seen.n_victims <= 3, "%zu",
+	      seen.n_victims);
+	CHECK_U64(r.name, "spilled", seen.by_type[OOM_RECORD_SPILL], 4);
+	CHECK_U64(r.name, "spilled are counted", lost[OOM_LOST_RING], 4);
+	CHECK_U64(r.name, "records + spilled + lost", seen.n_victims + 4 + lost[OOM_LOST_SPILL], 8);
+	place_remove(&r.place);
+	cgroup_layout_done(&r.place.layout);
 }
 
 static void print_states(const struct oom_hooks *h)
@@ -789,7 +742,7 @@ int main(int argc, char **argv)
 	printf("# seeded %d command lines\n", oom_hooks_seed_args(h));
 	for (int n = 0; n < repeat && !load; n++)
 		for (size_t i = 0; i < ARRAY_SIZE(scenarios); i++) {
-			bool wanted = n_only == 0;
+			bool wanted = n_only == 0 && !(scenarios[i].flags & WHOLE_HOST);
 
 			for (size_t k = 0; k < n_only; k++)
 				wanted |= streq(only[k], scenarios[i].name);
@@ -805,6 +758,9 @@ int main(int argc, char **argv)
 	CHECK_U64("loss", "nothing lost",
 		  lost[OOM_LOST_RING] + lost[OOM_LOST_SPILL] + lost[OOM_LOST_OTHER], 0);
 	(void)oom_hooks_limits(h, on_limit, NULL);
+	h = oom_hooks_free(h);
+	if (n_only == 0 && !load)
+		run_spill(env, exe);
 	printf("1..%u\n# %u failed\n", n_checks, n_failed);
 	return n_failed ? 1 : 0;
 }
