@@ -31,18 +31,22 @@ ARRAY(cgroup_buffer, 1, struct buffer);
 /* The leaf is what tells apart, so a path that is too long loses its front. */
 static __always_inline void add_path(struct buffer *b, const char *path)
 {
-	long len = bpf_probe_read_kernel_str(b->full, FULL_PATH_MAX, path) - 1;
-	u32 start = 0, n;
+	long read = bpf_probe_read_kernel_str(b->full, FULL_PATH_MAX, path);
+	u64 len = read - 1, start = 0;
 
-	if (len <= 0)
+	if (read <= 1)
 		return;
-	if (len > CGROUP_PATH_MAX)
+	if (len > CGROUP_PATH_MAX) {
 		start = len - CGROUP_PATH_MAX;
-	n = len - start;
+		len = CGROUP_PATH_MAX;
+	}
+	/* Said again in a form that old verifiers follow. */
+	barrier_var(start);
+	barrier_var(len);
 	start &= FULL_PATH_MAX - 1;
-	if (n > CGROUP_PATH_MAX || bpf_probe_read_kernel(b->event.path, n, &b->full[start]))
+	if (len > CGROUP_PATH_MAX || bpf_probe_read_kernel(b->event.path, len, &b->full[start]))
 		return;
-	b->event.path_length = n;
+	b->event.path_length = len;
 }
 
 static __always_inline int report(u16 type, struct cgroup *cgrp, const char *path,

@@ -3,7 +3,7 @@
  * Cgroups made, renamed and removed, and what the tracker says about them
  *
  * Works in every hierarchy that is mounted here: v2, and the v1 hierarchy with memory. `--direct` uses the programs for
- * lockdown=confidentiality. Needs root; exits 77 where no program runs.
+ * lockdown=confidentiality, `--debug` prints what the verifier says. Needs root; exits 77 where no program runs.
  */
 
 #include <bpf/libbpf.h>
@@ -123,6 +123,12 @@ static void check_hierarchy(struct cgtrack *t, const char *root, int fd, uint32_
 	check_deep(t, root, fd, hierarchy);
 }
 
+/* Whole verifier logs, which the log of the agent cuts at the first line. */
+static int print_all(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	return level == LIBBPF_DEBUG ? 0 : vprintf(fmt, ap);
+}
+
 int main(int argc, char **argv)
 {
 	_cleanup_(hook_env_freep) struct hook_env *env = NULL;
@@ -134,7 +140,10 @@ int main(int argc, char **argv)
 		return 77;
 	}
 	log_setup(LOG_LEVEL_WARN, LOG_FORMAT_LOGFMT);
-	bpf_log_to_debug();
+	if (argc > 1 && streq(argv[1], "--debug"))
+		(void)libbpf_set_print(print_all);
+	else
+		bpf_log_to_debug();
 	(void)bpf_memlock_raise();
 	if (hook_env_new(NULL, &env) < 0 || cgroup_layout_init("/", &layout) < 0)
 		return 3;

@@ -278,7 +278,8 @@ static void check_trigger(const struct run *r, const struct oom_victim *v)
 		check(r->name, "reclaim gfp", v->reclaim_gfp & 0x400, "%#x",
 		      v->reclaim_gfp); /* __GFP_DIRECT_RECLAIM */
 		if (live(r, OOM_CAP_RECLAIM, "tp_btf_memcg"))
-			CHECK_U64(r->name, "reclaim cgroup", v->reclaim_cgroup_id, r->place.id);
+			CHECK_U64(r->name, "reclaim cgroup", v->reclaim_cgroup_id,
+				  r->place.limit_id);
 	}
 	check(r->name, "kernel stack", v->n_stack >= 8, "%u frames", v->n_stack);
 }

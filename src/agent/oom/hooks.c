@@ -432,10 +432,9 @@ int oom_hooks_new(const struct oom_hooks_options *options, const struct hook_env
 				log_warning_errno(r, "cannot map the ring of OOM records");
 			break;
 		}
-		log_warning_errno(error,
-				  "%s: variant %s loads but does not attach, trying the next",
-				  oom_capabilities[failed]->capability,
-				  hook_live_name(&h->states[failed]));
+		log_info("%s: variant %s loads but does not attach (%s), trying the next",
+			 oom_capabilities[failed]->capability, hook_live_name(&h->states[failed]),
+			 strerror(-error));
 		unload(h);
 		(void)hook_next(&h->states[failed], &h->env, &trial, error);
 	}
