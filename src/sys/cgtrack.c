@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "sys/bpf.h"
 #include "sys/cgroup.h"
 #include "sys/cgtrack.h"
+#include "sys/child.h"
 
 #define LINKS_MAX 4
 #define SHAPE "struct cgroup *, const char *"
@@ -41,40 +43,109 @@ const struct hook cgroup_track = {
 
 struct cgtrack {
 	struct hook_state state;
-	struct cgroup_bpf *skeleton;
-	struct ring_buffer *ring;
-	struct bpf_link *links[LINKS_MAX];
+	int ring_fd, lost_fd;
+	int links[LINKS_MAX]; /* open, they keep the programs attached */
 	size_t n_links;
+	struct ring_buffer *ring;
 	cgtrack_fn fn;
 	void *ctx;
 };
 
-static int open_all_off(struct cgroup_bpf **ret)
-{
-	struct cgroup_bpf *s = cgroup_bpf__open();
-	struct bpf_program *p;
-
-	if (!s)
-		return -errno;
-	bpf_object__for_each_program (p, s->obj)
-		(void)bpf_program__set_autoload(p, false);
-	*ret = s;
-	return 0;
-}
-
 static int open_trial(void *ctx, struct bpf_object **ret)
 {
-	struct cgroup_bpf *s;
-	int r = open_all_off(&s);
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "cgroup");
+	struct bpf_object *object;
+	struct bpf_program *p;
+	size_t size;
+	const void *bytes = cgroup_bpf__elf_bytes(&size);
 
 	(void)ctx;
-	if (r < 0)
-		return r;
-	*ret = s->obj; /* outlives its skeleton */
-	s->obj = NULL;
-	cgroup_bpf__destroy(s);
+	object = bpf_object__open_mem(bytes, size, &opts);
+	if (!object)
+		return -errno;
+	bpf_object__for_each_program (p, object)
+		(void)bpf_program__set_autoload(p, false);
+	*ret = object;
 	return 0;
 }
+
+/* --- in a child process: BTF and relocation take much memory for a moment --- */
+
+struct loaded {
+	struct hook_state state;
+	bool attached; /* then the descriptors are: ring, lost, links */
+};
+
+/* Leaves the programs attached by the descriptors that it hands over. */
+static int attach_all(struct bpf_object *object, const char *const *programs,
+		      struct child_result *r)
+{
+	for (const char *const *name = programs; *name; name++) {
+		struct bpf_link *link =
+			bpf_program__attach(bpf_object__find_program_by_name(object, *name));
+
+		if (!link)
+			return -errno;
+		r->fds[r->n_fds++] = bpf_link__fd(link);
+		bpf_link__disconnect(link);
+		(void)bpf_link__destroy(link);
+	}
+	return 0;
+}
+
+static int load_and_attach(const char *const *programs, struct child_result *r)
+{
+	static const char *const maps[] = { "cgroup_ring", "cgroup_lost" };
+	struct bpf_object *object;
+	int e = open_trial(NULL, &object);
+
+	if (e < 0)
+		return e;
+	for (const char *const *name = programs; e >= 0 && *name; name++)
+		e = bpf_program__set_autoload(bpf_object__find_program_by_name(object, *name),
+					      true);
+	if (e >= 0)
+		e = bpf_object__load(object);
+	for (size_t i = 0; i < ARRAY_SIZE(maps) && e >= 0; i++) {
+		e = fcntl(bpf_object__find_map_fd_by_name(object, maps[i]), F_DUPFD_CLOEXEC, 3);
+		if (e >= 0)
+			r->fds[r->n_fds++] = e;
+		else
+			e = -errno;
+	}
+	if (e >= 0)
+		e = attach_all(object, programs, r);
+	bpf_object__close(object);
+	while (e < 0 && r->n_fds > 0)
+		(void)close(r->fds[--r->n_fds]);
+	return MIN(e, 0);
+}
+
+static int load(void *ctx, struct child_result *r)
+{
+	const struct hook *hooks[] = { &cgroup_track };
+	const struct bpf_trial trial = { open_trial, NULL };
+	struct hook_env env = *(const struct hook_env *)ctx;
+	struct loaded *ret = r->data;
+	struct hook_state *s = &ret->state;
+
+	env.btf = NULL;
+	hooks_select(hooks, 1, &env, &trial, NULL, s);
+	while (s->live >= 0 && cgroup_track.variants[s->live].programs && !ret->attached) {
+		int e = load_and_attach(cgroup_track.variants[s->live].programs, r);
+
+		ret->attached = e >= 0;
+		if (ret->attached)
+			break;
+		log_info("cgroup_track: variant %s loads but does not attach (%s), trying the next",
+			 hook_live_name(s), strerror(-e));
+		(void)hook_next(s, &env, &trial, e);
+	}
+	hook_env_drop_btf(&env);
+	return 0;
+}
+
+/* --- the reader --- */
 
 static int on_record(void *ctx, void *data, size_t size)
 {
@@ -88,61 +159,40 @@ static int on_record(void *ctx, void *data, size_t size)
 	return 0;
 }
 
-static void unload(struct cgtrack *t)
+static void adopt(struct cgtrack *t, const struct child_result *r)
 {
-	ring_buffer__free(t->ring);
-	t->ring = NULL;
-	while (t->n_links > 0)
-		(void)bpf_link__destroy(t->links[--t->n_links]);
-	cgroup_bpf__destroy(t->skeleton);
-	t->skeleton = NULL;
-}
-
-static int load_and_attach(struct cgtrack *t, const char *const *programs)
-{
-	int r = open_all_off(&t->skeleton);
-
-	for (const char *const *name = programs; r >= 0 && *name; name++)
-		r = bpf_program__set_autoload(
-			bpf_object__find_program_by_name(t->skeleton->obj, *name), true);
-	if (r >= 0)
-		r = bpf_object__load(t->skeleton->obj);
-	for (const char *const *name = programs; r >= 0 && *name; name++) {
-		struct bpf_link *link = bpf_program__attach(
-			bpf_object__find_program_by_name(t->skeleton->obj, *name));
-
-		if (!link)
-			r = -errno;
-		else
-			t->links[t->n_links++] = link;
-	}
-	if (r < 0)
-		return r;
-	t->ring = ring_buffer__new(bpf_map__fd(t->skeleton->maps.cgroup_ring), on_record, t, NULL);
-	return t->ring ? 0 : -errno;
+	t->ring_fd = r->fds[0];
+	t->lost_fd = r->fds[1];
+	for (size_t i = 2; i < r->n_fds && t->n_links < LINKS_MAX; i++)
+		t->links[t->n_links++] = r->fds[i];
+	t->ring = ring_buffer__new(t->ring_fd, on_record, t, NULL);
+	if (!t->ring)
+		log_warning_errno(-errno, "cannot map the ring of cgroups");
 }
 
 int cgtrack_new(const struct hook_env *env, cgtrack_fn fn, void *ctx, struct cgtrack **ret)
 {
-	const struct hook *hooks[] = { &cgroup_track };
-	const struct bpf_trial trial = { open_trial, NULL };
+	struct loaded loaded = {};
+	struct child_result r = { .data = &loaded, .size = sizeof(loaded) };
 	struct cgtrack *t = calloc(1, sizeof(*t));
+	int e;
 
 	if (!t)
 		return -ENOMEM;
 	t->fn = fn;
 	t->ctx = ctx;
-	hooks_select(hooks, 1, env, &trial, NULL, &t->state);
-	while (t->state.live >= 0 && cgroup_track.variants[t->state.live].programs) {
-		int r = load_and_attach(t, cgroup_track.variants[t->state.live].programs);
-
-		if (r >= 0)
-			break;
-		unload(t);
-		log_warning_errno(r, "cgroup_track: variant %s does not attach, trying the next",
-				  hook_live_name(&t->state));
-		(void)hook_next(&t->state, env, &trial, r);
+	t->ring_fd = t->lost_fd = -EBADF;
+	e = child_run(load, (void *)env, &r);
+	if (e < 0) {
+		log_warning_errno(e, "the process that loads the programs gave no answer");
+		loaded.state.live = -1;
+		for (int v = 0; v < HOOK_VARIANTS_MAX; v++)
+			loaded.state.reasons[v] = HOOK_LOAD_FAILED;
 	}
+	t->state = loaded.state;
+	t->state.hook = &cgroup_track;
+	if (e >= 0 && loaded.attached)
+		adopt(t, &r);
 	*ret = t;
 	return 0;
 }
@@ -159,7 +209,11 @@ struct cgtrack *cgtrack_free(struct cgtrack *t)
 {
 	if (!t)
 		return NULL;
-	unload(t);
+	ring_buffer__free(t->ring);
+	while (t->n_links > 0)
+		(void)close(t->links[--t->n_links]);
+	closep(&t->ring_fd);
+	closep(&t->lost_fd);
 	free(t);
 	return NULL;
 }
@@ -229,8 +283,8 @@ uint64_t cgtrack_lost(const struct cgtrack *t)
 	uint32_t zero = 0;
 	int cpus = libbpf_num_possible_cpus();
 
-	if (!t->skeleton || cpus > (int)ARRAY_SIZE(values) ||
-	    bpf_map_lookup_elem(bpf_map__fd(t->skeleton->maps.cgroup_lost), &zero, values) < 0)
+	if (t->lost_fd < 0 || cpus > (int)ARRAY_SIZE(values) ||
+	    bpf_map_lookup_elem(t->lost_fd, &zero, values) < 0)
 		return 0;
 	for (int i = 0; i < cpus; i++)
 		sum += values[i];

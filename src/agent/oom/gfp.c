@@ -13,6 +13,7 @@
 #include "base/fs.h"
 #include "base/macro.h"
 #include "base/strbuf.h"
+#include "sys/child.h"
 
 #define FORMAT_BYTES 32768
 
@@ -127,20 +128,36 @@ void gfp_names_parse_format(const char *format, struct gfp_names *ret)
 	}
 }
 
-void gfp_names_read(const struct hook_env *env, struct gfp_names *ret)
+/* BTF takes several MiB to read; the names fit into one. */
+static int read_names(void *ctx, struct child_result *r)
 {
 	_cleanup_(freep) char *text = NULL;
-	const struct btf *btf = hook_env_btf(env);
+	struct hook_env env = *(const struct hook_env *)ctx;
+	struct gfp_names *ret = r->data;
+	const struct btf *btf;
+	bool known;
 
-	*ret = (struct gfp_names){};
-	if (btf && read_btf(btf, ret)) {
+	env.btf = NULL;
+	btf = hook_env_btf(&env);
+	known = btf && read_btf(btf, ret);
+	hook_env_drop_btf(&env);
+	if (known) {
 		add_combinations(ret);
-		return;
+		return 0;
 	}
 	text = malloc(FORMAT_BYTES);
-	if (text && env->tracefs_fd >= 0 &&
-	    fs_read_into(env->tracefs_fd, "kmem/mm_page_alloc/format", text, FORMAT_BYTES) > 0)
+	if (text && env.tracefs_fd >= 0 &&
+	    fs_read_into(env.tracefs_fd, "kmem/mm_page_alloc/format", text, FORMAT_BYTES) > 0)
 		gfp_names_parse_format(text, ret);
+	return 0;
+}
+
+void gfp_names_read(const struct hook_env *env, struct gfp_names *ret)
+{
+	struct child_result r = { .data = ret, .size = sizeof(*ret) };
+
+	*ret = (struct gfp_names){};
+	(void)child_run(read_names, (void *)env, &r);
 }
 
 static unsigned count_bits(uint32_t v)

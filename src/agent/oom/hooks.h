@@ -7,7 +7,7 @@
 #include "sys/hook.h"
 #include "sys/probe.h"
 
-/* The only file that includes the skeleton of bpf/oom.bpf.c; all other code sees decoded records. */
+/* Only hooks-load.c includes the skeleton of bpf/oom.bpf.c; all other code sees decoded records. */
 
 struct oom_hooks_options {
 	uint64_t ring_bytes; /* rounded up to a power of two of pages */
