@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
+#include "base/fs.h"
 #include "sys/kmsg.h"
 #include "test.h"
 
@@ -93,6 +95,44 @@ static void test_numbers(void **state)
 	assert_int_equal(k.order, 0);
 }
 
+/* What four kernels wrote about one memcg and one host OOM each: six lines a kernel, as the corpus of the fuzzer. */
+static void test_kernels(void **state)
+{
+	static const char *const kernels[] = { "5.10", "6.1", "6.12", "7.2" };
+	static const unsigned wanted[] = {
+		KMSG_INVOKED | KMSG_GFP,
+		KMSG_TASK | KMSG_CONSTRAINT | KMSG_NODEMASK | KMSG_CPUSET | KMSG_OOM_MEMCG |
+			KMSG_TASK_MEMCG,
+		KMSG_KILLED | KMSG_MEMORY,
+		KMSG_INVOKED | KMSG_GFP,
+		KMSG_TASK | KMSG_CONSTRAINT | KMSG_NODEMASK | KMSG_CPUSET | KMSG_GLOBAL |
+			KMSG_TASK_MEMCG,
+		KMSG_KILLED | KMSG_MEMORY,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kernels) * ARRAY_SIZE(wanted); i++) {
+		size_t line = i % ARRAY_SIZE(wanted);
+		char path[512], text[1024];
+		struct kmsg_oom k;
+		ssize_t n;
+
+		(void)snprintf(path, sizeof(path), TESTS_DIR "/fuzz/corpus/kmsg/%s-%zu",
+			       kernels[i / ARRAY_SIZE(wanted)], line + 1);
+		n = fs_read_into(AT_FDCWD, path, text, sizeof(text));
+		assert_true(n > 0);
+		assert_int_equal(kmsg_parse(text, (size_t)n, &k), 1);
+		assert_int_equal(k.fields, wanted[line]);
+		assert_string_equal(k.comm, "oom_hooks");
+		if (k.fields & KMSG_MEMORY)
+			assert_true(k.adj == 1000 && k.anon_rss_kb > 60000 && k.pgtables_kb > 100);
+		if (k.fields & KMSG_CONSTRAINT)
+			assert_string_equal(k.constraint,
+					    line == 1 ? "CONSTRAINT_MEMCG" : "CONSTRAINT_NONE");
+		if (k.fields & KMSG_CPUSET)
+			assert_string_equal(k.cpuset, "/");
+	}
+}
+
 /* Cut at every byte: an answer, never a read beyond the end (the copy is exactly as long). */
 static void test_truncated(void **state)
 {
@@ -113,6 +153,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_kernels),
 		cmocka_unit_test(test_truncated),
 	};
 
