@@ -50,11 +50,11 @@ static __always_inline void add_path(struct buffer *b, const char *path)
 }
 
 static __always_inline int report(u16 type, struct cgroup *cgrp, const char *path,
-				  const bool direct)
+				  const enum read_how how)
 {
 	u32 zero = 0, size = __builtin_offsetof(struct cgroup_record_event, path);
 	struct buffer *b = bpf_map_lookup_elem(&cgroup_buffer, &zero);
-	struct cgroup_root *root = READ(direct, cgrp, root);
+	struct cgroup_root *root = READ(how, cgrp, root);
 	struct cgroup_record_event *e;
 	u64 *lost;
 
@@ -64,11 +64,11 @@ static __always_inline int report(u16 type, struct cgroup *cgrp, const char *pat
 	e->head.type = type;
 	e->head.cpu = bpf_get_smp_processor_id();
 	e->head.boot_ns = bpf_ktime_get_boot_ns();
-	e->id = cgroup_id_of(cgrp, direct);
-	e->hierarchy = READ(direct, root, hierarchy_id);
-	e->level = READ(direct, cgrp, level);
+	e->id = cgroup_id_of(cgrp, how);
+	e->hierarchy = READ(how, root, hierarchy_id);
+	e->level = READ(how, cgrp, level);
 	e->path_length = 0;
-	if (!direct)
+	if (how != TYPED)
 		add_path(b, path);
 	size += e->path_length;
 	if (size > sizeof(*e))
@@ -86,17 +86,17 @@ static __always_inline int report(u16 type, struct cgroup *cgrp, const char *pat
 	SEC("tp_btf/" #point)                                                           \
 	int BPF_PROG(on_##point##_tp_btf, struct cgroup *cgrp, const char *path)        \
 	{                                                                               \
-		return report(type, cgrp, path, false);                                 \
+		return report(type, cgrp, path, MIXED);                                 \
 	}                                                                               \
 	SEC("tp_btf/" #point)                                                           \
 	int BPF_PROG(on_##point##_tp_btf_direct, struct cgroup *cgrp, const char *path) \
 	{                                                                               \
-		return report(type, cgrp, path, true);                                  \
+		return report(type, cgrp, path, TYPED);                                 \
 	}                                                                               \
 	SEC("raw_tp/" #point)                                                           \
 	int on_##point##_raw_tp(u64 *ctx)                                               \
 	{                                                                               \
-		return report(type, (void *)ctx[0], (void *)ctx[1], false);             \
+		return report(type, (void *)ctx[0], (void *)ctx[1], HELPER);            \
 	}
 
 TRACK(cgroup_mkdir, CGROUP_RECORD_MKDIR)

@@ -30,15 +30,15 @@ HASH(stash, BPF_MAP_TYPE_LRU_HASH, 128, u64, struct oom_victim);
 
 /* --- oom_kill --- */
 
-static __always_inline int report_mark(void *ctx, struct task_struct *task, const bool direct)
+static __always_inline int report_mark(void *ctx, struct task_struct *task, const enum read_how how)
 {
-	struct thread_state *t = this_thread(true, current_start(direct));
+	struct thread_state *t = this_thread(true, current_start(how));
 	struct oom_victim *v = new_victim();
 
 	if (!v)
 		return 0;
-	add_victim(v, task, direct);
-	add_trigger(v, t, direct);
+	add_victim(v, task, how);
+	add_trigger(v, t, how);
 	if (!parameters.signals_seen)
 		v->kind = OOM_VICTIM_UNSURE;
 	else if (t && t->signal_ns && t->signal_tgid == v->tgid)
@@ -53,9 +53,9 @@ static __always_inline int report_mark(void *ctx, struct task_struct *task, cons
 }
 
 /* The tracepoint brings a thread id only: the rest was stashed at the SIGKILL to the same thread. */
-static __always_inline int report_mark_tid(void *ctx, u32 tid, const bool direct)
+static __always_inline int report_mark_tid(void *ctx, u32 tid, const enum read_how how)
 {
-	struct thread_state *t = this_thread(true, current_start(direct));
+	struct thread_state *t = this_thread(true, current_start(how));
 	u64 key = bpf_get_current_pid_tgid();
 	struct oom_victim *v = bpf_map_lookup_elem(&stash, &key);
 	bool stashed = v && v->tid == tid;
@@ -68,7 +68,7 @@ static __always_inline int report_mark_tid(void *ctx, u32 tid, const bool direct
 			return 0;
 		v->tgid = v->tid = tid; /* nothing better is known: user space looks it up */
 	}
-	add_trigger(v, t, direct);
+	add_trigger(v, t, how);
 	if (!parameters.signals_seen)
 		v->kind = OOM_VICTIM_UNSURE;
 	else
@@ -85,33 +85,33 @@ static __always_inline int report_mark_tid(void *ctx, u32 tid, const bool direct
 SEC("tp_btf/mark_victim")
 int BPF_PROG(on_mark_tp_btf_task, struct task_struct *task)
 {
-	return report_mark(ctx, task, false);
+	return report_mark(ctx, task, MIXED);
 }
 
 SEC("tp_btf/mark_victim")
 int BPF_PROG(on_mark_tp_btf_task_direct, struct task_struct *task)
 {
-	return report_mark(ctx, task, true);
+	return report_mark(ctx, task, TYPED);
 }
 
 SEC("tp_btf/mark_victim")
 int BPF_PROG(on_mark_tp_btf_pid, int pid)
 {
-	return report_mark_tid(ctx, pid, false);
+	return report_mark_tid(ctx, pid, MIXED);
 }
 
 SEC("tp_btf/mark_victim")
 int BPF_PROG(on_mark_tp_btf_pid_direct, int pid)
 {
-	return report_mark_tid(ctx, pid, true);
+	return report_mark_tid(ctx, pid, TYPED);
 }
 
 SEC("raw_tp/mark_victim")
 int on_mark_raw_tp(u64 *ctx)
 {
 	if (parameters.raw_mark_is_task)
-		return report_mark(ctx, (void *)ctx[0], false);
-	return report_mark_tid(ctx, (u32)ctx[0], false);
+		return report_mark(ctx, (void *)ctx[0], HELPER);
+	return report_mark_tid(ctx, (u32)ctx[0], HELPER);
 }
 
 /* --- oom_signal --- */
@@ -123,11 +123,12 @@ static __always_inline bool shares_marked_mm(const struct thread_state *t, u32 t
 	       now - t->mark_ns < SHARED_MM_WINDOW_NS;
 }
 
-static __always_inline int report_signal(void *ctx, struct task_struct *task, const bool direct)
+static __always_inline int report_signal(void *ctx, struct task_struct *task,
+					 const enum read_how how)
 {
-	struct thread_state *t = this_thread(true, current_start(direct));
-	struct mm_struct *mm = READ(direct, task, mm);
-	u32 tgid = READ(direct, task, tgid);
+	struct thread_state *t = this_thread(true, current_start(how));
+	struct mm_struct *mm = READ(how, task, mm);
+	u32 tgid = READ(how, task, tgid);
 	u64 key = bpf_get_current_pid_tgid(), now = bpf_ktime_get_boot_ns();
 	struct oom_victim *v;
 	bool shared;
@@ -142,12 +143,12 @@ static __always_inline int report_signal(void *ctx, struct task_struct *task, co
 	v = new_victim();
 	if (!v)
 		return 0;
-	add_victim(v, task, direct);
+	add_victim(v, task, how);
 	if (!shared) {
 		bpf_map_update_elem(&stash, &key, v, BPF_ANY);
 		return 0;
 	}
-	add_trigger(v, t, direct);
+	add_trigger(v, t, how);
 	v->kind = OOM_VICTIM_SHARED_MM;
 	follow(v);
 	submit(ctx, v);
@@ -159,7 +160,7 @@ int BPF_PROG(on_signal_tp_btf, int sig, struct kernel_siginfo *info, struct task
 {
 	if (sig != SIGKILL || (u64)info != SEND_SIG_PRIV)
 		return 0;
-	return report_signal(ctx, task, false);
+	return report_signal(ctx, task, MIXED);
 }
 
 SEC("tp_btf/signal_generate")
@@ -168,7 +169,7 @@ int BPF_PROG(on_signal_tp_btf_direct, int sig, struct kernel_siginfo *info,
 {
 	if (sig != SIGKILL || (u64)info != SEND_SIG_PRIV)
 		return 0;
-	return report_signal(ctx, task, true);
+	return report_signal(ctx, task, TYPED);
 }
 
 SEC("raw_tp/signal_generate")
@@ -176,7 +177,7 @@ int on_signal_raw_tp(u64 *ctx)
 {
 	if ((int)ctx[0] != SIGKILL || ctx[1] != SEND_SIG_PRIV)
 		return 0;
-	return report_signal(ctx, (void *)ctx[2], false);
+	return report_signal(ctx, (void *)ctx[2], HELPER);
 }
 
 char LICENSE[] SEC("license") = "GPL";

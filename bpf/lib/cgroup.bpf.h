@@ -6,9 +6,9 @@
 
 /* The memory controller's state of a task; NULL for kernels without the controller. */
 static __always_inline struct cgroup_subsys_state *task_memory_css(struct task_struct *task,
-								   const bool direct)
+								   const enum read_how how)
 {
-	struct css_set *set = READ(direct, task, cgroups);
+	struct css_set *set = READ(how, task, cgroups);
 	struct cgroup_subsys_state *css = NULL;
 	u64 at;
 
@@ -16,7 +16,7 @@ static __always_inline struct cgroup_subsys_state *task_memory_css(struct task_s
 		return NULL;
 	at = bpf_core_field_offset(struct css_set, subsys) +
 	     bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) * sizeof(void *);
-	if (direct)
+	if (how != HELPER)
 		return *(struct cgroup_subsys_state **)((void *)set + at);
 	bpf_probe_read_kernel(&css, sizeof(css), (void *)set + at);
 	return css;
@@ -24,11 +24,11 @@ static __always_inline struct cgroup_subsys_state *task_memory_css(struct task_s
 
 /* From the controller's state to what it is part of. Typed: only where the kernel can cast. */
 static __always_inline struct mem_cgroup *css_memcg(struct cgroup_subsys_state *css,
-						    const bool direct)
+						    const enum read_how how)
 {
 	if (!css)
 		return NULL;
-	if (direct) {
+	if (how != HELPER) {
 		if (!CAN_CAST || bpf_core_field_offset(struct mem_cgroup, css) != 0)
 			return NULL;
 		return bpf_rdonly_cast(css, bpf_core_type_id_kernel(struct mem_cgroup));
@@ -36,36 +36,36 @@ static __always_inline struct mem_cgroup *css_memcg(struct cgroup_subsys_state *
 	return (void *)css - bpf_core_field_offset(struct mem_cgroup, css);
 }
 
-static __always_inline u64 cgroup_id_of(struct cgroup *cgrp, const bool direct)
+static __always_inline u64 cgroup_id_of(struct cgroup *cgrp, const enum read_how how)
 {
-	struct kernfs_node *kn = cgrp ? READ(direct, cgrp, kn) : NULL;
+	struct kernfs_node *kn = cgrp ? READ(how, cgrp, kn) : NULL;
 
-	return kn ? READ(direct, kn, id) : 0;
+	return kn ? READ(how, kn, id) : 0;
 }
 
-static __always_inline u64 css_id(struct cgroup_subsys_state *css, const bool direct)
+static __always_inline u64 css_id(struct cgroup_subsys_state *css, const enum read_how how)
 {
-	return css ? cgroup_id_of(READ(direct, css, cgroup), direct) : 0;
+	return css ? cgroup_id_of(READ(how, css, cgroup), how) : 0;
 }
 
-static __always_inline u64 memcg_id(struct mem_cgroup *memcg, const bool direct)
+static __always_inline u64 memcg_id(struct mem_cgroup *memcg, const enum read_how how)
 {
-	return memcg ? cgroup_id_of(READ(direct, memcg, css.cgroup), direct) : 0;
+	return memcg ? cgroup_id_of(READ(how, memcg, css.cgroup), how) : 0;
 }
 
-static __always_inline bool css_on_v1(struct cgroup_subsys_state *css, const bool direct)
+static __always_inline bool css_on_v1(struct cgroup_subsys_state *css, const enum read_how how)
 {
-	struct cgroup *cgrp = READ(direct, css, cgroup);
-	struct cgroup_root *root = cgrp ? READ(direct, cgrp, root) : NULL;
+	struct cgroup *cgrp = READ(how, css, cgroup);
+	struct cgroup_root *root = cgrp ? READ(how, cgrp, root) : NULL;
 
-	return root && READ(direct, root, hierarchy_id) != 0;
+	return root && READ(how, root, hierarchy_id) != 0;
 }
 
-static __always_inline u64 task_cgroup2_id(struct task_struct *task, const bool direct)
+static __always_inline u64 task_cgroup2_id(struct task_struct *task, const enum read_how how)
 {
-	struct css_set *set = READ(direct, task, cgroups);
+	struct css_set *set = READ(how, task, cgroups);
 
-	return set ? cgroup_id_of(READ(direct, set, dfl_cgrp), direct) : 0;
+	return set ? cgroup_id_of(READ(how, set, dfl_cgrp), how) : 0;
 }
 
 /* Path below the root of its hierarchy. Returns where it begins in @s. */

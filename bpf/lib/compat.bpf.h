@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Reading the kernel: two ways, and one accessor per member that moved
+ * Reading the kernel: by helper, by typed loads, or both, and one accessor per member that moved
  *
- * Each function takes @direct, a constant at compile time. False: the helper that reads kernel memory, which works on any
- * pointer. True: typed loads that the verifier checks, for tp_btf and fentry programs under lockdown=confidentiality, where
- * that helper is refused. Typed pointers that the kernel marks __rcu may be NULL to the verifier: they are tested at each step.
+ * Each function takes @how, a constant at compile time. Typed pointers that the kernel marks __rcu may be NULL to the verifier:
+ * they are tested at each step.
  */
 #pragma once
 #include "vmlinux.h"
@@ -12,8 +11,14 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-#define READ(direct, src, ...) \
-	((direct) ? ___arrow(src, __VA_ARGS__) : BPF_CORE_READ(src, __VA_ARGS__))
+enum read_how {
+	HELPER, /* the helper that reads kernel memory: on any pointer */
+	TYPED, /* loads that the verifier checks, for lockdown=confidentiality, which refuses that helper */
+	MIXED, /* typed, which is faster, and the helper for what it cannot do */
+};
+
+#define READ(how, src, ...) \
+	((how) == HELPER ? BPF_CORE_READ(src, __VA_ARGS__) : ___arrow(src, __VA_ARGS__))
 
 /* v6.2: a35b8d6941 ("bpf: Add kfunc bpf_rdonly_cast"): types any address, reads stay checked. */
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
@@ -27,21 +32,22 @@ static __always_inline bool has_current_btf(void)
 
 /*
  * v6.2: f1a7941243c1 ("mm: convert mm's rss stats into percpu_counter"); drop when the baseline is >= 6.2. Before, the counters
- * are an array of a typedef, which the verifier cannot walk: OOM_UNKNOWN64 to typed loads.
+ * are an array of a typedef, which the verifier cannot walk: OOM_UNKNOWN64 to typed loads alone.
  */
-#define MM_COUNTER(direct, mm, member)                                                            \
-	({                                                                                        \
-		s64 v_ = 0;                                                                       \
-		if (bpf_core_type_exists(struct mm_rss_stat)) {                                   \
-			struct mm_struct___old *old_ = (void *)(mm);                              \
-			if (!(direct))                                                            \
-				v_ = BPF_CORE_READ(old_, rss_stat.count[member].counter);         \
-		} else {                                                                          \
-			v_ = READ(direct, mm, rss_stat[member].count);                            \
-		}                                                                                 \
-		/* Per-CPU parts are not folded in yet, so it may be below zero. */               \
-		(direct) && bpf_core_type_exists(struct mm_rss_stat) ? OOM_UNKNOWN64              \
-								     : (v_ < 0 ? 0ULL : (u64)v_); \
+#define MM_COUNTER(how, mm, member)                                                       \
+	({                                                                                \
+		s64 v_ = 0;                                                               \
+		if (bpf_core_type_exists(struct mm_rss_stat)) {                           \
+			struct mm_struct___old *old_ = (void *)(mm);                      \
+			if ((how) != TYPED)                                               \
+				v_ = BPF_CORE_READ(old_, rss_stat.count[member].counter); \
+		} else {                                                                  \
+			v_ = READ(how, mm, rss_stat[member].count);                       \
+		}                                                                         \
+		/* Per-CPU parts are not folded in yet, so it may be below zero. */       \
+		(how) == TYPED &&bpf_core_type_exists(struct mm_rss_stat)                 \
+			? OOM_UNKNOWN64                                                   \
+			: (v_ < 0 ? 0ULL : (u64)v_);                                      \
 	})
 
 /* The address as a plain number, by way of @slot in map memory: arithmetic on it is free, and bpf_rdonly_cast() types it again. */

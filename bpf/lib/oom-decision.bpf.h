@@ -20,11 +20,11 @@ static __always_inline void decision_path(struct oom_decision *d, struct mem_cgr
 	d->head.size += len;
 }
 
-static __always_inline int report_decision(struct oom_control *oc, const bool direct)
+static __always_inline int report_decision(struct oom_control *oc, const enum read_how how)
 {
-	struct thread_state *t = this_thread(true, current_start(direct));
-	struct mem_cgroup *memcg = READ(direct, oc, memcg);
-	struct task_struct *chosen = READ(direct, oc, chosen);
+	struct thread_state *t = this_thread(true, current_start(how));
+	struct mem_cgroup *memcg = READ(how, oc, memcg);
+	struct task_struct *chosen = READ(how, oc, chosen);
 	struct oom_decision *d;
 	u64 ids = bpf_get_current_pid_tgid(), number = next_number(NUMBER_DECISION);
 
@@ -42,14 +42,14 @@ static __always_inline int report_decision(struct oom_control *oc, const bool di
 	d->decision = number;
 	d->trigger_tgid = ids >> 32;
 	d->trigger_tid = (u32)ids;
-	d->chosen_tgid = chosen ? READ(direct, chosen, tgid) : 0;
-	d->constraint = READ(direct, oc, constraint);
-	d->totalpages = READ(direct, oc, totalpages);
-	d->gfp = READ(direct, oc, gfp_mask);
-	d->order = READ(direct, oc, order);
-	d->points = READ(direct, oc, chosen_points);
-	d->memcg_id = memcg_id(memcg, direct);
-	if (memcg && !direct)
+	d->chosen_tgid = chosen ? READ(how, chosen, tgid) : 0;
+	d->constraint = READ(how, oc, constraint);
+	d->totalpages = READ(how, oc, totalpages);
+	d->gfp = READ(how, oc, gfp_mask);
+	d->order = READ(how, oc, order);
+	d->points = READ(how, oc, chosen_points);
+	d->memcg_id = memcg_id(memcg, how);
+	if (memcg && how != TYPED)
 		decision_path(d, memcg);
 	bpf_ringbuf_submit(d, BPF_RB_FORCE_WAKEUP);
 	return 0;
@@ -58,24 +58,24 @@ static __always_inline int report_decision(struct oom_control *oc, const bool di
 SEC("fentry/oom_kill_process")
 int BPF_PROG(on_decision_fentry, struct oom_control *oc)
 {
-	return report_decision(oc, false);
+	return report_decision(oc, HELPER);
 }
 
 SEC("fentry/oom_kill_process")
 int BPF_PROG(on_decision_fentry_direct, struct oom_control *oc)
 {
-	return report_decision(oc, true);
+	return report_decision(oc, TYPED);
 }
 
 SEC("kprobe/oom_kill_process")
 int BPF_KPROBE(on_decision_kprobe, struct oom_control *oc)
 {
-	return report_decision(oc, false);
+	return report_decision(oc, HELPER);
 }
 
 static __always_inline int report_attempt(struct task_struct *task, const char *message)
 {
-	struct thread_state *t = this_thread(false, current_start(false));
+	struct thread_state *t = this_thread(false, current_start(HELPER));
 	struct oom_attempt *a = bpf_ringbuf_reserve(&oom_ring, sizeof(*a), 0);
 	long len;
 
@@ -106,23 +106,23 @@ int BPF_KPROBE(on_attempt_kprobe, struct task_struct *task, const char *message)
 	return report_attempt(task, message);
 }
 
-static __always_inline int enter_invoke(struct oom_control *oc, const bool direct)
+static __always_inline int enter_invoke(struct oom_control *oc, const enum read_how how)
 {
-	struct thread_state *t = this_thread(true, current_start(direct));
+	struct thread_state *t = this_thread(true, current_start(how));
 
 	if (!t)
 		return 0;
 	t->invoke_ns = bpf_ktime_get_boot_ns();
-	t->invoke_memcg = memcg_id(READ(direct, oc, memcg), direct);
+	t->invoke_memcg = memcg_id(READ(how, oc, memcg), how);
 	t->marks = 0;
 	t->decision = 0;
 	t->mark_ns = 0;
 	return 0;
 }
 
-static __always_inline int leave_invoke(u32 result, const bool direct)
+static __always_inline int leave_invoke(u32 result, const enum read_how how)
 {
-	struct thread_state *t = this_thread(false, current_start(direct));
+	struct thread_state *t = this_thread(false, current_start(how));
 	struct oom_invoke *r;
 	u64 ids = bpf_get_current_pid_tgid();
 
@@ -149,23 +149,23 @@ static __always_inline int leave_invoke(u32 result, const bool direct)
 SEC("fentry/out_of_memory")
 int BPF_PROG(on_invoke_fentry, struct oom_control *oc)
 {
-	return enter_invoke(oc, true);
+	return enter_invoke(oc, TYPED);
 }
 
 SEC("fexit/out_of_memory")
 int BPF_PROG(on_invoke_fexit, struct oom_control *oc, bool result)
 {
-	return leave_invoke(result, true);
+	return leave_invoke(result, TYPED);
 }
 
 SEC("kprobe/out_of_memory")
 int BPF_KPROBE(on_invoke_kprobe, struct oom_control *oc)
 {
-	return enter_invoke(oc, false);
+	return enter_invoke(oc, HELPER);
 }
 
 SEC("kretprobe/out_of_memory")
 int BPF_KRETPROBE(on_invoke_kretprobe, long result)
 {
-	return leave_invoke((u32)result & 0xff, false);
+	return leave_invoke((u32)result & 0xff, HELPER);
 }

@@ -12,6 +12,7 @@
 
 #define SIGKILL 9
 #define SI_KERNEL 0x80
+#define VICTIM_FIXED __builtin_offsetof(struct oom_victim, text)
 #define RECLAIM_MAX_AGE_NS (120 * 1000000000ULL)
 
 const volatile struct oom_parameters parameters; /* the loader sets it between open and load */
@@ -46,7 +47,6 @@ PERCPU_ARRAY(lost, _OOM_LOST_MAX, u64);
 ARRAY(numbers, _NUMBER_MAX, u64);
 /* A record is built here. oom_lock serialises decisions of the whole host, so the buffer has one user at a time. */
 PERCPU_ARRAY(scratch, 1, struct oom_victim);
-ARRAY(zeroes, 1, struct oom_victim); /* never written: a source of zeros */
 
 static __always_inline void count_lost(u32 what)
 {
@@ -94,19 +94,25 @@ static __always_inline void head_init(struct record_head *h, u16 type, u32 size)
 	h->boot_ns = bpf_ktime_get_boot_ns();
 }
 
+/* Zeroes what is not text. volatile: else the compiler makes one memset() of it, which it then refuses to inline. */
+static __always_inline void clear_victim(struct oom_victim *v)
+{
+	volatile u64 *p = (u64 *)v;
+
+	_Static_assert(VICTIM_FIXED % sizeof(*p) == 0, "whole words");
+	for (u32 i = 0; i < VICTIM_FIXED / sizeof(*p); i++)
+		p[i] = 0;
+}
+
 static __always_inline struct oom_victim *new_victim(void)
 {
 	u32 zero = 0;
-	struct oom_victim *z = bpf_map_lookup_elem(&zeroes, &zero);
-	struct oom_victim *v;
+	struct oom_victim *v = bpf_map_lookup_elem(&scratch, &zero);
 
-	/* A copy by the map itself: the helper that reads kernel memory is refused under confidentiality lockdown. */
-	if (!z || bpf_map_update_elem(&scratch, &zero, z, BPF_ANY))
-		return NULL;
-	v = bpf_map_lookup_elem(&scratch, &zero);
 	if (!v)
 		return NULL;
-	head_init(&v->head, OOM_RECORD_VICTIM, __builtin_offsetof(struct oom_victim, text));
+	clear_victim(v);
+	head_init(&v->head, OOM_RECORD_VICTIM, VICTIM_FIXED);
 	v->variant = parameters.kill_variant;
 	return v;
 }

@@ -106,11 +106,12 @@ __noinline int oom_add_cwd(u64 leader)
 
 /* --- the command line --- */
 
-static __always_inline struct oom_args_value *args_of(struct task_struct *leader, const bool direct)
+static __always_inline struct oom_args_value *args_of(struct task_struct *leader,
+						      const enum read_how how)
 {
 	struct oom_args_key key = {
-		.tgid = READ(direct, leader, tgid),
-		.start_ticks = READ(direct, leader, start_boottime) / OOM_TICK_NS,
+		.tgid = READ(how, leader, tgid),
+		.start_ticks = READ(how, leader, start_boottime) / OOM_TICK_NS,
 	};
 
 	return bpf_map_lookup_elem(&oom_args, &key);
@@ -118,10 +119,10 @@ static __always_inline struct oom_args_value *args_of(struct task_struct *leader
 
 /* A process that forked and did not exec runs what its nearest ancestor with an entry was given, if it still runs the same file. */
 static __always_inline struct oom_args_value *args_of_ancestor(struct task_struct *leader,
-							       const bool direct)
+							       const enum read_how how)
 {
-	struct mm_struct *mm = READ(direct, leader, mm);
-	struct file *exe = mm ? READ(direct, mm, exe_file) : NULL;
+	struct mm_struct *mm = READ(how, leader, mm);
+	struct file *exe = mm ? READ(how, mm, exe_file) : NULL;
 	struct task_struct *task = leader;
 
 	if (!exe)
@@ -129,11 +130,11 @@ static __always_inline struct oom_args_value *args_of_ancestor(struct task_struc
 	for (int i = 0; i < ARGS_ANCESTORS; i++) {
 		struct oom_args_value *a;
 
-		task = task_parent(task, direct);
-		mm = task ? READ(direct, task, mm) : NULL;
-		if (!mm || READ(direct, mm, exe_file) != exe)
+		task = task_parent(task, how);
+		mm = task ? READ(how, task, mm) : NULL;
+		if (!mm || READ(how, mm, exe_file) != exe)
 			return NULL;
-		a = args_of(task, direct);
+		a = args_of(task, how);
 		if (a)
 			return a;
 	}
@@ -158,11 +159,11 @@ static __always_inline void args_added(struct oom_victim *v, u16 source, u32 at,
 /* Typed loads have no helper to copy with, but nothing stands before it either. */
 static __always_inline void add_args_direct(struct oom_victim *v, struct task_struct *leader)
 {
-	struct oom_args_value *a = args_of(leader, true);
+	struct oom_args_value *a = args_of(leader, TYPED);
 	u16 source = OOM_ARGS_EXEC;
 
 	if (!a) {
-		a = args_of_ancestor(leader, true);
+		a = args_of_ancestor(leader, TYPED);
 		source = OOM_ARGS_PARENT;
 	}
 	if (!a)
@@ -201,7 +202,7 @@ __noinline int oom_add_own_args(u64 mm)
 /* As it was at exec; else read from the victim itself where it runs; else that of an ancestor. */
 __noinline int oom_add_args(u64 leader, u64 mm)
 {
-	struct oom_args_value *a = args_of((void *)leader, false);
+	struct oom_args_value *a = args_of((void *)leader, HELPER);
 	struct oom_victim *v = record_in_work();
 	u16 source = OOM_ARGS_EXEC;
 	u32 at, len;
@@ -211,7 +212,7 @@ __noinline int oom_add_args(u64 leader, u64 mm)
 	if (!a) {
 		if (mm && bpf_get_current_pid_tgid() >> 32 == v->tgid && oom_add_own_args(mm))
 			return 0;
-		a = args_of_ancestor((void *)leader, false);
+		a = args_of_ancestor((void *)leader, HELPER);
 		source = OOM_ARGS_PARENT;
 	}
 	if (!a)

@@ -2,9 +2,9 @@
 #pragma once
 #include "compat.bpf.h"
 
-static __always_inline void task_comm(struct task_struct *task, char *to, const bool direct)
+static __always_inline void task_comm(struct task_struct *task, char *to, const enum read_how how)
 {
-	if (!direct) {
+	if (how == HELPER) {
 		bpf_probe_read_kernel(to, COMM_MAX, __builtin_preserve_access_index(&task->comm));
 		return;
 	}
@@ -13,18 +13,19 @@ static __always_inline void task_comm(struct task_struct *task, char *to, const 
 	((u64 *)to)[1] = ((u64 *)__builtin_preserve_access_index(&task->comm))[1];
 }
 
-static __always_inline u32 task_uid(struct task_struct *task, const bool direct)
+static __always_inline u32 task_uid(struct task_struct *task, const enum read_how how)
 {
-	const struct cred *cred = READ(direct, task, real_cred);
+	const struct cred *cred = READ(how, task, real_cred);
 
-	return cred ? READ(direct, cred, uid.val) : ~0U;
+	return cred ? READ(how, cred, uid.val) : ~0U;
 }
 
-static __always_inline struct task_struct *task_parent(struct task_struct *task, const bool direct)
+static __always_inline struct task_struct *task_parent(struct task_struct *task,
+						       const enum read_how how)
 {
-	struct task_struct *parent = READ(direct, task, real_parent);
+	struct task_struct *parent = READ(how, task, real_parent);
 
-	return parent ? READ(direct, parent, group_leader) : NULL;
+	return parent ? READ(how, parent, group_leader) : NULL;
 }
 
 /*
@@ -32,9 +33,9 @@ static __always_inline struct task_struct *task_parent(struct task_struct *task,
  * typed loads cannot index: there the address becomes a plain number by way of @slot (map memory), and is cast again.
  */
 static __always_inline u32 task_vpid(struct task_struct *leader, volatile u64 *slot,
-				     const bool direct)
+				     const enum read_how how)
 {
-	struct pid *pid = READ(direct, leader, thread_pid);
+	struct pid *pid = READ(how, leader, thread_pid);
 	struct upid *upid;
 	u32 level;
 	int nr = 0;
@@ -42,18 +43,18 @@ static __always_inline u32 task_vpid(struct task_struct *leader, volatile u64 *s
 
 	if (!pid)
 		return 0;
-	level = READ(direct, pid, level) & 31; /* MAX_PID_NS_LEVEL is 32 */
-	at = bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid);
-	if (!direct) {
+	level = READ(how, pid, level) & 31; /* MAX_PID_NS_LEVEL is 32 */
+	if (level == 0)
+		return READ(how, leader, tgid);
+	at = how == HELPER ? (u64)pid : plain_address(pid, slot);
+	at += bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid);
+	if (how != TYPED) {
 		bpf_probe_read_kernel(&nr, sizeof(nr),
-				      (void *)pid + at + bpf_core_field_offset(struct upid, nr));
+				      (void *)at + bpf_core_field_offset(struct upid, nr));
 		return nr;
 	}
-	if (level == 0)
-		return READ(true, leader, tgid);
 	if (!CAN_CAST)
 		return 0;
-	at += plain_address(pid, slot);
 	upid = bpf_rdonly_cast((void *)at, bpf_core_type_id_kernel(struct upid));
-	return upid ? READ(true, upid, nr) : 0;
+	return upid ? READ(TYPED, upid, nr) : 0;
 }
