@@ -10,6 +10,15 @@
 #include "bpf/api/oom.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
+#include "flavours.bpf.h"
+
+#define PF_KTHREAD 0x00200000
+
+/* An anonymous enum of the kernel (v4.5: eca56ff906bd), which cannot be relocated. */
+#define MM_FILEPAGES 0
+#define MM_ANONPAGES 1
+#define MM_SWAPENTS 2
+#define MM_SHMEMPAGES 3
 
 enum read_how {
 	HELPER, /* the helper that reads kernel memory: on any pointer */
@@ -37,7 +46,7 @@ static __always_inline bool has_current_btf(void)
 #define MM_COUNTER(how, mm, member)                                                       \
 	({                                                                                \
 		s64 v_ = 0;                                                               \
-		if (bpf_core_type_exists(struct mm_rss_stat)) {                           \
+		if (bpf_core_type_exists(struct mm_rss_stat___old)) {                     \
 			struct mm_struct___old *old_ = (void *)(mm);                      \
 			if ((how) != TYPED)                                               \
 				v_ = BPF_CORE_READ(old_, rss_stat.count[member].counter); \
@@ -45,7 +54,7 @@ static __always_inline bool has_current_btf(void)
 			v_ = READ(how, mm, rss_stat[member].count);                       \
 		}                                                                         \
 		/* Per-CPU parts are not folded in yet, so it may be below zero. */       \
-		(how) == TYPED &&bpf_core_type_exists(struct mm_rss_stat)                 \
+		(how) == TYPED &&bpf_core_type_exists(struct mm_rss_stat___old)           \
 			? OOM_UNKNOWN64                                                   \
 			: (v_ < 0 ? 0ULL : (u64)v_);                                      \
 	})

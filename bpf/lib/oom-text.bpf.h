@@ -78,7 +78,7 @@ __noinline int oom_add_exe(u64 leader, u64 mm)
 	struct file *exe = BPF_CORE_READ((struct mm_struct *)mm, exe_file);
 	struct oom_victim *v = record_in_work();
 	struct path_scratch *s = path_buffer();
-	struct path *root;
+	const struct path *root;
 
 	if (!v || !s || !exe)
 		return 0;

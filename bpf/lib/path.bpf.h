@@ -51,8 +51,8 @@ static __always_inline struct mount *real_mount(struct vfsmount *mnt)
 }
 
 /* Path of a file as its process sees it: up to @root, over mount points. Returns where it begins, PATH_BYTES - 1 = nothing. */
-static __always_inline u32 path_of_file(struct path_scratch *s, struct path *file,
-					struct path *root)
+static __always_inline u32 path_of_file(struct path_scratch *s, const struct path *file,
+					const struct path *root)
 {
 	struct dentry *dentry = BPF_CORE_READ(file, dentry), *root_dentry = NULL;
 	struct vfsmount *mnt = BPF_CORE_READ(file, mnt), *root_mnt = NULL;

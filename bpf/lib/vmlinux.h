@@ -3,7 +3,7 @@
  * What we read from the kernel, and nothing else
  *
  * Kept by hand. Every access is relocated against the running kernel's BTF, so only names and types matter here, never
- * offsets. Renamed or reshaped members stand beside the current form as struct x___old.
+ * offsets. Renamed or reshaped members stand in flavours.bpf.h as struct x___old.
  */
 #ifndef __VMLINUX_H__
 #define __VMLINUX_H__
@@ -110,13 +110,8 @@ struct fs_struct {
 	struct path root, pwd;
 };
 
-/* v6.2: f1a7941243c1 ("mm: convert mm's rss stats into percpu_counter"); before: struct mm_rss_stat. */
 struct percpu_counter {
 	s64 count;
-};
-
-struct mm_rss_stat {
-	atomic_long_t count[4];
 };
 
 struct mm_struct {
@@ -125,10 +120,6 @@ struct mm_struct {
 	struct percpu_counter rss_stat[4];
 	struct file *exe_file;
 	unsigned long arg_start, arg_end;
-};
-
-struct mm_struct___old {
-	struct mm_rss_stat rss_stat;
 };
 
 struct signal_struct {
@@ -154,15 +145,10 @@ struct pid {
 	struct upid numbers[1];
 };
 
-/* v6.18: the parent of a node became an RCU pointer called __parent. */
 struct kernfs_node {
 	u64 id;
 	const char *name;
 	struct kernfs_node *__parent;
-};
-
-struct kernfs_node___old {
-	struct kernfs_node *parent;
 };
 
 struct cgroup_root {
@@ -268,13 +254,5 @@ struct pt_regs {
 #endif
 
 #pragma clang attribute pop
-
-#define PF_KTHREAD 0x00200000
-
-/* Anonymous enum of the kernel (v4.5: eca56ff906bd), so it cannot be relocated. */
-#define MM_FILEPAGES 0
-#define MM_ANONPAGES 1
-#define MM_SWAPENTS 2
-#define MM_SHMEMPAGES 3
 
 #endif
