@@ -22,8 +22,7 @@ list)
 	echo includes format shell spelling licences docs
 	;;
 includes)
-	need python3
-	python3 tools/check-includes.py
+	/usr/bin/python3 tools/check-includes.py
 	;;
 format)
 	need clang-format
@@ -36,7 +35,7 @@ shell)
 spelling)
 	need codespell
 	files '*.c' '*.h' '*.md' '*.rst' '*.py' '*.sh' | grep -v events-schema |
-		xargs codespell -L ser,nd,te,hist,fo,ons,OT
+		xargs codespell -L ser,nd,te,hist,fo,ons,ot
 	;;
 licences)
 	bad=0

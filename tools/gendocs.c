@@ -9,20 +9,25 @@
 
 static void write_metrics(struct strbuf *out)
 {
-	strbuf_addstr(out, "# Metrics\n\nWritten by `build/gendocs metrics` out of the rows in the source; `./dev test` compares.\n"
-			   "Labels with a closed set of values show it in brackets.\n");
+	strbuf_addstr(
+		out,
+		"# Metrics\n\nWritten by `build/gendocs metrics` out of the rows in the source; `./dev test` compares.\n"
+		"Labels with a closed set of values show it in brackets.\n");
 	metrics_write_docs("agent", self_metrics, _SELF_METRIC_MAX, out);
 	for (size_t i = 0; agent_modules[i]; i++)
 		if (agent_modules[i]->metrics)
-			metrics_write_docs(agent_modules[i]->name, agent_modules[i]->metrics, agent_modules[i]->n_metrics, out);
+			metrics_write_docs(agent_modules[i]->name, agent_modules[i]->metrics,
+					   agent_modules[i]->n_metrics, out);
 }
 
 static void write_configuration(struct strbuf *out)
 {
-	strbuf_addstr(out, "# Configuration of telamon-agent\n\n"
-			   "Written by `build/gendocs configuration` out of the rows in the source; `./dev test` compares.\n"
-			   "Every key has a default; without a file the agent runs on them. Sizes carry a unit (`1MiB`), so do\n"
-			   "durations (`500ms`, `1h30m`). `takes effect` tells whether a reload is enough.\n");
+	strbuf_addstr(
+		out,
+		"# Configuration of telamon-agent\n\n"
+		"Written by `build/gendocs configuration` out of the rows in the source; `./dev test` compares.\n"
+		"Every key has a default; without a file the agent runs on them. Sizes carry a unit (`1MiB`), so do\n"
+		"durations (`500ms`, `1h30m`). `takes effect` tells whether a reload is enough.\n");
 	config_write_markdown(agent_sections(), out);
 }
 

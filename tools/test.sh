@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 san=${SAN:-0}
 build=${BUILD:-build}
 jobs=$(nproc)
-[ "$san" = 0 ] || build=build-san
+[ "$san" = 0 ] || build="build-san"
 
 set -- --buildtype=debugoptimized -Dwerror=true
 [ "$san" = 0 ] || set -- "$@" -Db_sanitize=address,undefined -Db_lundef=false
@@ -48,7 +48,9 @@ fi
 
 # --- unit tests and fuzz corpus ---
 for program in "$build"/tests/unit/test_* "$build"/tests/fuzz/fuzz_*; do
-	[ -f "$program" ] && [ -x "$program" ] || continue
+	if [ ! -f "$program" ] || [ ! -x "$program" ]; then
+		continue
+	fi
 	name=$(basename "$program")
 	log=$results/$name.log
 	status=0
@@ -64,7 +66,7 @@ done
 if [ "$san" = 0 ]; then
 	if [ "$(id -u)" -eq 0 ]; then
 		status=0
-		TELAMON_BUILD=$PWD/$build timeout 1500 python3 -m pytest -q -p no:cacheprovider tests/system \
+		TELAMON_BUILD=$PWD/$build timeout 1500 /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/system \
 			--junitxml="$results/system.xml" >"$results/system.log" 2>&1 || status=$?
 		[ "$status" -eq 0 ] || cat "$results/system.log" >&2
 		if [ ! -e "$results/system.xml" ]; then
@@ -85,4 +87,4 @@ if [ "$san" = 0 ]; then
 	fi
 fi
 
-exec python3 tools/count-results.py "$results"
+exec /usr/bin/python3 tools/count-results.py "$results"

@@ -41,22 +41,22 @@ static __always_inline bool has_current_btf(void)
 
 /*
  * v6.2: f1a7941243c1 ("mm: convert mm's rss stats into percpu_counter"); drop when the baseline is >= 6.2. Before, the counters
- * are an array of a typedef, which the verifier cannot walk: OOM_UNKNOWN64 to typed loads alone.
+ * are an array of a typedef, which the verifier cannot walk: OOM_UNKNOWN64 to typed loads alone. Asked by member, not by the
+ * type that went away: libbpf looks for a missing type in all modules, for which it needs CAP_SYS_ADMIN.
  */
-#define MM_COUNTER(how, mm, member)                                                       \
-	({                                                                                \
-		s64 v_ = 0;                                                               \
-		if (bpf_core_type_exists(struct mm_rss_stat___old)) {                     \
-			struct mm_struct___old *old_ = (void *)(mm);                      \
-			if ((how) != TYPED)                                               \
-				v_ = BPF_CORE_READ(old_, rss_stat.count[member].counter); \
-		} else {                                                                  \
-			v_ = READ(how, mm, rss_stat[member].count);                       \
-		}                                                                         \
-		/* Per-CPU parts are not folded in yet, so it may be below zero. */       \
-		(how) == TYPED &&bpf_core_type_exists(struct mm_rss_stat___old)           \
-			? OOM_UNKNOWN64                                                   \
-			: (v_ < 0 ? 0ULL : (u64)v_);                                      \
+#define HAS_OLD_COUNTERS(mm) bpf_core_field_exists(((struct mm_struct___old *)(mm))->rss_stat.count)
+#define MM_COUNTER(how, mm, member)                                                                \
+	({                                                                                         \
+		s64 v_ = 0;                                                                        \
+		if (HAS_OLD_COUNTERS(mm)) {                                                        \
+			struct mm_struct___old *old_ = (void *)(mm);                               \
+			if ((how) != TYPED)                                                        \
+				v_ = BPF_CORE_READ(old_, rss_stat.count[member].counter);          \
+		} else {                                                                           \
+			v_ = READ(how, mm, rss_stat[member].count);                                \
+		}                                                                                  \
+		/* Per-CPU parts are not folded in yet, so it may be below zero. */                \
+		(how) == TYPED &&HAS_OLD_COUNTERS(mm) ? OOM_UNKNOWN64 : (v_ < 0 ? 0ULL : (u64)v_); \
 	})
 
 /* The address as a plain number, by way of @slot in map memory: arithmetic on it is free, and bpf_rdonly_cast() types it again. */

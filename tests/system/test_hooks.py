@@ -2,6 +2,7 @@
 """Every hook variant that this host can run, against real kills and cgroups (tests/live)."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -49,6 +50,22 @@ def run(program, *options):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_oom_hooks(variant):
     assert "victim record" in run("oom_hooks", *VARIANTS[variant])
+
+
+def test_least_privilege():
+    """CAP_BPF and CAP_PERFMON are enough: without CAP_SYS_ADMIN the same variants are live."""
+    if not shutil.which("setpriv"):
+        pytest.skip("setpriv is missing")
+    command = ["setpriv", "--bounding-set", "-sys_admin,-sys_resource,-sys_module", "--inh-caps", "-all"]
+    outputs = []
+    for prefix in [[], command]:
+        result = subprocess.run([*prefix, os.path.join(LIVE, "oom_hooks"), "--scenario", "single"], text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False)
+        if result.returncode == 77:
+            pytest.skip(result.stdout.strip())
+        assert result.returncode == 0, result.stdout
+        outputs.append([line for line in result.stdout.splitlines() if line.startswith("# oom_")])
+    assert outputs[0] == outputs[1]
 
 
 @pytest.mark.parametrize("options", [[], ["--direct"]], ids=["full", "direct"])

@@ -1,0 +1,96 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Fetches what guests need, once: qemu (installed from bookworm-backports, because 7.2 crashes guests at random under TCG) and
+# kernels of four Debian releases, unpacked into a cache outside the tree. Prints `NAME PATH` per kernel.
+# The mirror is the one of this host's own apt sources; signatures are checked by apt.
+set -eu
+
+cache=${TELAMON_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/telamon}
+apt=$cache/apt
+kernels=$cache/kernels
+mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$kernels"
+
+# name, release, pattern of the package that holds /boot/vmlinuz
+table='5.10 bullseye ^linux-image-5\.10\.0-[0-9]+-cloud-amd64$
+6.1 bookworm ^linux-image-6\.1\.0-[0-9]+-cloud-amd64$
+6.12 bookworm-backports ^linux-image-6\.12\.[0-9]+\+deb12(\.[0-9]+)?-cloud-amd64$
+7.2 sid ^linux-binary-unsigned-[0-9].*-cloud-amd64$'
+
+mirror() {
+	{
+		sed -n 's/^deb  *\(\[[^]]*\] *\)\{0,1\}\(http[^ ]*debian\/*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null || :
+		cat /etc/apt/sources.list.d/*.list 2>/dev/null |
+			sed -n 's/^deb  *\(\[[^]]*\] *\)\{0,1\}\(http[^ ]*debian\/*\) .*/\2/p'
+		cat /etc/apt/sources.list.d/*.sources 2>/dev/null | sed -n 's/^URIs: *\([^ ]*debian\/*\) *$/\1/p'
+	} | grep -v security | head -n 1
+}
+
+private_apt() {
+	command=$1
+	shift
+	"$command" -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+		-o Dir::State::lists="$apt/lists" -o Dir::Cache::archives="$apt/archives" \
+		-o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root \
+		-o Acquire::Check-Valid-Until=false "$@"
+}
+
+update() {
+	[ ! -e "$apt/updated" ] || return 0
+	uri=$(mirror)
+	[ -n "$uri" ] || {
+		echo "fetch: no Debian mirror in the apt sources" >&2
+		exit 1
+	}
+	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+	for release in bullseye bookworm bookworm-backports sid; do
+		echo "deb [signed-by=$keyring arch=amd64] $uri $release main"
+	done >"$apt/sources.list"
+	private_apt apt-get update -qq
+	: >"$apt/updated"
+}
+
+
+fetch_kernel() { # name, release, pattern
+	[ ! -e "$kernels/$1/vmlinuz" ] || return 0
+	update
+	package=$(private_apt apt-cache pkgnames linux- | grep -E "$3" | sort -V | tail -n 1)
+	[ -n "$package" ] || {
+		echo "fetch: no package matches $3" >&2
+		return 1
+	}
+	work=$kernels/$1.part
+	rm -rf "$work"
+	mkdir -p "$work/deb" "$work/root"
+	(cd "$work/deb" && private_apt apt-get download -qq "$package")
+	dpkg-deb -x "$work"/deb/*.deb "$work/root"
+	mkdir -p "$kernels/$1"
+	# Newer packages keep it below /usr/lib.
+	find "$work/root" -type f -name 'vmlinuz*' -exec cp {} "$kernels/$1/vmlinuz" \;
+	[ -e "$kernels/$1/vmlinuz" ] || {
+		echo "fetch: there is no kernel in $package" >&2
+		return 1
+	}
+	echo "$package" >"$kernels/$1/package"
+	rm -rf "$work"
+}
+
+fetch_qemu() {
+	case $(qemu-system-x86_64 --version 2>/dev/null) in
+	*version\ 1[0-9].* | *version\ [89].*) return 0 ;;
+	esac
+	[ "$(id -u)" -eq 0 ] || {
+		echo "fetch: only root can install qemu" >&2
+		exit 1
+	}
+	update
+	DEBIAN_FRONTEND=noninteractive private_apt apt-get install -y -qq --no-install-recommends \
+		-t bookworm-backports qemu-system-x86 >/dev/null
+}
+
+fetch_qemu
+status=0
+echo "$table" | while read -r name release pattern; do
+	fetch_kernel "$name" "$release" "$pattern" >&2 || status=1
+	[ ! -e "$kernels/$name/vmlinuz" ] || echo "$name $kernels/$name/vmlinuz"
+done
+exit $status

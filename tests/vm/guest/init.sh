@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# First process of a guest: mounts what a host has, runs one scenario, powers off. Kernel arguments: scenario=NAME cgroup=v2|v1
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /var/lib
+mkdir -p /dev/pts
+argument() {
+	sed -n "s/.*\b$1=\([^ ]*\).*/\1/p" /proc/cmdline
+}
+scenario=$(argument scenario)
+mode=$(argument cgroup)
+mount -t securityfs securityfs /sys/kernel/security 2>/dev/null
+[ "$(argument tracefs)" = no ] || mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
+case $mode in
+v1)
+	mount -t tmpfs cgroup /sys/fs/cgroup
+	mkdir -p /sys/fs/cgroup/memory /sys/fs/cgroup/unified
+	mount -t cgroup -o memory cgroup /sys/fs/cgroup/memory
+	mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
+	;;
+*) mount -t cgroup2 cgroup2 /sys/fs/cgroup ;;
+esac
+ip link set lo up
+hostname guest
+echo "=== guest $(uname -r) $scenario"
+. "/guest/$scenario.sh"
+echo "=== end"
+poweroff -f

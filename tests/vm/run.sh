@@ -1,0 +1,82 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Boots guests and runs scenarios in them. Lines `ok NAME`, `not ok NAME - why`, `skip NAME - why`, then a summary.
+# Usage: tests/vm/run.sh [--matrix short|full] [--kernel NAME] [--scenario NAME]; BUILD names the build directory.
+set -eu
+cd "$(dirname "$0")/../.."
+
+build=${BUILD:-build}
+matrix=short
+only_kernel=
+only_scenario=
+while [ $# -gt 0 ]; do
+	case $1 in
+	--matrix) matrix=$2 ;;
+	--kernel) only_kernel=$2 ;;
+	--scenario) only_scenario=$2 ;;
+	*)
+		echo "vm: unknown option $1" >&2
+		exit 2
+		;;
+	esac
+	shift 2
+done
+
+# kernel scenario cgroup tier-of-the-matrix further kernel arguments
+rows='5.10 lab v2 short
+6.1 lab v2 short
+6.12 lab v2 short
+7.2 lab v2 short
+6.1 hostoom v2 full
+6.12 hostoom v2 full
+7.2 hostoom v2 full
+5.10 hostoom v2 full
+6.1 lab v1 full
+6.1 nobtf v2 full
+5.10 nobtf v2 full
+6.12 lab v2 full psi=0'
+
+command -v qemu-system-x86_64 >/dev/null 2>&1 || true
+logs=$build/vm
+mkdir -p "$logs"
+if ! tests/vm/fetch.sh >"$logs/kernels" 2>"$logs/fetch.log"; then
+	echo "skip vm - kernels cannot be fetched: $(tail -n 1 "$logs/fetch.log")"
+	[ -s "$logs/kernels" ] || exit 0
+fi
+tests/vm/initramfs.sh "$build" "$logs/initramfs.gz"
+
+boot() { # kernel image, scenario, cgroup mode, arguments, log
+	timeout 300 qemu-system-x86_64 -accel tcg -smp 2 -m 1G -cpu Haswell-noTSX -nographic -no-reboot -nic none \
+		-kernel "$1" -initrd "$logs/initramfs.gz" \
+		-append "console=ttyS0 quiet panic=-1 lsm=lockdown,capability,bpf scenario=$2 cgroup=$3 $4" \
+		</dev/null >"$5" 2>&1 || :
+}
+
+results=$logs/results
+: >"$results"
+echo "$rows" | while read -r kernel scenario mode tier arguments; do
+	[ "$matrix" = full ] || [ "$tier" = short ] || [ -n "$only_scenario" ] || continue
+	[ -z "$only_kernel" ] || [ "$only_kernel" = "$kernel" ] || continue
+	[ -z "$only_scenario" ] || [ "$only_scenario" = "$scenario" ] || continue
+	image=$(sed -n "s/^$kernel //p" "$logs/kernels")
+	id="vm-$kernel-$scenario-$mode${arguments:+-$arguments}"
+	if [ -z "$image" ]; then
+		echo "skip $id - there is no kernel $kernel"
+		continue
+	fi
+	for try in 1 2 3; do # only a guest that dies before its banner is tried again
+		log=$logs/$id.$try.log
+		boot "$image" "$scenario" "$mode" "$arguments" "$log"
+		tr -d '\r' <"$log" >"$log.text"
+		! grep -q '=== guest' "$log.text" || break
+		echo "# $id: boot $try died before its banner"
+	done
+	grep -E '^(ok|not ok|skip) ' "$log.text" | sed -e "s/^\(ok\|not ok\|skip\) /\1 $id-/" || :
+	grep -q '=== end' "$log.text" || echo "not ok $id-end - the guest did not finish, see $log"
+done | tee "$results"
+
+count() {
+	grep -c "^$1 " "$results" || :
+}
+echo "vm: $(count ok) passed, $(count 'not ok') failed, $(count skip) skipped"
+[ "$(count 'not ok')" -eq 0 ]
