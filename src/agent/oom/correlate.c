@@ -562,14 +562,27 @@ static void copy_text(char *to, size_t size, const char *from)
 	(void)snprintf(to, size, "%s", from);
 }
 
-void correlator_kmsg(struct correlator *c, const struct kmsg_oom *k, uint64_t now_us)
+static void keep_line(struct oom_run *run, const char *line, size_t len)
+{
+	if (len == 0 || len >= sizeof(run->kernel_log) - run->kernel_log_len)
+		return;
+	memcpy(run->kernel_log + run->kernel_log_len, line, len);
+	run->kernel_log[run->kernel_log_len + len] = '\0';
+	run->kernel_log_len += len + 1;
+}
+
+void correlator_kmsg(struct correlator *c, const struct kmsg_oom *k, const char *line, size_t len,
+		     uint64_t now_us)
 {
 	struct oom_run *run;
 
-	if (!(k->fields & KMSG_TASK))
+	if (!(k->fields & (KMSG_TASK | KMSG_KILLED)))
 		return;
 	run = run_of_pid(c, k->pid);
 	if (!run)
+		return;
+	keep_line(run, line, len);
+	if (!(k->fields & KMSG_TASK))
 		return;
 	run->kmsg_answered = true;
 	run->last_us = MAX(run->last_us, now_us - SETTLE_US);

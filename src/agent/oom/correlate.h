@@ -50,7 +50,9 @@ DEFINE_CLEANUP(struct correlator *, correlator_free);
 void correlator_set_times(struct correlator *c, uint64_t wait_us, uint64_t aftermath_us);
 void correlator_feed(struct correlator *c, const struct record_head *head, bool spilled,
 		     uint64_t now_us);
-void correlator_kmsg(struct correlator *c, const struct kmsg_oom *k, uint64_t now_us);
+/* @line: the text that @k was read from, without its prefix; kept for the record. */
+void correlator_kmsg(struct correlator *c, const struct kmsg_oom *k, const char *line, size_t len,
+		     uint64_t now_us);
 /* After a batch of records and whenever correlator_next() is due. */
 void correlator_run(struct correlator *c, uint64_t now_us);
 uint64_t correlator_next(const struct correlator *c); /* monotonic µs, 0 = nothing is due */

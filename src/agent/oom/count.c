@@ -26,7 +26,7 @@ static double delay(uint64_t boot_ns)
 }
 
 /* Labels of a workload series, in the order of the rows. */
-static void workload_labels(const struct identity *i, const char *ret[4])
+void oom_workload_labels(const struct identity *i, const char *ret[4])
 {
 	ret[0] = i ? cgname_kind_name(i->kind) : "none";
 	ret[1] = i ? i->label_namespace : "";
@@ -42,7 +42,7 @@ void oom_count_workload(struct oom_state *s, const struct oom_run *run, struct o
 	if (k->counted_workload)
 		return;
 	k->counted_workload = true;
-	workload_labels(k->identity, last);
+	oom_workload_labels(k->identity, last);
 	labels[0] = oom_scope_names[run->scope];
 	memcpy(labels + 1, last, sizeof(last));
 	metric_series_add(metric_series(s->metrics, OOM_KILLS, labels, now), 1, now);
@@ -88,7 +88,7 @@ void oom_count_run(struct oom_state *s, const struct oom_run *run)
 			       (double)run->invoke_ns / 1e9);
 	if (outcome != OUTCOME_KILLED || run->scope != SCOPE_MEMCG || !run->limit.found)
 		return;
-	workload_labels(i, labels);
+	oom_workload_labels(i, labels);
 	labels[3] = i ? cgname_level_name(i->level) : "other";
 	metric_series_add(metric_series(s->metrics, OOM_LIMIT_KILLS, labels, now_us(s)), 1,
 			  now_us(s));
@@ -103,7 +103,7 @@ void oom_preinit(struct oom_state *s, const struct identity *i, uint64_t now)
 	    i->kind == CGNAME_NONE ||
 	    (i->level != CGLEVEL_CONTAINER && i->level != CGLEVEL_SYSTEMD_SERVICE))
 		return;
-	workload_labels(i, labels + 1);
+	oom_workload_labels(i, labels + 1);
 	(void)metric_series(s->metrics, OOM_KILLS, labels, now);
 }
 
@@ -114,7 +114,7 @@ void oom_preinit_drop(struct oom_state *s, const struct identity *i)
 
 	if (i->level != CGLEVEL_CONTAINER && i->level != CGLEVEL_SYSTEMD_SERVICE)
 		return;
-	workload_labels(i, labels + 1);
+	oom_workload_labels(i, labels + 1);
 	/* Another container of the same workload may keep it alive: then its next kill brings it back with its count. */
 	x = metric_series(s->metrics, OOM_KILLS, labels, now_us(s));
 	if (x && metric_series_value(x) == 0 && i->removed_us + PREINIT_KEEP_US < now_us(s))
@@ -130,6 +130,10 @@ void oom_count_tick(struct oom_state *s, uint64_t now)
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_RING_FULL),
 		     lost[OOM_LOST_RING] + lost[OOM_LOST_OTHER]);
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_SPILL_FULL), lost[OOM_LOST_SPILL]);
+	if (lost[OOM_LOST_SPILL] > s->lost_told) {
+		oom_publish_lost(s, lost[OOM_LOST_SPILL] - s->lost_told);
+		s->lost_told = lost[OOM_LOST_SPILL];
+	}
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_DECODE), c->decode_errors);
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_VICTIMS_FULL), c->evicted);
 	metric_store(s->metrics, METRIC(OOM_RECORDS), c->records);
@@ -138,6 +142,7 @@ void oom_count_tick(struct oom_state *s, uint64_t now)
 		(void)metric_series_expire(s->metrics, OOM_KILLS, now - retention);
 		(void)metric_series_expire(s->metrics, OOM_LAST_KILL, now - retention);
 		(void)metric_series_expire(s->metrics, OOM_LIMIT_KILLS, now - retention);
+		(void)metric_series_expire(s->metrics, OOM_LIMIT_HITS, now - retention);
 	}
 	metric_gauge(s->metrics, METRIC(OOM_SERIES),
 		     (double)metric_series_count(s->metrics, OOM_KILLS));

@@ -19,7 +19,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 
-#define LIMITS_MAX 65536 /* a full walk of a map that changes meanwhile ends */
+#define LIMITS_MAX 4096 /* a walk of a map that fills meanwhile ends */
 
 struct oom_hooks {
 	struct oom_hooks_options options;
@@ -170,22 +170,30 @@ void oom_hooks_lost(const struct oom_hooks *h, uint64_t ret[_OOM_LOST_MAX])
 	ret[OOM_LOST_OTHER] += h->reader_errors;
 }
 
+/* Before v5.14 hash maps have no lookup_and_delete: what is counted between the two calls is lost. */
+static int take_hits(int map, const uint64_t *id, struct oom_limit_hits *ret)
+{
+	int r = bpf_map_lookup_and_delete_elem(map, id, ret);
+
+	if (r >= 0 || errno == ENOENT)
+		return r;
+	r = bpf_map_lookup_elem(map, id, ret);
+	(void)bpf_map_delete_elem(map, id);
+	return r;
+}
+
 int oom_hooks_limits(const struct oom_hooks *h,
 		     void (*fn)(void *ctx, uint64_t cgroup_id, const struct oom_limit_hits *hits),
 		     void *ctx)
 {
-	uint64_t key = 0, next;
-	const void *previous = NULL;
-	int n = 0;
+	int map = h->maps[OOM_MAP_LIMITS], n = 0;
+	uint64_t id;
 
-	while (h->maps[OOM_MAP_LIMITS] >= 0 && n < LIMITS_MAX &&
-	       bpf_map_get_next_key(h->maps[OOM_MAP_LIMITS], previous, &next) == 0) {
+	while (map >= 0 && n < LIMITS_MAX && bpf_map_get_next_key(map, NULL, &id) == 0) {
 		struct oom_limit_hits hits;
 
-		if (bpf_map_lookup_elem(h->maps[OOM_MAP_LIMITS], &next, &hits) == 0)
-			fn(ctx, next, &hits);
-		key = next;
-		previous = &key;
+		if (take_hits(map, &id, &hits) >= 0)
+			fn(ctx, id, &hits);
 		n++;
 	}
 	return n;

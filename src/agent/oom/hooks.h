@@ -57,7 +57,7 @@ int oom_hooks_drain_spill(struct oom_hooks *h); /* each second; number drained *
 void oom_hooks_lost(const struct oom_hooks *h,
 		    uint64_t ret[_OOM_LOST_MAX]); /* totals since start */
 
-/* Level counters of the kernel program (oom_limit fentry/kprobe): calls @fn for each cgroup with its totals. */
+/* Level counters of the kernel program (oom_limit fentry/kprobe): calls @fn for each cgroup with its hits since the last call. */
 int oom_hooks_limits(const struct oom_hooks *h,
 		     void (*fn)(void *ctx, uint64_t cgroup_id, const struct oom_limit_hits *hits),
 		     void *ctx);

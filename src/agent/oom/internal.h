@@ -4,6 +4,8 @@
 #include "agent/oom/correlate.h"
 #include "agent/oom/gfp.h"
 #include "agent/oom/hooks.h"
+#include "agent/oom/limit.h"
+#include "agent/oom/limits.h"
 #include "agent/oom/report.h"
 #include "agent/oom/rows.h"
 #include "agent/oom/snapshot.h"
@@ -14,8 +16,13 @@
 
 #define COUNTS_MAX 4096
 
-struct last_count { /* local OOM counts of a level, for OOM-116 */
-	uint64_t id, oom, swap;
+struct last_count { /* counts of a level, for OOM-116 */
+	uint64_t id, count[_LEVEL_COUNT_MAX];
+};
+
+#define DECISIONS_KEPT 256
+struct last_decision { /* to tell how often a cgroup was hit lately */
+	uint64_t cgroup_id, boot_ns;
 };
 
 struct oom_state {
@@ -42,6 +49,12 @@ struct oom_state {
 	uint64_t vmstat_base, unseen, unseen_since_us, next_check_us, check_at_us;
 	uint64_t decode_errors, evicted;
 	struct last_count *counts; /* COUNTS_MAX, open addressing */
+	struct last_decision decisions[DECISIONS_KEPT];
+	size_t next_decision;
+	struct limits *limits; /* NULL: hits are not counted */
+	bool limits_by_kernel; /* the kernel program counts them */
+	bool kills_by_counters; /* oom_kill has no better variant than `counters` */
+	uint64_t lost_told; /* already said in telemetry.lost */
 	uint64_t started_us;
 	char kmsg_text[8192];
 };
@@ -50,6 +63,8 @@ struct oom_state {
 void oom_count_victim(struct oom_state *s, const struct oom_run *run, struct oom_kill *k);
 void oom_count_workload(struct oom_state *s, const struct oom_run *run, struct oom_kill *k);
 void oom_count_run(struct oom_state *s, const struct oom_run *run);
+/* kind, namespace, workload, container: the open labels of workload series */
+void oom_workload_labels(const struct identity *i, const char *ret[4]);
 void oom_count_tick(struct oom_state *s, uint64_t now_us);
 void oom_preinit(struct oom_state *s, const struct identity *i, uint64_t now_us);
 void oom_preinit_drop(struct oom_state *s, const struct identity *i);
@@ -58,10 +73,19 @@ void oom_preinit_drop(struct oom_state *s, const struct identity *i);
 void oom_publish_init(struct oom_state *s);
 int oom_publish_run(struct oom_state *s, struct oom_run *run);
 int oom_publish_aftermath(struct oom_state *s, struct oom_run *run, const char *reason);
-void oom_publish_no_victim(struct oom_state *s, uint64_t boot_ns, const char *comm, uint32_t pid,
-			   bool certain, const char *source);
-void oom_publish_unseen(struct oom_state *s, uint64_t count);
+void oom_publish_no_victim(struct oom_state *s, const struct report_no_victim *n);
+void oom_publish_unseen(struct oom_state *s, uint64_t count, const struct identity *where);
+void oom_publish_lost(struct oom_state *s, uint64_t count);
 void oom_find_limit(struct oom_state *s, struct oom_run *run);
+void oom_note_decision(struct oom_state *s, struct oom_run *run);
+
+/* limits-source.c: limit hits, and kills where only counters tell of them */
+void oom_limits_start(struct oom_state *s);
+void oom_limits_stop(struct oom_state *s);
+void oom_limits_run(struct oom_state *s,
+		    const struct oom_run *run); /* what a record says of its levels */
+void oom_limits_identity(struct oom_state *s, bool added, struct identity *i);
+void oom_limits_tick(struct oom_state *s, uint64_t now_us);
 
 /* kmsg-source.c */
 void oom_kmsg_start(struct oom_state *s);

@@ -40,15 +40,23 @@ static void feed_killed(struct oom_state *s, const struct kmsg_oom *k)
 	correlator_feed(s->correlator, &v.head, false, loop_now(s->agent->loop));
 }
 
-static void take_line(struct oom_state *s, const struct kmsg_oom *k)
+static void take_record(struct oom_state *s, const struct kmsg_oom *k, size_t n)
 {
 	const struct hook_state *states = oom_hooks_states(s->hooks);
+	const char *line = memchr(s->kmsg_text, ';', n);
+	size_t len;
 
+	/* "prio,seq,usec,flags;text\n KEY=value…" */
+	line = line ? line + 1 : s->kmsg_text + n;
+	len = strcspn(line, "\n");
 	if (k->fields & KMSG_NO_KILLABLE && hook_live_is(&states[OOM_CAP_INVOKE], "kmsg"))
-		oom_publish_no_victim(s, time_boot_ns(), NULL, 0, true, "kmsg");
+		oom_publish_no_victim(s, &(struct report_no_victim){ .boot_ns = time_boot_ns(),
+								     .scope = SCOPE_UNKNOWN,
+								     .certain = true,
+								     .source = "kmsg" });
 	if (k->fields & KMSG_KILLED && hook_live_is(&states[OOM_CAP_KILL], "kmsg"))
 		feed_killed(s, k);
-	correlator_kmsg(s->correlator, k, loop_now(s->agent->loop));
+	correlator_kmsg(s->correlator, k, line, len, loop_now(s->agent->loop));
 }
 
 static void on_kmsg(void *ctx, uint32_t events)
@@ -58,15 +66,16 @@ static void on_kmsg(void *ctx, uint32_t events)
 	(void)events;
 	for (unsigned i = 0; i < RECORDS_PER_WAKEUP; i++) {
 		struct kmsg_oom k;
-		ssize_t n = read(s->kmsg_fd, s->kmsg_text, sizeof(s->kmsg_text));
+		ssize_t n = read(s->kmsg_fd, s->kmsg_text, sizeof(s->kmsg_text) - 1);
 
 		/* EPIPE: records were overwritten before we came; the next read goes on behind them. */
 		if (n < 0 && (errno == EPIPE || errno == EINTR || errno == EINVAL))
 			continue;
 		if (n <= 0)
 			break;
+		s->kmsg_text[n] = '\0';
 		if (kmsg_parse(s->kmsg_text, (size_t)n, &k) == 1)
-			take_line(s, &k);
+			take_record(s, &k, (size_t)n);
 	}
 	correlator_run(s->correlator, loop_now(s->agent->loop));
 	loop_timer_at(s->timer, correlator_next(s->correlator));

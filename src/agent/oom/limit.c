@@ -75,21 +75,39 @@ static void consider(struct choice *c, int level, bool swap)
 	}
 }
 
-/* (4) A local OOM count above the last known one. */
+uint64_t oom_level_count(const struct oom_victim *v, uint32_t level, enum oom_level_count count)
+{
+	const struct oom_level *l = &v->levels[level];
+
+	if (count == LEVEL_OOM)
+		return l->oom_events;
+	if (!is_v1(v))
+		return 0;
+	return count == LEVEL_FAILCNT ? l->oom_count : l->swap_count;
+}
+
+static bool rose(const struct oom_limit_question *q, uint32_t level, enum oom_level_count count)
+{
+	const struct oom_level *l = &q->v->levels[level];
+	uint64_t last = q->last(q->ctx, l->id, count);
+
+	/* A level that was not known before proves nothing. */
+	return (count == LEVEL_SWAP_FAILCNT ? l->swap_max : l->max) != OOM_UNKNOWN64 &&
+	       last != UINT64_MAX && oom_level_count(q->v, level, count) > last;
+}
+
+/* (4) A local OOM count above the last known one; on v1 a counter that failed, where the kernel keeps no such count. */
 static struct choice by_counts(const struct oom_limit_question *q)
 {
 	struct choice c = { .level = -1 };
 
-	for (uint32_t i = 0; q->last && i < q->v->n_levels; i++) {
-		const struct oom_level *l = &q->v->levels[i];
-		uint64_t last = q->last(q->ctx, l->id, false),
-			 last_swap = q->last(q->ctx, l->id, true);
-
-		/* A level that was not known before is compared with zero only where it is young: never. */
-		if (l->max != OOM_UNKNOWN64 && last != UINT64_MAX && l->oom_count > last)
+	for (uint32_t i = 0; q->last && i < q->v->n_levels; i++)
+		if (rose(q, i, LEVEL_OOM))
 			consider(&c, (int)i, false);
-		else if (is_v1(q->v) && l->swap_max != OOM_UNKNOWN64 && last_swap != UINT64_MAX &&
-			 l->swap_count > last_swap)
+	for (uint32_t i = 0; q->last && !c.matches && i < q->v->n_levels; i++) {
+		if (rose(q, i, LEVEL_FAILCNT))
+			consider(&c, (int)i, false);
+		else if (rose(q, i, LEVEL_SWAP_FAILCNT))
 			consider(&c, (int)i, true);
 	}
 	return c;

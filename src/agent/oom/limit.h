@@ -2,8 +2,17 @@
 #pragma once
 #include "agent/oom/record.h"
 
-/* Last known local OOM count of a level, to see which rose. UINT64_MAX = not known. */
-typedef uint64_t (*oom_last_count_fn)(void *ctx, uint64_t cgroup_id, bool swap);
+/* Counts of a level that tell where a limit was met. */
+enum oom_level_count {
+	LEVEL_OOM, /* the kernel's local count of OOMs, v1 and v2 alike */
+	LEVEL_FAILCNT, /* v1: memory.failcnt, for kernels whose records lack the former */
+	LEVEL_SWAP_FAILCNT, /* v1: memory.memsw.failcnt */
+	_LEVEL_COUNT_MAX,
+};
+uint64_t oom_level_count(const struct oom_victim *v, uint32_t level, enum oom_level_count count);
+
+/* Last known value of a count, to see which rose. UINT64_MAX = not known. */
+typedef uint64_t (*oom_last_count_fn)(void *ctx, uint64_t cgroup_id, enum oom_level_count count);
 
 struct oom_limit_question {
 	const struct oom_victim *v; /* the chosen victim, levels in pages */

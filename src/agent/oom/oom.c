@@ -67,6 +67,8 @@ static void on_snapshot(void *ctx, struct oom_run *run)
 	struct oom_state *s = ctx;
 
 	oom_find_limit(s, run);
+	oom_note_decision(s, run);
+	oom_limits_run(s, run);
 	snapshot_take(s->snapshotter, run->limit.found ? run->limit.path : "", &run->snapshot);
 	symbols_want(s->symbols, run->kills->v.stack, run->kills->v.n_stack);
 	s->check_at_us = now_us(s) + US_PER_SEC;
@@ -89,7 +91,24 @@ static int on_aftermath(void *ctx, struct oom_run *run, const char *reason)
 
 static void on_no_victim(void *ctx, const struct oom_invoke *r)
 {
-	oom_publish_no_victim(ctx, r->head.boot_ns, NULL, r->trigger_tgid, true, "invoke");
+	struct oom_state *s = ctx;
+	enum identity_result result;
+
+	oom_publish_no_victim(
+		s,
+		&(struct report_no_victim){
+			.boot_ns = r->head.boot_ns,
+			.duration_ns = r->duration_ns,
+			.trigger_pid = r->trigger_tgid,
+			.scope = r->memcg_id ? SCOPE_MEMCG : SCOPE_GLOBAL,
+			.certain = true,
+			.source = "invoke",
+			.identity = r->memcg_id
+					    ? identity_lookup(s->agent->identity,
+							      s->agent->cgroups->memory_hierarchy,
+							      r->memcg_id, NULL, 0, &result)
+					    : NULL,
+		});
 }
 
 static void on_exited(void *ctx, const struct oom_kill *k)
@@ -191,6 +210,7 @@ static void on_identity(void *ctx, enum bus_topic topic, const void *payload)
 		oom_preinit(s, payload, now_us(s));
 	else
 		oom_preinit_drop(s, payload);
+	oom_limits_identity(s, topic == BUS_IDENTITY_ADD, (struct identity *)(uintptr_t)payload);
 }
 
 /* --- cross-check: what the kernel counted (OOM-119) --- */
@@ -200,7 +220,7 @@ static void check_unseen(struct oom_state *s, uint64_t now)
 	const struct correlator_stats *c = correlator_stats(s->correlator);
 	uint64_t kills, counted;
 
-	if (!s->vmstat_known || snapshot_kills(s->snapshotter, &kills) < 0)
+	if (s->kills_by_counters || !s->vmstat_known || snapshot_kills(s->snapshotter, &kills) < 0)
 		return;
 	counted = c->kills + c->groups +
 		  s->unseen; /* the chosen one of a group is counted twice (K4) */
@@ -217,7 +237,7 @@ static void check_unseen(struct oom_state *s, uint64_t now)
 		return;
 	log_warning("the kernel counted %llu OOM kills that no hook reported",
 		    (unsigned long long)(kills - s->vmstat_base - counted));
-	oom_publish_unseen(s, kills - s->vmstat_base - counted);
+	oom_publish_unseen(s, kills - s->vmstat_base - counted, NULL);
 	s->unseen += kills - s->vmstat_base - counted;
 	s->unseen_since_us = 0;
 }
@@ -233,6 +253,7 @@ static void oom_tick(void *state, uint64_t now)
 		s->next_check_us = now + CHECK_EVERY_US;
 		check_unseen(s, now);
 	}
+	oom_limits_tick(s, now);
 	oom_count_tick(s, now);
 }
 
@@ -254,6 +275,7 @@ static void oom_stop(void *state)
 		return;
 	s->ring_source = loop_source_free(s->ring_source);
 	oom_kmsg_stop(s);
+	oom_limits_stop(s);
 	bus_unsubscribe(s->agent->bus, on_identity, s);
 	event_stream_on_journaled(s->agent->stream, NULL, NULL);
 	s->hooks = oom_hooks_free(s->hooks);
@@ -386,6 +408,7 @@ static int oom_start(struct agent *a, const void *config, struct metric_set *met
 			"cannot read kernel symbols, the scope of a kill comes from other sources");
 	oom_publish_init(s);
 	oom_kmsg_start(s);
+	oom_limits_start(s);
 	(void)oom_hooks_seed_args(s->hooks);
 	event_stream_on_journaled(a->stream, on_journaled, s);
 	touch_pools(s);

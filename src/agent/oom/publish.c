@@ -18,7 +18,7 @@
 #include "base/parse.h"
 #include "base/time.h"
 
-#define USERS_MAX 64
+#define REPEAT_NS (60 * NS_PER_SEC)
 
 /* --- what report.c asks --- */
 
@@ -235,7 +235,7 @@ static struct last_count *find_count(struct oom_state *s, uint64_t id)
 	return &s->counts[at]; /* crowded: this one is forgotten */
 }
 
-static uint64_t last_count(void *ctx, uint64_t id, bool swap)
+static uint64_t last_count(void *ctx, uint64_t id, enum oom_level_count count)
 {
 	struct oom_state *s = ctx;
 	const struct last_count *c = find_count(s, id);
@@ -243,7 +243,7 @@ static uint64_t last_count(void *ctx, uint64_t id, bool swap)
 	const struct identity *i;
 
 	if (c->id == id)
-		return swap ? c->swap : c->oom;
+		return c->count[count];
 	/* A cgroup that was made under our eyes began with zero. */
 	i = identity_lookup(s->agent->identity, s->agent->cgroups->memory_hierarchy, id, NULL, 0,
 			    &result);
@@ -255,9 +255,26 @@ static void remember_counts(struct oom_state *s, const struct oom_victim *v)
 	for (uint32_t i = 0; i < v->n_levels; i++) {
 		struct last_count *c = find_count(s, v->levels[i].id);
 
-		*c = (struct last_count){ v->levels[i].id, v->levels[i].oom_count,
-					  v->levels[i].swap_count };
+		c->id = v->levels[i].id;
+		for (int k = 0; k < _LEVEL_COUNT_MAX; k++)
+			c->count[k] = oom_level_count(v, i, k);
 	}
+}
+
+/* Decisions in the same cgroup within the minute before this one. Host-wide ones share the id 0. */
+void oom_note_decision(struct oom_state *s, struct oom_run *run)
+{
+	struct last_decision *next = &s->decisions[s->next_decision++ % DECISIONS_KEPT];
+
+	run->repeats = 0;
+	for (size_t i = 0; i < DECISIONS_KEPT; i++) {
+		const struct last_decision *d = &s->decisions[i];
+
+		if (d->boot_ns && d->cgroup_id == run->limit.id &&
+		    run->first_ns - d->boot_ns <= REPEAT_NS)
+			run->repeats++;
+	}
+	*next = (struct last_decision){ run->limit.id, run->first_ns };
 }
 
 void oom_find_limit(struct oom_state *s, struct oom_run *run)
@@ -402,16 +419,21 @@ int oom_publish_aftermath(struct oom_state *s, struct oom_run *run, const char *
 	return publish(s);
 }
 
-void oom_publish_no_victim(struct oom_state *s, uint64_t boot_ns, const char *comm, uint32_t pid,
-			   bool certain, const char *source)
+void oom_publish_no_victim(struct oom_state *s, const struct report_no_victim *n)
 {
-	metric_add(s->metrics, METRIC(OOM_DECISIONS, SCOPE_UNKNOWN, OUTCOME_NO_VICTIM), 1);
-	if (report_no_victim(&s->world, boot_ns, comm, pid, certain, source, &s->event) >= 0)
+	metric_add(s->metrics, METRIC(OOM_DECISIONS, n->scope, OUTCOME_NO_VICTIM), 1);
+	if (report_no_victim(&s->world, n, &s->event) >= 0)
 		(void)publish(s);
 }
 
-void oom_publish_unseen(struct oom_state *s, uint64_t count)
+void oom_publish_unseen(struct oom_state *s, uint64_t count, const struct identity *where)
 {
-	if (report_unseen(&s->world, count, time_boot_ns(), &s->event) >= 0)
+	if (report_unseen(&s->world, count, time_boot_ns(), where, &s->event) >= 0)
+		(void)publish(s);
+}
+
+void oom_publish_lost(struct oom_state *s, uint64_t count)
+{
+	if (report_lost(&s->world, count, time_boot_ns(), &s->event) >= 0)
 		(void)publish(s);
 }

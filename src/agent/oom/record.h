@@ -106,6 +106,8 @@ struct oom_run { /* one run of the OOM killer */
 	uint32_t chosen_tgid;
 	bool kmsg_answered;
 	char kmsg_gfp[160], nodemask[64], cpuset[128], message[128];
+	char kernel_log[768]; /* lines of the kernel log that name a victim, each with its NUL */
+	size_t kernel_log_len;
 	uint64_t invoke_ns; /* duration, 0 = unknown */
 	struct oom_limit_found limit;
 	struct oom_snapshot snapshot;

@@ -10,12 +10,9 @@
 #include <errno.h>
 #include <string.h>
 #include "agent/oom/decode.h"
-#include "agent/oom/report.h"
+#include "agent/oom/report-part.h"
 #include "base/macro.h"
 #include "base/time.h"
-
-#define P "telamon.oom."
-#define RESERVE_BYTES 8192 /* room that arrays leave for what comes behind them */
 
 const char *oom_scope_source_name(enum oom_scope_source s)
 {
@@ -346,7 +343,7 @@ static void add_limit(const struct report_world *w, const struct oom_run *run,
 		add_levels(&k->v, b);
 }
 
-static void add_cgroup(const struct oom_kill *k, struct event_buf *b)
+void report_cgroup(const struct oom_kill *k, struct event_buf *b)
 {
 	const struct oom_victim *v = &k->v;
 	size_t len;
@@ -489,43 +486,18 @@ static void add_stack(const struct report_world *w, const struct oom_victim *v, 
 	event_array_end(b);
 }
 
-static void add_k8s(const struct identity *i, struct event_buf *b)
+static void add_kernel_log(const struct oom_run *run, struct event_buf *b)
 {
-	event_str(b, "k8s.namespace.name", i->pod_namespace);
-	event_str(b, "k8s.pod.name", i->pod_name);
-	event_str(b, "k8s.pod.uid", i->pod_uid);
-	event_str(b, "k8s.container.name", i->k8s_container);
-	event_str(b, "telamon.k8s.qos", i->qos);
-}
-
-static void add_identity(const struct oom_kill *k, struct event_buf *b, unsigned *missing)
-{
-	const struct identity *i = k->identity;
-	char key[160];
-
-	if (!i) {
-		*missing |= 1U << FIELD_IDENTITY;
+	if (!run->kernel_log_len)
 		return;
+	event_array(b, P "kernel_log");
+	for (size_t i = 0; i < run->kernel_log_len;) {
+		size_t len = strnlen(run->kernel_log + i, run->kernel_log_len - i);
+
+		event_strn(b, NULL, run->kernel_log + i, len);
+		i += len + 1;
 	}
-	event_str(b, "telamon.cgroup.kind", cgname_kind_name(i->kind));
-	event_str(b, "container.id", i->container_id);
-	event_str(b, "container.name", i->container_name);
-	event_str(b, "container.image.name", i->image);
-	event_str(b, "container.runtime", cgname_runtime_name(i->runtime));
-	if (*i->container_id)
-		event_bool(b, "telamon.container.confirmed", i->confirmed);
-	if (i->rootless && i->uid != UINT32_MAX)
-		event_u64(b, "telamon.container.uid", i->uid);
-	event_str(b, "telamon.container.outer.id", i->container_outer_id);
-	add_k8s(i, b);
-	event_str(b, "telamon.unit", i->unit);
-	event_str(b, "telamon.machine", i->machine);
-	event_str(b, "telamon.workload", i->workload);
-	for (size_t n = 0; n < i->n_labels; n++) {
-		(void)snprintf(key, sizeof(key), "%s.label.%s",
-			       i->kind == CGNAME_K8S ? "k8s.pod" : "container", i->labels[n].key);
-		event_str(b, key, i->labels[n].value);
-	}
+	event_array_end(b);
 }
 
 static void add_times(const struct oom_run *run, const struct oom_kill *k, struct event_buf *b)
@@ -538,8 +510,8 @@ static void add_times(const struct oom_run *run, const struct oom_kill *k, struc
 		event_f64(b, P "time.decision", (double)run->invoke_ns / 1e9, 6);
 }
 
-static void add_decision_id(const struct report_world *w, const struct oom_run *run,
-			    struct event_buf *b)
+void report_decision_id(const struct report_world *w, const struct oom_run *run,
+			struct event_buf *b)
 {
 	char id[48];
 
@@ -574,21 +546,6 @@ static void add_quality(const struct report_world *w, const struct oom_kill *k, 
 	event_array_end(b);
 }
 
-static void set_keys(const struct oom_kill *k, struct event_buf *b)
-{
-	const struct identity *i = k->identity;
-
-	b->keys.pid = k->v.tgid;
-	if (!i)
-		return;
-	b->keys.container_id = i->container_id;
-	b->keys.container_name = *i->k8s_container ? i->k8s_container : i->container_name;
-	b->keys.namespace = i->pod_namespace;
-	b->keys.pod = i->pod_name;
-	b->keys.workload = i->workload;
-	b->keys.cgroup = i->path;
-}
-
 static int severity_of(const struct oom_run *run, const struct oom_kill *k)
 {
 	if (k->v.kind == OOM_VICTIM_RESERVE)
@@ -611,8 +568,11 @@ int report_kill(const struct report_world *w, const struct oom_run *run, const s
 	add_request(w, run, b, &missing);
 	add_scope(run, b, &missing);
 	add_limit(w, run, k, b, &missing);
-	add_cgroup(k, b);
-	add_identity(k, b, &missing);
+	report_cgroup(k, b);
+	if (k->identity)
+		report_identity(k->identity, b);
+	else
+		missing |= 1U << FIELD_IDENTITY;
 	if (first) {
 		add_stat(run, b, &missing);
 		add_host(&run->snapshot.host, b);
@@ -623,78 +583,13 @@ int report_kill(const struct report_world *w, const struct oom_run *run, const s
 		add_members(w, run, b);
 		add_stack(w, &k->v, b);
 		event_str(b, P "message", run->message);
+		add_kernel_log(run, b);
 	}
 	add_times(run, k, b);
-	add_decision_id(w, run, b);
+	report_decision_id(w, run, b);
 	add_quality(w, k, b, missing);
-	set_keys(k, b);
+	b->keys.pid = k->v.tgid;
+	report_keys(k->identity, b);
 	*ret_missing = missing;
-	return event_end(b);
-}
-
-int report_aftermath(const struct report_world *w, const struct oom_run *run, const char *reason,
-		     struct event_buf *b)
-{
-	const struct oom_kill *first = run->kills;
-	uint64_t boot_ns = time_boot_ns();
-
-	event_begin(b, w->origin, "oom.aftermath", SEVERITY_INFO, w->wall(w->ctx, boot_ns),
-		    boot_ns);
-	add_decision_id(w, run, b);
-	event_u64(b, "process.pid", first->v.tgid);
-	event_str(b, P "comm", first->v.comm);
-	event_str(b, P "aftermath", reason);
-	event_array(b, P "members");
-	for (const struct oom_kill *k = first; k; k = k->next) {
-		struct event_mark mark = event_mark(b);
-
-		event_object(b, NULL);
-		event_u64(b, "pid", k->v.tgid);
-		if (k->exit_boot_ns > k->boot_ns)
-			event_f64(b, "time.to_exit", (double)(k->exit_boot_ns - k->boot_ns) / 1e9,
-				  6);
-		if (k->reap_end_ns)
-			event_str(b, "reaper", "reaped");
-		else if (k->reaper_skipped)
-			event_str(b, "reaper", "skipped");
-		event_object_end(b);
-		if (!event_room(b, RESERVE_BYTES)) {
-			event_rollback(b, mark, "members");
-			break;
-		}
-	}
-	event_array_end(b);
-	if (run->freed_known)
-		event_u64(b, P "freed", run->freed_bytes);
-	event_u64(b, P "repeats", run->repeats);
-	add_cgroup(first, b);
-	if (first->identity) {
-		unsigned missing = 0;
-
-		add_identity(first, b, &missing);
-	}
-	set_keys(first, b);
-	return event_end(b);
-}
-
-int report_no_victim(const struct report_world *w, uint64_t boot_ns, const char *comm, uint32_t pid,
-		     bool certain, const char *source, struct event_buf *b)
-{
-	event_begin(b, w->origin, "oom.no_victim", SEVERITY_FATAL, w->wall(w->ctx, boot_ns),
-		    boot_ns);
-	if (pid)
-		event_u64(b, P "trigger.pid", pid);
-	event_str(b, P "trigger.comm", comm);
-	event_str(b, P "scope.source", source);
-	event_bool(b, P "certain", certain);
-	return event_end(b);
-}
-
-int report_unseen(const struct report_world *w, uint64_t count, uint64_t boot_ns,
-		  struct event_buf *b)
-{
-	event_begin(b, w->origin, "oom.unseen", SEVERITY_WARN, w->wall(w->ctx, boot_ns), boot_ns);
-	event_u64(b, P "unseen", count);
-	event_str(b, "message", "The kernel counted OOM kills that no hook reported.");
 	return event_end(b);
 }

@@ -38,7 +38,19 @@ int report_kill(const struct report_world *w, const struct oom_run *run, const s
 		struct event_buf *b, unsigned *ret_missing);
 int report_aftermath(const struct report_world *w, const struct oom_run *run, const char *reason,
 		     struct event_buf *b);
-int report_no_victim(const struct report_world *w, uint64_t boot_ns, const char *comm, uint32_t pid,
-		     bool certain, const char *source, struct event_buf *b);
+struct report_no_victim {
+	uint64_t boot_ns, duration_ns; /* duration 0 = not known */
+	uint32_t trigger_pid; /* 0 = not known */
+	enum oom_scope scope;
+	bool certain;
+	const char *source; /* invoke, kmsg, counters */
+	const struct identity
+		*identity; /* of the cgroup whose limit was met; NULL = host or not known */
+};
+int report_no_victim(const struct report_world *w, const struct report_no_victim *n,
+		     struct event_buf *b);
+/* @where: NULL = somewhere on this host. */
 int report_unseen(const struct report_world *w, uint64_t count, uint64_t boot_ns,
-		  struct event_buf *b);
+		  const struct identity *where, struct event_buf *b);
+int report_lost(const struct report_world *w, uint64_t count, uint64_t boot_ns,
+		struct event_buf *b);

@@ -153,6 +153,10 @@ const struct metric_row oom_metric_rows[_OOM_METRIC_MAX] = {
 		.labels = { { "event", "max oom oom_group_kill failcnt" }, WORKLOAD },
 		.source = "memory.events, memory.oom_control", .help = "Limit events of cgroups.",
 	},
+	[OOM_LIMIT_REFUSED] = {
+		.name = "telamon_oom_limit_refused_total", .type = METRIC_COUNTER,
+		.help = "Cgroups that found no room among those whose limit hits are followed (oom.limits.fds).",
+	},
 	[OOM_LAST_KILL] = {
 		.name = "telamon_oom_last_kill_timestamp_seconds", .type = METRIC_GAUGE, .labels = { WORKLOAD },
 		.help = "Wall time of the last kill.",

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Limit hits as the module counts them
+ *
+ * Which source is live is the business of the capability oom_limit; the numbers go to telamon_oom_limit_hits_total. Where
+ * oom_kill has nothing better than `counters`, the same files also tell in which cgroups somebody died.
+ */
+#define LOG_MODULE "oom"
+
+#include "agent/oom/internal.h"
+#include "base/log.h"
+#include "base/time.h"
+
+static struct identity *find(struct oom_state *s, uint64_t id)
+{
+	enum identity_result result;
+
+	return identity_lookup(s->agent->identity, s->agent->cgroups->memory_hierarchy, id, NULL, 0,
+			       &result);
+}
+
+static void on_hit(void *ctx, const struct identity *i, enum limit_event event, uint64_t n)
+{
+	static const char *const names[] = { "max", "oom", "oom_group_kill", "failcnt" };
+	struct oom_state *s = ctx;
+	uint64_t now = loop_now(s->agent->loop);
+	const char *labels[5] = { names[event] };
+
+	oom_workload_labels(i, labels + 1);
+	metric_series_add(metric_series(s->metrics, OOM_LIMIT_HITS, labels, now), n, now);
+}
+
+static void on_no_victim(void *ctx, const struct identity *i)
+{
+	struct oom_state *s = ctx;
+
+	oom_publish_no_victim(s, &(struct report_no_victim){ .boot_ns = time_boot_ns(),
+							     .scope = SCOPE_MEMCG,
+							     .source = "counters",
+							     .identity = i });
+}
+
+static void on_kills(void *ctx, const struct identity *i, uint64_t n)
+{
+	struct oom_state *s = ctx;
+	uint64_t now = loop_now(s->agent->loop);
+	const char *labels[5] = { oom_scope_names[SCOPE_UNKNOWN] };
+
+	oom_workload_labels(i, labels + 1);
+	metric_series_add(metric_series(s->metrics, OOM_KILLS, labels, now), n, now);
+	metric_add(s->metrics, METRIC(OOM_NODE_KILLS, SCOPE_UNKNOWN, ROLE_CHOSEN), n);
+	oom_publish_unseen(s, n, i);
+}
+
+static enum limits_source source_of(const struct hook_state *limit)
+{
+	if (hook_live_is(limit, "memory_events"))
+		return LIMITS_INOTIFY;
+	return hook_live_is(limit, "eventfd_v1") ? LIMITS_EVENTFD : LIMITS_POLL;
+}
+
+static void add_known(void *ctx, struct identity *i)
+{
+	struct oom_state *s = ctx;
+
+	limits_add(s->limits, i, loop_now(s->agent->loop));
+}
+
+void oom_limits_start(struct oom_state *s)
+{
+	const struct hook_state *states = oom_hooks_states(s->hooks);
+	bool hooked = hook_live_is(&states[OOM_CAP_INVOKE], "fentry") ||
+		      hook_live_is(&states[OOM_CAP_INVOKE], "kprobe");
+	struct limits_options o = {
+		.layout = s->agent->cgroups,
+		.source = source_of(&states[OOM_CAP_LIMIT]),
+		.max = s->config.limits.fds,
+		.started_us = s->started_us,
+	};
+	struct limits_calls calls = {
+		.hit = on_hit,
+		/* Where out_of_memory() itself tells, a guess is not wanted. */
+		.no_victim = hooked || s->kmsg_fd >= 0 ? NULL : on_no_victim,
+		.ctx = s,
+	};
+	int r;
+
+	s->limits_by_kernel = hook_live_is(&states[OOM_CAP_LIMIT], "fentry") ||
+			      hook_live_is(&states[OOM_CAP_LIMIT], "kprobe");
+	s->kills_by_counters = hook_live_is(&states[OOM_CAP_KILL], "counters");
+	if (s->kills_by_counters)
+		calls.kills = on_kills;
+	if (s->agent->cgroups->memory_fd < 0 || o.max == 0 || s->limits_by_kernel)
+		return;
+	r = limits_new(&o, &calls, &s->limits);
+	if (r < 0) {
+		log_warning_errno(r, "limit hits are not counted");
+		return;
+	}
+	identity_for_each(s->agent->identity, add_known, s);
+}
+
+void oom_limits_stop(struct oom_state *s)
+{
+	s->limits = limits_free(s->limits);
+}
+
+void oom_limits_identity(struct oom_state *s, bool added, struct identity *i)
+{
+	if (!s->limits)
+		return;
+	if (added)
+		limits_add(s->limits, i, loop_now(s->agent->loop));
+	else
+		limits_remove(s->limits, i);
+}
+
+void oom_limits_run(struct oom_state *s, const struct oom_run *run)
+{
+	const struct oom_victim *v = &run->kills->v;
+	uint64_t now = loop_now(s->agent->loop);
+
+	for (uint32_t i = 0; s->limits && i < v->n_levels; i++) {
+		struct identity *level = find(s, v->levels[i].id);
+
+		if (level && v->levels[i].oom_events)
+			limits_observe(s->limits, level, LIMIT_OOM, v->levels[i].oom_events, now);
+		limits_killed(s->limits, v->levels[i].id, now);
+	}
+}
+
+static void on_kernel_hits(void *ctx, uint64_t id, const struct oom_limit_hits *hits)
+{
+	static const enum limit_event events[_OOM_LIMIT_EVENT_MAX] = {
+		[OOM_LIMIT_MAX] = LIMIT_MAX,
+		[OOM_LIMIT_OOM] = LIMIT_OOM,
+		[OOM_LIMIT_GROUP_KILL] = LIMIT_GROUP_KILL,
+	};
+	struct oom_state *s = ctx;
+	struct identity *i = find(s, id);
+
+	for (int e = 0; i && e < _OOM_LIMIT_EVENT_MAX; e++)
+		if (hits->hits[e])
+			on_hit(s, i, events[e], hits->hits[e]);
+}
+
+void oom_limits_tick(struct oom_state *s, uint64_t now_us)
+{
+	if (s->limits_by_kernel)
+		(void)oom_hooks_limits(s->hooks, on_kernel_hits, s);
+	if (!s->limits)
+		return;
+	limits_tick(s->limits, now_us);
+	metric_store(s->metrics, METRIC(OOM_LIMIT_REFUSED), limits_refused(s->limits));
+}

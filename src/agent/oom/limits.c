@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Limit hits of cgroups
+ *
+ * A cgroup is watched once it has a finite limit; that is looked up when it appears, a second later (runtimes write the limit
+ * after the mkdir) and then once a minute. Files are opened for the reading only; v1 keeps one eventfd per cgroup.
+ *
+ * v1 has no count of OOMs in a file: it comes from OOM records (limits_observe). The eventfd says that something happened here
+ * or above, so that memory.failcnt is read and an OOM without a victim is found.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include "agent/oom/limits.h"
+#include "base/fs.h"
+#include "base/parse.h"
+#include "base/time.h"
+
+#define CHECK_SOON_US US_PER_SEC
+#define CHECK_LATER_US (60 * US_PER_SEC)
+#define KILL_WINDOW_US (2 * US_PER_SEC)
+#define NO_VICTIM_AFTER_US US_PER_SEC
+#define SIGNALS_MAX 64 /* eventfds looked at in one tick */
+#define UNLIMITED_V1 (1ULL << 60) /* v1 prints the largest page-aligned number for "no limit" */
+
+struct watch {
+	struct hash_node link; /* first */
+	struct identity *identity; /* held */
+	bool watched; /* has a finite limit, and files are followed */
+	int fd; /* v1: eventfd; v2: inotify watch; negative without */
+	uint64_t check_us; /* when to look for a limit, 0 = never again */
+	uint64_t killed_us, no_victim_us;
+	uint64_t signals; /* v1: since the last kill */
+	uint64_t last[_LIMIT_EVENT_MAX], kills;
+};
+
+struct limits {
+	struct limits_options o;
+	struct limits_calls calls;
+	struct hash watches; /* by cgroup id */
+	int notify_fd; /* inotify (v2) or epoll (v1) */
+	uint64_t refused;
+	char text[1024];
+};
+
+static bool on_v2(const struct limits *l)
+{
+	return l->o.layout->mode == CGROUP_MODE_V2;
+}
+
+int limits_new(const struct limits_options *o, const struct limits_calls *calls,
+	       struct limits **ret)
+{
+	_cleanup_(limits_freep) struct limits *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return -ENOMEM;
+	l->o = *o;
+	l->calls = *calls;
+	l->notify_fd = -EBADF;
+	r = hash_init(&l->watches, MAX(o->max, 1U));
+	if (r < 0)
+		return r;
+	if (o->source == LIMITS_INOTIFY)
+		l->notify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	else if (o->source == LIMITS_EVENTFD)
+		l->notify_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (l->notify_fd < 0 && (o->source == LIMITS_INOTIFY || o->source == LIMITS_EVENTFD))
+		l->o.source = LIMITS_POLL;
+	*ret = TAKE_PTR(l);
+	return 0;
+}
+
+static void unwatch(struct limits *l, struct watch *w)
+{
+	if (w->fd >= 0 && l->o.source == LIMITS_INOTIFY)
+		(void)inotify_rm_watch(l->notify_fd, w->fd);
+	else if (w->fd >= 0)
+		(void)close(w->fd);
+	w->fd = -EBADF;
+	w->watched = false;
+}
+
+static void drop(struct limits *l, struct watch *w)
+{
+	hash_remove(&l->watches, &w->link);
+	unwatch(l, w);
+	(void)identity_unref(w->identity);
+	free(w);
+}
+
+struct limits *limits_free(struct limits *l)
+{
+	if (!l)
+		return NULL;
+	while (l->watches.oldest)
+		drop(l, (struct watch *)((char *)l->watches.oldest - offsetof(struct watch, link)));
+	hash_done(&l->watches);
+	closep(&l->notify_fd);
+	free(l);
+	return NULL;
+}
+
+static bool same_id(const struct hash_node *n, const void *key)
+{
+	return ((const struct watch *)n)->identity->id == *(const uint64_t *)key;
+}
+
+static struct watch *find(const struct limits *l, uint64_t id)
+{
+	return (struct watch *)hash_find(&l->watches, hash_u64(id), same_id, &id);
+}
+
+/* --- files --- */
+
+static bool read_file(struct limits *l, const struct watch *w, const char *file)
+{
+	char path[600];
+	const char *cgroup = streq(w->identity->path, "/") ? "" : w->identity->path;
+
+	if (snprintf(path, sizeof(path), ".%s/%s", cgroup, file) >= (int)sizeof(path))
+		return false;
+	return fs_read_into(l->o.layout->memory_fd, path, l->text, sizeof(l->text)) > 0;
+}
+
+static bool read_number(struct limits *l, const struct watch *w, const char *file, uint64_t *ret)
+{
+	if (!read_file(l, w, file))
+		return false;
+	l->text[strcspn(l->text, "\n")] = '\0';
+	return parse_u64(l->text, ret) == 0;
+}
+
+/* "max 12\noom 3\n": value of @key in l->text. */
+static bool find_key(const struct limits *l, const char *key, uint64_t *ret)
+{
+	size_t len = strlen(key);
+
+	for (const char *line = l->text; *line;) {
+		size_t n = strcspn(line, "\n");
+		char digits[24];
+
+		if (n > len + 1 && n - len - 1 < sizeof(digits) && strncmp(line, key, len) == 0 &&
+		    line[len] == ' ') {
+			memcpy(digits, line + len + 1, n - len - 1);
+			digits[n - len - 1] = '\0';
+			return parse_u64(digits, ret) == 0;
+		}
+		line += n;
+		line += *line == '\n';
+	}
+	return false;
+}
+
+static bool has_limit(struct limits *l, const struct watch *w)
+{
+	uint64_t max;
+
+	if (on_v2(l)) /* the root has no such file; "max" is not a number */
+		return read_number(l, w, "memory.max", &max);
+	return read_number(l, w, "memory.limit_in_bytes", &max) && max < UNLIMITED_V1;
+}
+
+/* @total of @event as the kernel tells it now; @quiet: it is where counting begins. */
+static void observe(struct limits *l, struct watch *w, enum limit_event event, uint64_t total,
+		    bool quiet)
+{
+	uint64_t before = w->last[event];
+
+	w->last[event] = total;
+	if (!quiet && total > before)
+		l->calls.hit(l->calls.ctx, w->identity, event, total - before);
+}
+
+static void note_oom(struct watch *w, uint64_t now_us)
+{
+	if (!w->no_victim_us && now_us - w->killed_us > KILL_WINDOW_US)
+		w->no_victim_us = now_us + NO_VICTIM_AFTER_US;
+}
+
+static void note_kills(struct limits *l, struct watch *w, bool quiet)
+{
+	uint64_t kills;
+
+	if (!l->calls.kills || !find_key(l, "oom_kill", &kills) || kills == w->kills)
+		return;
+	if (!quiet && kills > w->kills)
+		l->calls.kills(l->calls.ctx, w->identity, kills - w->kills);
+	w->kills = kills;
+}
+
+static void read_v2(struct limits *l, struct watch *w, bool quiet, uint64_t now_us)
+{
+	static const char *const keys[] = {
+		[LIMIT_MAX] = "max", [LIMIT_OOM] = "oom", [LIMIT_GROUP_KILL] = "oom_group_kill"
+	};
+	uint64_t v, oom = w->last[LIMIT_OOM];
+
+	if (!read_file(l, w, "memory.events.local"))
+		return;
+	for (unsigned e = 0; e < ARRAY_SIZE(keys); e++)
+		if (find_key(l, keys[e], &v))
+			observe(l, w, e, v, quiet);
+	if (!quiet && w->last[LIMIT_OOM] > oom)
+		note_oom(w, now_us);
+	note_kills(l, w, quiet);
+}
+
+static void read_v1(struct limits *l, struct watch *w, bool quiet)
+{
+	uint64_t memory = 0, swap = 0;
+
+	if (read_number(l, w, "memory.failcnt", &memory)) {
+		(void)read_number(l, w, "memory.memsw.failcnt", &swap);
+		observe(l, w, LIMIT_FAILCNT, memory + swap, quiet);
+	}
+	if (l->calls.kills && read_file(l, w, "memory.oom_control"))
+		note_kills(l, w, quiet);
+}
+
+static void read_watch(struct limits *l, struct watch *w, bool quiet, uint64_t now_us)
+{
+	if (on_v2(l))
+		read_v2(l, w, quiet, now_us);
+	else
+		read_v1(l, w, quiet);
+}
+
+/* --- what is watched --- */
+
+/* Source: Documentation/admin-guide/cgroup-v1/memory.rst, "OOM Control": "<eventfd> <fd of memory.oom_control>" */
+static int watch_v1(const struct limits *l, struct watch *w)
+{
+	_cleanup_(closep) int control = -EBADF, fd = -EBADF;
+	struct epoll_event e = { .events = EPOLLIN, .data.ptr = w };
+	char path[600], line[48];
+	int r;
+
+	(void)snprintf(path, sizeof(path), ".%s/memory.oom_control", w->identity->path);
+	control = openat(l->o.layout->memory_fd, path, O_RDONLY | O_CLOEXEC);
+	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (control < 0 || fd < 0)
+		return -errno;
+	(void)snprintf(path, sizeof(path), ".%s/cgroup.event_control", w->identity->path);
+	(void)snprintf(line, sizeof(line), "%d %d", fd, control);
+	r = fs_write_at(l->o.layout->memory_fd, path, line);
+	if (r < 0)
+		return r;
+	if (epoll_ctl(l->notify_fd, EPOLL_CTL_ADD, fd, &e) < 0)
+		return -errno;
+	w->fd = TAKE_FD(fd);
+	return 0;
+}
+
+static void look(struct limits *l, struct watch *w, uint64_t now_us)
+{
+	bool old = w->identity->added_us <= l->o.started_us + US_PER_SEC;
+	int r = 0;
+
+	w->check_us = now_us + (w->check_us ? CHECK_LATER_US : CHECK_SOON_US);
+	if (w->watched || !has_limit(l, w))
+		return;
+	if (l->o.source == LIMITS_INOTIFY) {
+		char path[900];
+
+		(void)snprintf(path, sizeof(path), "%s%s/memory.events.local",
+			       l->o.layout->memory_root, w->identity->path);
+		w->fd = inotify_add_watch(l->notify_fd, path, IN_MODIFY);
+		r = w->fd < 0 ? -errno : 0;
+	} else if (l->o.source == LIMITS_EVENTFD) {
+		r = watch_v1(l, w);
+	}
+	if (r < 0) {
+		w->fd = -EBADF;
+		l->refused++;
+		return;
+	}
+	w->watched = true;
+	w->check_us = 0;
+	read_watch(l, w, old, now_us);
+}
+
+static struct watch *add(struct limits *l, struct identity *i)
+{
+	struct watch *w = find(l, i->id);
+
+	if (w)
+		return w;
+	w = calloc(1, sizeof(*w));
+	if (!w || hash_insert(&l->watches, &w->link, hash_u64(i->id)) < 0) {
+		free(w);
+		l->refused++;
+		return NULL;
+	}
+	w->identity = identity_ref(i);
+	w->fd = -EBADF;
+	return w;
+}
+
+void limits_add(struct limits *l, struct identity *i, uint64_t now_us)
+{
+	struct watch *w;
+
+	if (i->removed_us || i->hierarchy != l->o.layout->memory_hierarchy)
+		return;
+	w = add(l, i);
+	if (w && !w->watched)
+		look(l, w, now_us);
+}
+
+void limits_remove(struct limits *l, const struct identity *i)
+{
+	struct watch *w = find(l, i->id);
+
+	if (w && streq(w->identity->path, i->path))
+		drop(l, w);
+}
+
+void limits_observe(struct limits *l, struct identity *i, enum limit_event event, uint64_t total,
+		    uint64_t now_us)
+{
+	struct watch *w = find(l, i->id);
+	bool fresh = !w;
+
+	if (fresh) {
+		w = add(l, i);
+		if (!w)
+			return;
+		w->check_us = now_us;
+	}
+	/* First seen by this very event, and older than the agent: what came before is not known. */
+	if (fresh && total > 1 && i->added_us <= l->o.started_us + US_PER_SEC)
+		w->last[event] = total - 1;
+	if (total > w->last[event])
+		observe(l, w, event, total, false);
+}
+
+void limits_killed(struct limits *l, uint64_t id, uint64_t now_us)
+{
+	struct watch *w = find(l, id);
+
+	if (!w)
+		return;
+	w->killed_us = now_us;
+	w->no_victim_us = w->signals = 0;
+}
+
+/* --- once a second --- */
+
+static void take_inotify(struct limits *l, uint64_t now_us)
+{
+	char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	ssize_t n;
+
+	while ((n = read(l->notify_fd, events, sizeof(events))) > 0) {
+		for (ssize_t at = 0; at < n;) {
+			const struct inotify_event *e = (const void *)(events + at);
+
+			at += (ssize_t)(sizeof(*e) + e->len);
+			for (struct hash_node *h = l->watches.oldest; h; h = h->newer) {
+				struct watch *w = (struct watch *)h;
+
+				if (w->watched && w->fd == e->wd)
+					read_watch(l, w, false, now_us);
+			}
+		}
+	}
+}
+
+static bool is_below(const struct watch *w, const struct watch *above)
+{
+	size_t len = strlen(above->identity->path);
+
+	return w != above && strncmp(w->identity->path, above->identity->path, len) == 0 &&
+	       w->identity->path[len] == '/';
+}
+
+/* The kernel signals the cgroup whose limit was met and all below it: only the topmost is meant. */
+static void take_eventfds(struct limits *l, uint64_t now_us)
+{
+	struct epoll_event events[SIGNALS_MAX];
+	int n = epoll_wait(l->notify_fd, events, SIGNALS_MAX, 0);
+
+	for (int i = 0; i < n; i++) {
+		struct watch *w = events[i].data.ptr;
+		bool topmost = true;
+		uint64_t count;
+
+		if (read(w->fd, &count, sizeof(count)) != sizeof(count))
+			continue;
+		read_watch(l, w, false, now_us);
+		for (int k = 0; k < n && topmost; k++)
+			topmost = !is_below(w, events[k].data.ptr);
+		if (topmost) {
+			w->signals += count;
+			note_oom(w, now_us);
+		}
+	}
+}
+
+static void check_no_victim(struct limits *l, struct watch *w, uint64_t now_us)
+{
+	if (!w->no_victim_us || now_us < w->no_victim_us)
+		return;
+	w->no_victim_us = 0;
+	/* The last signal of an eventfd says that the cgroup goes away. */
+	if (w->identity->removed_us || !l->calls.no_victim || !has_limit(l, w))
+		return;
+	if (w->signals)
+		l->calls.hit(l->calls.ctx, w->identity, LIMIT_OOM, w->signals);
+	w->signals = 0;
+	l->calls.no_victim(l->calls.ctx, w->identity);
+}
+
+void limits_tick(struct limits *l, uint64_t now_us)
+{
+	if (l->o.source == LIMITS_INOTIFY)
+		take_inotify(l, now_us);
+	else if (l->o.source == LIMITS_EVENTFD)
+		take_eventfds(l, now_us);
+	for (struct hash_node *n = l->watches.oldest; n; n = n->newer) {
+		struct watch *w = (struct watch *)n;
+
+		if (w->watched && (l->o.source == LIMITS_POLL || l->calls.kills))
+			read_watch(l, w, false, now_us);
+		if (w->check_us && now_us >= w->check_us)
+			look(l, w, now_us);
+		check_no_victim(l, w, now_us);
+	}
+}
+
+uint64_t limits_refused(const struct limits *l)
+{
+	return l->refused;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/cleanup.h"
+#include "sys/cgroup.h"
+#include "sys/identity.h"
+
+/*
+ * Limit hits of cgroups: what the kernel counts where a limit is met
+ *
+ * One table of totals for memory.events, memory.failcnt and the levels of OOM records, which hold the kernel's own count of OOMs
+ * even when the cgroup goes away at once. A total that is told twice counts once.
+ * Nothing here wakes the agent: what files announce (inotify, eventfd) is asked for once a second.
+ */
+
+enum limit_event { LIMIT_MAX, LIMIT_OOM, LIMIT_GROUP_KILL, LIMIT_FAILCNT, _LIMIT_EVENT_MAX };
+
+enum limits_source {
+	LIMITS_INOTIFY, /* v2: memory.events.local says when it changed */
+	LIMITS_EVENTFD, /* v1: memory.oom_control signals an eventfd */
+	LIMITS_POLL, /* all files, once a second */
+};
+
+struct limits_calls {
+	/* @n more of @event at the cgroup @i, which lives during the call. */
+	void (*hit)(void *ctx, const struct identity *i, enum limit_event event, uint64_t n);
+	/* An OOM was counted at @i and nobody was killed within a second. May be NULL. */
+	void (*no_victim)(void *ctx, const struct identity *i);
+	/* oom_kill of @i rose by @n: asked for only where no hook reports kills. May be NULL. */
+	void (*kills)(void *ctx, const struct identity *i, uint64_t n);
+	void *ctx;
+};
+
+struct limits_options {
+	const struct cgroup_layout *layout;
+	enum limits_source source;
+	uint32_t max; /* cgroups watched at a time; the rest is counted */
+	uint64_t started_us; /* cgroups that are older begin with what their files say */
+};
+
+struct limits;
+int limits_new(const struct limits_options *o, const struct limits_calls *calls,
+	       struct limits **ret);
+struct limits *limits_free(struct limits *l);
+DEFINE_CLEANUP(struct limits *, limits_free);
+void limits_add(struct limits *l, struct identity *i, uint64_t now_us);
+void limits_remove(struct limits *l, const struct identity *i);
+/* A total from elsewhere. @i is added when it is not watched yet. */
+void limits_observe(struct limits *l, struct identity *i, enum limit_event event, uint64_t total,
+		    uint64_t now_us);
+/* Somebody was killed at the limit of @id. */
+void limits_killed(struct limits *l, uint64_t id, uint64_t now_us);
+void limits_tick(struct limits *l, uint64_t now_us); /* each second */
+uint64_t limits_refused(const struct limits *l);

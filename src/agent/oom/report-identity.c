@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Container, pod, unit and workload in an event, by the names of the semantic conventions. */
+
+#include "agent/oom/report-part.h"
+
+static void add_k8s(const struct identity *i, struct event_buf *b)
+{
+	event_str(b, "k8s.namespace.name", i->pod_namespace);
+	event_str(b, "k8s.pod.name", i->pod_name);
+	event_str(b, "k8s.pod.uid", i->pod_uid);
+	event_str(b, "k8s.container.name", i->k8s_container);
+	event_str(b, "telamon.k8s.qos", i->qos);
+}
+
+void report_identity(const struct identity *i, struct event_buf *b)
+{
+	char key[160];
+
+	event_str(b, "telamon.cgroup.kind", cgname_kind_name(i->kind));
+	event_str(b, "container.id", i->container_id);
+	event_str(b, "container.name", i->container_name);
+	event_str(b, "container.image.name", i->image);
+	event_str(b, "container.runtime", cgname_runtime_name(i->runtime));
+	if (*i->container_id)
+		event_bool(b, "telamon.container.confirmed", i->confirmed);
+	if (i->rootless && i->uid != UINT32_MAX)
+		event_u64(b, "telamon.container.uid", i->uid);
+	event_str(b, "telamon.container.outer.id", i->container_outer_id);
+	add_k8s(i, b);
+	event_str(b, "telamon.unit", i->unit);
+	event_str(b, "telamon.machine", i->machine);
+	event_str(b, "telamon.workload", i->workload);
+	for (size_t n = 0; n < i->n_labels; n++) {
+		(void)snprintf(key, sizeof(key), "%s.label.%s",
+			       i->kind == CGNAME_K8S ? "k8s.pod" : "container", i->labels[n].key);
+		event_str(b, key, i->labels[n].value);
+	}
+}
+
+void report_keys(const struct identity *i, struct event_buf *b)
+{
+	if (!i)
+		return;
+	b->keys.container_id = i->container_id;
+	b->keys.container_name = *i->k8s_container ? i->k8s_container : i->container_name;
+	b->keys.namespace = i->pod_namespace;
+	b->keys.pod = i->pod_name;
+	b->keys.workload = i->workload;
+	b->keys.cgroup = i->path;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Limit hits over a tree of files: the kernel's rules of counting, without a kernel. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include "agent/oom/limits.h"
+#include "base/fs.h"
+#include "base/macro.h"
+#include "base/time.h"
+#include "test.h"
+
+#define SECOND US_PER_SEC
+
+struct world {
+	char root[64];
+	struct cgroup_layout layout;
+	struct identity_cache *cache;
+	struct limits *limits;
+	uint64_t hits[_LIMIT_EVENT_MAX], kills;
+	unsigned no_victims;
+	char last_path[64];
+};
+
+static void on_hit(void *ctx, const struct identity *i, enum limit_event event, uint64_t n)
+{
+	struct world *w = ctx;
+
+	w->hits[event] += n;
+	(void)snprintf(w->last_path, sizeof(w->last_path), "%s", i->path);
+}
+
+static void on_no_victim(void *ctx, const struct identity *i)
+{
+	struct world *w = ctx;
+
+	assert_string_equal(i->path, "/a");
+	w->no_victims++;
+}
+
+static void on_kills(void *ctx, const struct identity *i, uint64_t n)
+{
+	struct world *w = ctx;
+
+	assert_string_equal(i->path, "/a");
+	w->kills += n;
+}
+
+static void put(const struct world *w, const char *path, const char *text)
+{
+	char full[128];
+	FILE *f;
+
+	(void)snprintf(full, sizeof(full), "%s/%s", w->root, path);
+	f = fopen(full, "we");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void events(const struct world *w, unsigned max, unsigned oom, unsigned kills)
+{
+	char text[128];
+
+	(void)snprintf(text, sizeof(text),
+		       "low 0\nhigh 0\nmax %u\noom %u\noom_kill %u\noom_group_kill 0\n", max, oom,
+		       kills);
+	put(w, "a/memory.events.local", text);
+}
+
+static void setup(struct world *w, enum cgroup_mode mode, enum limits_source source, bool kills)
+{
+	const struct identity_options io = { .entries = 64, .tombstones = 8, .node_name = "n" };
+	const struct limits_calls calls = { on_hit, on_no_victim, kills ? on_kills : NULL, w };
+	struct limits_options o = {
+		.layout = &w->layout, .source = source, .max = 4, .started_us = SECOND
+	};
+	char dir[96];
+
+	memset(w, 0, sizeof(*w));
+	(void)snprintf(w->root, sizeof(w->root), "/tmp/telamon-limits-XXXXXX");
+	assert_non_null(mkdtemp(w->root));
+	(void)snprintf(dir, sizeof(dir), "%s/a", w->root);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	w->layout.mode = mode;
+	(void)snprintf(w->layout.memory_root, sizeof(w->layout.memory_root), "%s", w->root);
+	w->layout.memory_fd = open(w->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(identity_cache_new(&io, &w->cache), 0);
+	assert_int_equal(limits_new(&o, &calls, &w->limits), 0);
+}
+
+static void teardown(struct world *w)
+{
+	char command[128];
+
+	limits_free(w->limits);
+	identity_cache_free(w->cache);
+	(void)close(w->layout.memory_fd);
+	(void)snprintf(command, sizeof(command), "rm -rf '%s'", w->root);
+	assert_int_equal(system(command), 0);
+}
+
+static struct identity *cgroup(struct world *w, uint64_t id, const char *path, uint64_t now)
+{
+	struct identity *i = identity_add(w->cache, 0, id, path, true, now);
+
+	assert_non_null(i);
+	return i;
+}
+
+static void test_inotify(void **state)
+{
+	struct world w;
+
+	setup(&w, CGROUP_MODE_V2, LIMITS_INOTIFY, false);
+	put(&w, "a/memory.max", "max\n");
+	events(&w, 5, 1, 1);
+	limits_add(w.limits, cgroup(&w, 7, "/a", 10 * SECOND), 10 * SECOND);
+	events(&w, 6, 1, 1);
+	limits_tick(w.limits, 10 * SECOND);
+	assert_int_equal(w.hits[LIMIT_MAX], 0); /* no limit: not watched */
+
+	/* A limit comes after the mkdir. The cgroup is young, so all of its hits are counted. */
+	put(&w, "a/memory.max", "1048576\n");
+	limits_tick(w.limits, 12 * SECOND);
+	assert_int_equal(w.hits[LIMIT_MAX], 6);
+	assert_int_equal(w.hits[LIMIT_OOM], 1);
+	limits_tick(w.limits, 13 * SECOND);
+	assert_int_equal(w.hits[LIMIT_MAX], 6);
+	events(&w, 9, 1, 1);
+	limits_tick(w.limits, 14 * SECOND);
+	assert_int_equal(w.hits[LIMIT_MAX], 9);
+	assert_string_equal(w.last_path, "/a");
+	teardown(&w);
+}
+
+/* Older than the agent: what its files say is where counting begins. */
+static void test_old_cgroup(void **state)
+{
+	struct world w;
+
+	setup(&w, CGROUP_MODE_V2, LIMITS_POLL, false);
+	put(&w, "a/memory.max", "1048576\n");
+	events(&w, 500, 20, 5);
+	limits_add(w.limits, cgroup(&w, 7, "/a", SECOND), SECOND);
+	limits_tick(w.limits, 2 * SECOND);
+	assert_int_equal(w.hits[LIMIT_MAX] + w.hits[LIMIT_OOM], 0);
+	events(&w, 501, 20, 5);
+	limits_tick(w.limits, 3 * SECOND);
+	assert_int_equal(w.hits[LIMIT_MAX], 1);
+	teardown(&w);
+}
+
+/* The record tells the same total as the file: it counts once, whichever comes first. */
+static void test_told_twice(void **state)
+{
+	struct world w;
+	struct identity *i;
+
+	setup(&w, CGROUP_MODE_V2, LIMITS_POLL, false);
+	put(&w, "a/memory.max", "1048576\n");
+	events(&w, 0, 0, 0);
+	i = cgroup(&w, 7, "/a", 10 * SECOND);
+	limits_add(w.limits, i, 10 * SECOND);
+	limits_observe(w.limits, i, LIMIT_OOM, 2, 11 * SECOND);
+	limits_killed(w.limits, 7, 11 * SECOND);
+	events(&w, 0, 2, 1);
+	limits_tick(w.limits, 11 * SECOND);
+	assert_int_equal(w.hits[LIMIT_OOM], 2);
+	limits_tick(w.limits, 20 * SECOND);
+	assert_int_equal(w.no_victims, 0);
+
+	/* Never watched and old: only the OOM at hand is known to be new. */
+	limits_observe(w.limits, cgroup(&w, 8, "/b", SECOND), LIMIT_OOM, 40, 21 * SECOND);
+	assert_int_equal(w.hits[LIMIT_OOM], 3);
+	teardown(&w);
+}
+
+static void test_no_victim(void **state)
+{
+	struct world w;
+
+	setup(&w, CGROUP_MODE_V2, LIMITS_POLL, false);
+	put(&w, "a/memory.max", "1048576\n");
+	events(&w, 0, 0, 0);
+	limits_add(w.limits, cgroup(&w, 7, "/a", 10 * SECOND), 10 * SECOND);
+	events(&w, 3, 1, 0);
+	limits_tick(w.limits, 20 * SECOND);
+	assert_int_equal(w.no_victims, 0);
+	limits_tick(w.limits, 21 * SECOND);
+	assert_int_equal(w.no_victims, 1);
+	limits_tick(w.limits, 22 * SECOND);
+	assert_int_equal(w.no_victims, 1);
+
+	/* A kill within the second explains it; so does one just before. */
+	events(&w, 4, 2, 0);
+	limits_tick(w.limits, 30 * SECOND);
+	limits_killed(w.limits, 7, 30 * SECOND + 1);
+	events(&w, 4, 9, 0);
+	limits_tick(w.limits, 31 * SECOND);
+	limits_tick(w.limits, 33 * SECOND);
+	assert_int_equal(w.no_victims, 1);
+	teardown(&w);
+}
+
+static void test_v1_failcnt(void **state)
+{
+	struct world w;
+
+	setup(&w, CGROUP_MODE_HYBRID, LIMITS_POLL, true);
+	put(&w, "a/memory.limit_in_bytes", "1048576\n");
+	put(&w, "a/memory.failcnt", "0\n");
+	put(&w, "a/memory.memsw.failcnt", "0\n");
+	put(&w, "a/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n");
+	limits_add(w.limits, cgroup(&w, 7, "/a", 10 * SECOND), 10 * SECOND);
+	put(&w, "a/memory.failcnt", "3\n");
+	put(&w, "a/memory.memsw.failcnt", "4\n");
+	put(&w, "a/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
+	limits_tick(w.limits, 11 * SECOND);
+	assert_int_equal(w.hits[LIMIT_FAILCNT], 7);
+	assert_int_equal(w.kills, 2);
+	/* No limit on v1 is a number of 2^63 less a page. */
+	put(&w, "a/memory.limit_in_bytes", "9223372036854771712\n");
+	limits_remove(w.limits, cgroup(&w, 7, "/a", 10 * SECOND));
+	limits_add(w.limits, cgroup(&w, 7, "/a", 10 * SECOND), 12 * SECOND);
+	put(&w, "a/memory.failcnt", "9\n");
+	limits_tick(w.limits, 12 * SECOND);
+	assert_int_equal(w.hits[LIMIT_FAILCNT], 7);
+	teardown(&w);
+}
+
+static void test_full(void **state)
+{
+	struct world w;
+
+	setup(&w, CGROUP_MODE_V2, LIMITS_POLL, false);
+	for (uint64_t id = 1; id <= 6; id++) {
+		char path[8];
+
+		(void)snprintf(path, sizeof(path), "/g%u", (unsigned)id);
+		limits_add(w.limits, cgroup(&w, id, path, 10 * SECOND), 10 * SECOND);
+	}
+	assert_int_equal(limits_refused(w.limits), 2);
+	teardown(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_inotify),	   cmocka_unit_test(test_old_cgroup),
+		cmocka_unit_test(test_told_twice), cmocka_unit_test(test_no_victim),
+		cmocka_unit_test(test_v1_failcnt), cmocka_unit_test(test_full),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
