@@ -49,7 +49,6 @@ update() {
 	: >"$apt/updated"
 }
 
-
 fetch_kernel() { # name, release, pattern
 	[ ! -e "$kernels/$1/vmlinuz" ] || return 0
 	update
@@ -88,9 +87,10 @@ fetch_qemu() {
 }
 
 fetch_qemu
-status=0
+failed=$kernels/failed
+rm -f "$failed"
 echo "$table" | while read -r name release pattern; do
-	fetch_kernel "$name" "$release" "$pattern" >&2 || status=1
+	fetch_kernel "$name" "$release" "$pattern" >&2 || : >"$failed"
 	[ ! -e "$kernels/$name/vmlinuz" ] || echo "$name $kernels/$name/vmlinuz"
 done
-exit $status
+[ ! -e "$failed" ]

@@ -26,6 +26,7 @@ esac
 ip link set lo up
 hostname guest
 echo "=== guest $(uname -r) $scenario"
+# shellcheck source=/dev/null
 . "/guest/$scenario.sh"
 echo "=== end"
 poweroff -f

@@ -18,7 +18,7 @@ start_agent() { # configuration lines on stdin
 	agent=$!
 	for _ in $(seq 1 300); do
 		wget -q -O /dev/null http://127.0.0.1:9102/-/ready 2>/dev/null && return 0
-		kill -0 $agent 2>/dev/null || break
+		kill -0 "$agent" 2>/dev/null || break
 		sleep 0.1
 	done
 	cat /tmp/agent.log
@@ -26,8 +26,8 @@ start_agent() { # configuration lines on stdin
 }
 
 stop_agent() {
-	kill $agent 2>/dev/null
-	wait $agent
+	kill "$agent" 2>/dev/null
+	wait "$agent"
 }
 
 live() { # capability variant: is it live?
