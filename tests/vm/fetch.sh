@@ -25,17 +25,18 @@ mirror() {
 	} | grep -v security | head -n 1
 }
 
-private_apt() {
-	command=$1
-	shift
-	"$command" -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+private_apt() { # list of sources, command, arguments
+	list=$1
+	command=$2
+	shift 2
+	"$command" -o Dir::Etc::sourcelist="$apt/$list" -o Dir::Etc::sourceparts=/dev/null \
 		-o Dir::State::lists="$apt/lists" -o Dir::Cache::archives="$apt/archives" \
 		-o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root \
 		-o Acquire::Check-Valid-Until=false "$@"
 }
 
 update() {
-	[ ! -e "$apt/updated" ] || return 0
+	[ ! -e "$apt/host.list" ] || return 0
 	uri=$(mirror)
 	[ -n "$uri" ] || {
 		echo "fetch: no Debian mirror in the apt sources" >&2
@@ -44,15 +45,16 @@ update() {
 	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 	for release in bullseye bookworm bookworm-backports sid; do
 		echo "deb [signed-by=$keyring arch=amd64] $uri $release main"
-	done >"$apt/sources.list"
-	private_apt apt-get update -qq
-	: >"$apt/updated"
+	done >"$apt/kernels.list"
+	private_apt kernels.list apt-get update -qq
+	# What is installed into this host comes from its own release and its backports alone: never a libc of sid.
+	grep bookworm "$apt/kernels.list" >"$apt/host.list"
 }
 
 fetch_kernel() { # name, release, pattern
 	[ ! -e "$kernels/$1/vmlinuz" ] || return 0
 	update
-	package=$(private_apt apt-cache pkgnames linux- | grep -E "$3" | sort -V | tail -n 1)
+	package=$(private_apt kernels.list apt-cache pkgnames linux- | grep -E "$3" | sort -V | tail -n 1)
 	[ -n "$package" ] || {
 		echo "fetch: no package matches $3" >&2
 		return 1
@@ -60,7 +62,7 @@ fetch_kernel() { # name, release, pattern
 	work=$kernels/$1.part
 	rm -rf "$work"
 	mkdir -p "$work/deb" "$work/root"
-	(cd "$work/deb" && private_apt apt-get download -qq "$package")
+	(cd "$work/deb" && private_apt kernels.list apt-get download -qq "$package")
 	dpkg-deb -x "$work"/deb/*.deb "$work/root"
 	mkdir -p "$kernels/$1"
 	# Newer packages keep it below /usr/lib.
@@ -82,8 +84,11 @@ fetch_qemu() {
 		exit 1
 	}
 	update
-	DEBIAN_FRONTEND=noninteractive private_apt apt-get install -y -qq --no-install-recommends \
-		-t bookworm-backports qemu-system-x86 >/dev/null
+	DEBIAN_FRONTEND=noninteractive private_apt host.list apt-get install -y -qq --no-install-recommends \
+		-t bookworm-backports qemu-system-x86 >"$cache/qemu.log" 2>&1 || {
+		cat "$cache/qemu.log" >&2
+		return 1
+	}
 }
 
 fetch_qemu
