@@ -2,6 +2,7 @@
 /* Facts of the host that explain what hooks do and do not: kernel, lockdown, cgroups, sysctls, rights. */
 
 #include <bpf/btf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "cli/cli.h"
 #include "cli/doctor.h"
 #include "sys/cgroup.h"
+#include "sys/clock.h"
 #include "sys/probe.h"
 
 /* First line of a small file as text; nothing when it cannot be read. */
@@ -81,23 +83,56 @@ static void add_capabilities(json_t *facts)
 static void add_other_daemons(json_t *facts)
 {
 	static const char *const names[] = { "systemd-oomd", "earlyoom", "nohang", "oomd" };
+	_cleanup_(closedirp) DIR *proc = opendir("/proc");
 	json_t *found = json_array();
+	const struct dirent *entry;
 
-	for (uint32_t pid = 1; pid < 4194304; pid++) {
-		char path[64], comm[64];
+	while (proc && (entry = readdir(proc))) {
+		char path[300], comm[64];
 
-		(void)snprintf(path, sizeof(path), "/proc/%u/comm", pid);
-		if (fs_read_into(AT_FDCWD, path, comm, sizeof(comm)) <= 0) {
-			if (pid > 65536)
-				break;
+		(void)snprintf(path, sizeof(path), "%s/comm", entry->d_name);
+		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
+		    fs_read_into(dirfd(proc), path, comm, sizeof(comm)) <= 0)
 			continue;
-		}
 		comm[strcspn(comm, "\n")] = '\0';
 		for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 			if (streq(comm, names[i]))
 				(void)json_array_append_new(found, json_string(comm));
 	}
 	(void)json_object_set_new(facts, "other_oom_daemons", found);
+}
+
+/* Where container runtimes say which container is which; a root that cannot be read leaves names unknown. */
+static void add_runtime_files(json_t *facts)
+{
+	static const char *const roots[] = { "/run/containerd",	   "/run/k3s/containerd",
+					     "/run/docker",	   "/run/containers",
+					     "/run/runc",	   "/run/crun",
+					     "/var/lib/docker",	   "/var/lib/containers",
+					     "/var/log/containers" };
+	json_t *files = json_object();
+
+	for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
+		_cleanup_(closep) int fd = open(roots[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd >= 0)
+			(void)json_object_set_new(files, roots[i], json_string("readable"));
+		else if (errno != ENOENT)
+			(void)json_object_set_new(files, roots[i], json_string("denied"));
+	}
+	(void)json_object_set_new(facts, "runtime_files", files);
+}
+
+/* Stamps of the kernel become wall clock by this offset; the error is half of the tightest read. */
+static void add_clock(json_t *facts)
+{
+	struct clock_map c;
+
+	if (clock_map_init(&c) < 0)
+		return;
+	(void)json_object_set_new(facts, "clock_wall_minus_boot_seconds",
+				  json_real((double)c.wall_minus_boot_ns / 1e9));
+	clock_map_done(&c);
 }
 
 json_t *doctor_facts(void)
@@ -133,6 +168,8 @@ json_t *doctor_facts(void)
 	add_file(facts, "lsm", "/sys/kernel/security/lsm");
 	add_sysctls(facts);
 	add_capabilities(facts);
+	add_runtime_files(facts);
+	add_clock(facts);
 	add_other_daemons(facts);
 	return facts;
 }

@@ -5,6 +5,19 @@
 #include "cli/cli.h"
 #include "cli/doctor.h"
 
+static void add_runtimes(struct strbuf *b, const json_t *f)
+{
+	const json_t *files = json_object_get(f, "runtime_files"), *v;
+	const char *name;
+
+	if (!json_object_size(files))
+		return;
+	strbuf_addstr(b, "runtimes ");
+	json_object_foreach ((json_t *)files, name, v)
+		strbuf_addf(b, " %s %s", name, json_string_value(v));
+	strbuf_addch(b, '\n');
+}
+
 static void add_facts(struct strbuf *b, const json_t *f)
 {
 	const json_t *sysctl = json_object_get(f, "sysctl"), *v;
@@ -27,16 +40,45 @@ static void add_facts(struct strbuf *b, const json_t *f)
 			    ? ", seen from a cgroup namespace"
 			    : "");
 	strbuf_addstr(b, "sysctl   ");
-	json_object_foreach((json_t *)sysctl, name, v)
+	json_object_foreach ((json_t *)sysctl, name, v)
 		strbuf_addf(b, " %s=%s", name, json_string_value(v));
 	strbuf_addstr(b, "\nrights    held");
-	json_array_foreach(json_object_get(f, "capabilities_held"), i, v)
+	json_array_foreach (json_object_get(f, "capabilities_held"), i, v)
 		strbuf_addf(b, " %s", json_string_value(v));
-	json_array_foreach(json_object_get(f, "capabilities_missing"), i, v) strbuf_addf(
-		b, "%s %s (%s)", i ? "," : "  missing", cli_text(v, "name"), cli_text(v, "effect"));
+	json_array_foreach (json_object_get(f, "capabilities_missing"), i, v)
+		strbuf_addf(b, "%s %s (%s)", i ? "," : "  missing", cli_text(v, "name"),
+			    cli_text(v, "effect"));
 	strbuf_addch(b, '\n');
-	json_array_foreach(json_object_get(f, "other_oom_daemons"), i, v) strbuf_addf(
-		b, "beside    %s runs too and kills by its own rules\n", json_string_value(v));
+	add_runtimes(b, f);
+	json_array_foreach (json_object_get(f, "other_oom_daemons"), i, v)
+		strbuf_addf(b, "beside    %s runs too and kills by its own rules\n",
+			    json_string_value(v));
+}
+
+static long long number(const json_t *agent, const char *group, const char *key)
+{
+	return json_integer_value(json_object_get(json_object_get(agent, group), key));
+}
+
+static void add_agent(struct strbuf *b, const json_t *a)
+{
+	if (!json_object_size(a))
+		return;
+	strbuf_addf(b,
+		    "protect   memory %slocked, event path %stouched, oom_score_adj %s  resident "
+		    "%.1f MiB\n",
+		    number(a, "protection", "locked") ? "" : "not ",
+		    number(a, "protection", "ring_prefault") ? "" : "not ",
+		    number(a, "protection", "adj") ? "set" : "not set",
+		    (double)number(a, "memory", "resident_bytes") / (1 << 20));
+	strbuf_addf(b,
+		    "ring      %lld KiB, spill %lld records; read %lld, spilled %lld, lost %lld, ",
+		    number(a, "ring", "bytes") / 1024, number(a, "ring", "spill_capacity"),
+		    number(a, "ring", "records"), number(a, "ring", "ring_full"),
+		    number(a, "ring", "spill_full") + number(a, "ring", "decode") +
+			    number(a, "ring", "victims_full"));
+	strbuf_addf(b, "unseen %lld, journal errors %lld\n", number(a, "ring", "unseen"),
+		    number(a, "journal", "errors"));
 }
 
 static void add_reasons(struct strbuf *b, const json_t *state)
@@ -45,8 +87,7 @@ static void add_reasons(struct strbuf *b, const json_t *state)
 	bool first = true;
 	size_t i;
 
-	json_array_foreach(json_object_get(state, "variants"), i, v)
-	{
+	json_array_foreach (json_object_get(state, "variants"), i, v) {
 		const char *reason = cli_text(v, "reason");
 
 		if (json_is_true(json_object_get(v, "live")))
@@ -58,7 +99,8 @@ static void add_reasons(struct strbuf *b, const json_t *state)
 	}
 }
 
-void doctor_render(const json_t *facts, const json_t *capabilities, int status, struct strbuf *b)
+void doctor_render(const json_t *facts, const json_t *agent, const json_t *capabilities, int status,
+		   struct strbuf *b)
 {
 	static const char *const results[] = { "every capability has a variant", "degraded", "",
 					       "blind: OOM kills are not seen by process" };
@@ -67,9 +109,9 @@ void doctor_render(const json_t *facts, const json_t *capabilities, int status, 
 	size_t i;
 
 	add_facts(b, facts);
+	add_agent(b, agent);
 	strbuf_addf(b, "\n%-14s %-14s %s\n", "CAPABILITY", "LIVE", "NOT LIVE BECAUSE");
-	json_array_foreach(capabilities, i, state)
-	{
+	json_array_foreach (capabilities, i, state) {
 		const char *live = cli_text(state, "live");
 		size_t mark;
 

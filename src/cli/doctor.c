@@ -83,7 +83,7 @@ static bool in_list(const char *list, const char *name)
 }
 
 struct options {
-	const char *module, *format, *hooks;
+	const char *module, *format, *hooks, *url, *http_config;
 	bool probe, fix;
 };
 
@@ -92,9 +92,9 @@ static json_t *select_modules(const json_t *all, const char *modules)
 	json_t *kept = json_array(), *state;
 	size_t i;
 
-	json_array_foreach(json_object_get(all, "capabilities"), i,
-			   state) if (in_list(modules, cli_text(state, "module")))(void)
-		json_array_append(kept, state);
+	json_array_foreach (json_object_get(all, "capabilities"), i, state)
+		if (in_list(modules, cli_text(state, "module")))
+			(void)json_array_append(kept, state);
 	return kept;
 }
 
@@ -104,10 +104,8 @@ static void print_fixes(const json_t *capabilities)
 	json_t *state, *variant;
 	size_t i, k;
 
-	json_array_foreach(capabilities, i, state)
-	{
-		json_array_foreach(json_object_get(state, "variants"), k, variant)
-		{
+	json_array_foreach (capabilities, i, state) {
+		json_array_foreach (json_object_get(state, "variants"), k, variant) {
 			const char *reason = cli_text(variant, "reason");
 
 			eperm |= streq(reason, "eperm");
@@ -133,8 +131,7 @@ static int status_of(const json_t *capabilities)
 	json_t *state;
 	size_t i;
 
-	json_array_foreach(capabilities, i, state)
-	{
+	json_array_foreach (capabilities, i, state) {
 		const char *live = cli_text(state, "live");
 
 		if (streq(cli_text(state, "capability"), "oom_kill") &&
@@ -146,11 +143,25 @@ static int status_of(const json_t *capabilities)
 	return status;
 }
 
+static json_t *ask_agent(const struct options *o)
+{
+	_cleanup_(http_client_config_freep) struct http_client_config *config = NULL;
+	struct http_client_options options = {};
+	char why[256];
+
+	if (o->http_config &&
+	    http_client_config_load(o->http_config, why, sizeof(why), &config, &options) < 0) {
+		(void)fprintf(stderr, "telamon doctor: %s\n", why);
+		return NULL;
+	}
+	return doctor_agent(o->url ? o->url : CLI_URL, &options);
+}
+
 static int run(const struct options *o)
 {
 	const char *path = o->hooks ? o->hooks : HOOKS_JSON;
 	_cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-	json_t *all = NULL, *capabilities, *facts;
+	json_t *all = NULL, *capabilities, *facts, *agent;
 	int r = o->probe ? -ENOENT : read_hooks(path, &all), status;
 
 	if (r < 0 && o->hooks) {
@@ -166,21 +177,24 @@ static int run(const struct options *o)
 	capabilities = select_modules(all, o->module);
 	/* Facts of a fixture's host are not ours. */
 	facts = o->hooks ? json_object() : doctor_facts();
+	agent = o->hooks && !o->url ? NULL : ask_agent(o);
 	status = status_of(capabilities);
 	if (o->format && streq(o->format, "json")) {
-		json_t *report = json_pack("{s:i, s:O, s:O, s:i}", "version", 1, "host", facts,
-					   "capabilities", capabilities, "status", status);
+		json_t *report = json_pack("{s:i, s:O, s:O*, s:O, s:i}", "version", 1, "host",
+					   facts, "agent", agent, "capabilities", capabilities,
+					   "status", status);
 
 		(void)json_dumpf(report, stdout, JSON_INDENT(1));
 		printf("\n");
 		json_decref(report);
 	} else {
-		doctor_render(facts, capabilities, status, &text);
+		doctor_render(facts, agent, capabilities, status, &text);
 		cli_print(&text);
 		if (o->fix)
 			print_fixes(capabilities);
 	}
 	json_decref(facts);
+	json_decref(agent);
 	json_decref(capabilities);
 	json_decref(all);
 	return status;
@@ -194,6 +208,9 @@ int cli_doctor(int argc, char **argv)
 		  "try by itself, whatever the agent wrote (root)" },
 		{ "module", OPTION_TEXT, &o.module, "list of modules" },
 		{ "hooks.file", OPTION_TEXT, &o.hooks, "read this file (" HOOKS_JSON ")" },
+		{ "url", OPTION_TEXT, &o.url, "agent to ask for its losses (" CLI_URL ")" },
+		{ "http.config.file", OPTION_TEXT, &o.http_config,
+		  "TLS and credentials for the agent" },
 		{ "fix", OPTION_FLAG, &o.fix, "print what would help; nothing is done" },
 		{ "format", OPTION_TEXT, &o.format, "text or json" },
 		{},

@@ -122,8 +122,7 @@ static void add_killed(struct strbuf *b, const json_t *e)
 	cli_add_text(b, e, "process.executable.path");
 	if (is_true(e, "telamon.exe.deleted"))
 		strbuf_addstr(b, " (deleted)");
-	json_array_foreach(args, i, arg)
-	{
+	json_array_foreach (args, i, arg) {
 		if (i == 0 || !json_is_string(arg))
 			continue;
 		strbuf_addch(b, ' ');
@@ -298,17 +297,16 @@ static void add_source(struct strbuf *b, const json_t *e)
 	size_t i;
 
 	strbuf_addstr(b, "  source   ");
-	json_array_foreach(hooks, i, v)
-	{
+	json_array_foreach (hooks, i, v) {
 		const char *s = json_string_value(v), *slash = s ? strchr(s, '/') : NULL;
 
 		if (slash)
 			strbuf_addf(b, " %.*s=%s", (int)(slash - s), s, slash + 1);
 	}
 	strbuf_addstr(b, is_true(e, P "complete") ? "   complete" : "   incomplete");
-	json_array_foreach(missing, i, v) strbuf_addf(
-		b, "%s%s",
-		i ? ", " : "; not known: ", json_string_value(v) ? json_string_value(v) : "");
+	json_array_foreach (missing, i, v)
+		strbuf_addf(b, "%s%s", i ? ", " : "; not known: ",
+			    json_string_value(v) ? json_string_value(v) : "");
 	strbuf_addch(b, '\n');
 }
 

@@ -165,8 +165,7 @@ int oci_parse_containers(const char *text, size_t len, const char *id, struct oc
 
 	if (!json_is_array(root))
 		return -EBADMSG;
-	json_array_foreach(root, i, item)
-	{
+	json_array_foreach (root, i, item) {
 		const char *have = json_string_value(json_object_get(item, "id"));
 		const char *metadata = json_string_value(json_object_get(item, "metadata"));
 		const json_t *name = json_array_get(json_object_get(item, "names"), 0);

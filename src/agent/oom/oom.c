@@ -407,6 +407,8 @@ static int oom_start(struct agent *a, const void *config, struct metric_set *met
 			r,
 			"cannot read kernel symbols, the scope of a kill comes from other sources");
 	oom_publish_init(s);
+	metric_gauge(metrics, METRIC(OOM_RING_BYTES), (double)s->config.ring_bytes);
+	metric_gauge(metrics, METRIC(OOM_SPILL_CAPACITY), s->config.spill_entries);
 	oom_kmsg_start(s);
 	oom_limits_start(s);
 	(void)oom_hooks_seed_args(s->hooks);

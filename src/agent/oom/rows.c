@@ -195,6 +195,13 @@ const struct metric_row oom_metric_rows[_OOM_METRIC_MAX] = {
 		.labels = { { "reason", "ring_full spill_full decode victims_full journal" } },
 		.help = "What was lost; ring_full went to the spill table and is reported from there.",
 	},
+	[OOM_RING_BYTES] = {
+		.name = "telamon_oom_ring_size_bytes", .type = METRIC_GAUGE, .help = "Size of the ring of OOM records.",
+	},
+	[OOM_SPILL_CAPACITY] = {
+		.name = "telamon_oom_spill_capacity", .type = METRIC_GAUGE,
+		.help = "Core records that are kept while the ring is full.",
+	},
 	[OOM_UNSEEN] = {
 		.name = "telamon_oom_unseen_kills_total", .type = METRIC_COUNTER, .source = "/proc/vmstat oom_kill",
 		.help = "Kills that the kernel counted and nobody reported.",
