@@ -562,6 +562,27 @@ static void copy_text(char *to, size_t size, const char *from)
 	(void)snprintf(to, size, "%s", from);
 }
 
+/* The victim's cgroup, where no program could read it (no BTF). */
+static void name_cgroup(struct oom_run *run, const struct kmsg_oom *k)
+{
+	size_t len = strlen(k->task_memcg);
+
+	for (struct oom_kill *kill = run->kills; kill; kill = kill->next) {
+		struct oom_victim *v = &kill->v;
+		size_t at = 0;
+
+		if ((v->tgid != k->pid && v->tid != k->pid) || v->path.length)
+			continue;
+		at = MAX((size_t)v->exe.offset + v->exe.length,
+			 (size_t)v->cwd.offset + v->cwd.length);
+		at = MAX(at, (size_t)v->args.offset + v->args.length);
+		if (at + len > sizeof(v->text))
+			continue;
+		memcpy(v->text + at, k->task_memcg, len);
+		v->path = (struct oom_text){ (uint16_t)at, (uint16_t)len };
+	}
+}
+
 static void keep_line(struct oom_run *run, const char *line, size_t len)
 {
 	if (len == 0 || len >= sizeof(run->kernel_log) - run->kernel_log_len)
@@ -585,6 +606,8 @@ void correlator_kmsg(struct correlator *c, const struct kmsg_oom *k, const char 
 	if (!(k->fields & KMSG_TASK))
 		return;
 	run->kmsg_answered = true;
+	if (k->fields & KMSG_TASK_MEMCG)
+		name_cgroup(run, k);
 	run->last_us = MAX(run->last_us, now_us - SETTLE_US);
 	/* The stack says memcg or host; cpuset and mempolicy are kinds of host that only the log tells. */
 	if (run->scope_source < SOURCE_OC) {

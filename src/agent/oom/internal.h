@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "agent/module.h"
+#include "agent/oom/args-scan.h"
 #include "agent/oom/correlate.h"
 #include "agent/oom/gfp.h"
 #include "agent/oom/hooks.h"
@@ -35,6 +36,7 @@ struct oom_state {
 	struct snapshotter *snapshotter;
 	struct kallsyms *kallsyms; /* NULL: stacks are not judged */
 	struct symbols *symbols;
+	struct args_scan *args_scan; /* NULL: exec is hooked */
 	struct gfp_names gfp;
 	struct report_world world;
 	char hook_names[8][48];
@@ -69,8 +71,10 @@ void oom_count_tick(struct oom_state *s, uint64_t now_us);
 void oom_preinit(struct oom_state *s, const struct identity *i, uint64_t now_us);
 void oom_preinit_drop(struct oom_state *s, const struct identity *i);
 
+/* world.c: what report.c asks for */
+void oom_world_init(struct oom_state *s);
+
 /* publish.c: stage 2 */
-void oom_publish_init(struct oom_state *s);
 int oom_publish_run(struct oom_state *s, struct oom_run *run);
 int oom_publish_aftermath(struct oom_state *s, struct oom_run *run, const char *reason);
 void oom_publish_no_victim(struct oom_state *s, const struct report_no_victim *n);

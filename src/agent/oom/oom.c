@@ -253,6 +253,8 @@ static void oom_tick(void *state, uint64_t now)
 		s->next_check_us = now + CHECK_EVERY_US;
 		check_unseen(s, now);
 	}
+	if (s->args_scan)
+		args_scan_tick(s->args_scan, now);
 	oom_limits_tick(s, now);
 	oom_count_tick(s, now);
 }
@@ -284,6 +286,7 @@ static void oom_stop(void *state)
 	s->snapshotter = snapshotter_free(s->snapshotter);
 	s->kallsyms = kallsyms_free(s->kallsyms);
 	s->symbols = symbols_free(s->symbols);
+	s->args_scan = args_scan_free(s->args_scan);
 	free(s->event_memory);
 	free(s->counts);
 	free(s);
@@ -406,12 +409,15 @@ static int oom_start(struct agent *a, const void *config, struct metric_set *met
 		log_warning_errno(
 			r,
 			"cannot read kernel symbols, the scope of a kill comes from other sources");
-	oom_publish_init(s);
+	oom_world_init(s);
 	metric_gauge(metrics, METRIC(OOM_RING_BYTES), (double)s->config.ring_bytes);
 	metric_gauge(metrics, METRIC(OOM_SPILL_CAPACITY), s->config.spill_entries);
 	oom_kmsg_start(s);
 	oom_limits_start(s);
 	(void)oom_hooks_seed_args(s->hooks);
+	/* Without it command lines come from /proc after the kill, mostly too late. */
+	if (s->config.args_bytes && hook_live_is(&oom_hooks_states(s->hooks)[OOM_CAP_ARGS], "scan"))
+		(void)args_scan_new(a->workers, "/proc", &s->args_scan);
 	event_stream_on_journaled(a->stream, on_journaled, s);
 	touch_pools(s);
 	*ret_state = s;

@@ -123,6 +123,7 @@ static void add_victim(const struct report_world *w, const struct oom_kill *k, s
 		       unsigned *missing)
 {
 	const struct oom_victim *v = &k->v;
+	char exe[OOM_PATH_MAX];
 	size_t len;
 	const char *text;
 
@@ -136,6 +137,10 @@ static void add_victim(const struct report_world *w, const struct oom_kill *k, s
 		add_entity(w, b, "telamon.process.id", v->tgid, v->start_boot_ns);
 	}
 	text = oom_text(v, v->exe, &len);
+	if (len == 0) {
+		text = exe;
+		len = w->exe_of(w->ctx, v->tgid, v->start_boot_ns, exe, sizeof(exe));
+	}
 	if (len)
 		add_exe(b, "process.executable.path", "process.executable.name", text, len);
 	else
