@@ -91,6 +91,16 @@ struct oom_ancestor {
 	char comm[COMM_MAX];
 };
 
+/* As the kernel's struct bpf_stack_build_id; not aligned inside text[]. */
+#define OOM_USER_STACK_MAX 16
+enum oom_user_frame_status { OOM_FRAME_EMPTY, OOM_FRAME_BUILD_ID, OOM_FRAME_IP };
+struct oom_user_frame {
+	__s32 status; /* enum oom_user_frame_status */
+	__u8 build_id[20];
+	__u64 offset; /* into the file, or the address where the file has no build id */
+};
+_Static_assert(sizeof(struct oom_user_frame) == 32, "as the kernel writes it");
+
 struct oom_victim {
 	struct record_head head;
 	/* Victim. */
@@ -128,6 +138,8 @@ struct oom_victim {
 	/* Text parts. */
 	struct oom_text path; /* cgroup of the memory hierarchy, walked in the kernel */
 	struct oom_text exe, cwd, args; /* args: NUL-separated */
+	struct oom_text user_stack; /* struct oom_user_frame each, of the victim where it runs */
+	struct oom_text pad_text;
 	char text[OOM_TEXT_MAX]; /* the record ends at the last part, see head.size */
 };
 
@@ -218,6 +230,8 @@ struct oom_parameters {
 	__u8 stash_victims; /* the live oom_kill variant brings only a thread id */
 	__u8 raw_mark_is_task; /* raw_tp: first argument of mark_victim is a task, else a thread id */
 	__u8 raw_reclaim_has_memcg; /* raw_tp: (gfp, order, memcg) of v7.2, else (order, gfp) */
+	__u8 user_stack; /* wanted */
+	__u8 pad[3];
 	struct oom_mark_offsets mark;
 	struct oom_signal_offsets signal;
 	__s32 exit_group_dead;

@@ -13,6 +13,10 @@
 #define SIGKILL 9
 #define SI_KERNEL 0x80
 #define VICTIM_FIXED __builtin_offsetof(struct oom_victim, text)
+/* Flags of bpf_get_stack(), from linux/bpf.h. */
+#define STACK_OF_USER (1ULL << 8)
+#define STACK_BUILD_IDS (1ULL << 11)
+#define USER_STACK_BYTES (OOM_USER_STACK_MAX * sizeof(struct oom_user_frame))
 #define RECLAIM_MAX_AGE_NS (120 * 1000000000ULL)
 
 const volatile struct oom_parameters parameters; /* the loader sets it between open and load */
@@ -143,10 +147,33 @@ static __always_inline void spill(const struct oom_victim *v)
 		count_lost(OOM_LOST_RING);
 }
 
+/* Only the running process can be unwound: the victim that is its own trigger, or a task that shares its memory. */
+static __always_inline void add_user_stack(void *ctx, struct oom_victim *v)
+{
+	u64 at = v->head.size - VICTIM_FIXED;
+	long size;
+
+	barrier_var(
+		at); /* else the compiler checks one copy and uses another, which the verifier does not follow */
+	if (!parameters.user_stack ||
+	    (!(v->flags & OOM_VICTIM_SAME_MM) && v->trigger_tgid != v->tgid) ||
+	    at > OOM_TEXT_MAX - USER_STACK_BYTES)
+		return;
+	size = bpf_get_stack(ctx, &v->text[at], USER_STACK_BYTES, STACK_OF_USER | STACK_BUILD_IDS);
+	if (size <= 0 || size > USER_STACK_BYTES)
+		return;
+	v->user_stack.offset = at;
+	v->user_stack.length = size;
+	v->head.size += size;
+}
+
 static __always_inline void submit(void *ctx, struct oom_victim *v)
 {
-	u32 size = v->head.size;
+	u32 size;
 	long stack;
+
+	add_user_stack(ctx, v);
+	size = v->head.size;
 
 	stack = bpf_get_stack(ctx, v->stack, sizeof(v->stack), 0);
 	if (stack > 0) {

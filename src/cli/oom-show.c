@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/cli.h"
+#include "cli/symbolise.h"
 #include "cli/oom-show.h"
 
 #define P "telamon.oom."
@@ -269,6 +270,20 @@ static void add_host(struct strbuf *b, const json_t *e)
 	strbuf_addch(b, '\n');
 }
 
+static void add_repeats(struct strbuf *b, const json_t *aftermath)
+{
+	const json_t *first = json_array_get(json_object_get(aftermath, P "members"), 0);
+	double repeats;
+
+	if (!aftermath)
+		return;
+	strbuf_addf(b, ", reaper %s",
+		    *cli_text(first, "reaper") ? cli_text(first, "reaper") : "not needed");
+	if (cli_number(aftermath, P "repeats", &repeats) && repeats > 0)
+		strbuf_addf(b, ", %.0f other OOM%s in this cgroup in the minute before", repeats,
+			    repeats == 1 ? "" : "s");
+}
+
 static void add_after(struct strbuf *b, const json_t *e, const json_t *aftermath)
 {
 	double v;
@@ -287,7 +302,37 @@ static void add_after(struct strbuf *b, const json_t *e, const json_t *aftermath
 		cli_add_size(b, aftermath, P "freed");
 		strbuf_addstr(b, " freed");
 	}
+	add_repeats(b, aftermath);
 	strbuf_addch(b, '\n');
+}
+
+static void add_stack(struct strbuf *b, const json_t *e)
+{
+	const json_t *stack = json_object_get(e, P "stack.user"), *v;
+	size_t i;
+
+	json_array_foreach (stack, i, v) {
+		strbuf_addstr(b, i ? " < " : "  in        ");
+		symbolise_frame(b, json_string_value(v) ? json_string_value(v) : "",
+				cli_text(e, "process.executable.path"));
+	}
+	if (json_array_size(stack))
+		strbuf_addch(b, '\n');
+}
+
+static void add_largest(struct strbuf *b, const json_t *e)
+{
+	const json_t *largest = json_object_get(e, P "largest"), *v;
+	size_t i;
+
+	json_array_foreach (largest, i, v) {
+		strbuf_addstr(b, i ? ", " : "  others    ");
+		cli_add_text(b, v, "comm");
+		strbuf_addch(b, ' ');
+		cli_add_size(b, v, "rss");
+	}
+	if (json_array_size(largest))
+		strbuf_addch(b, '\n');
 }
 
 static void add_source(struct strbuf *b, const json_t *e)
@@ -320,6 +365,8 @@ void oom_show_record(const json_t *e, const json_t *aftermath, struct strbuf *b)
 	add_pressure(b, e);
 	add_stat(b, e);
 	add_host(b, e);
+	add_largest(b, e);
+	add_stack(b, e);
 	add_after(b, e, aftermath);
 	add_source(b, e);
 }

@@ -18,6 +18,7 @@
 #include "sys/bpf.h"
 #include "sys/probe.h"
 
+#define VERIFIER_LINES 24
 #define MEMLOCK_PROBE_PAGES 1024 /* more than any usual limit of an ordinary process */
 
 static bool has_cap(const struct hook_env *e, int cap)
@@ -241,18 +242,32 @@ int hook_next(struct hook_state *s, const struct hook_env *env, const struct bpf
 			   error == -EPERM && trampoline ? HOOK_EPERM : HOOK_ATTACH_FAILED);
 }
 
+/* The end of a verifier's log says why; what comes before may be megabytes. */
+static const char *last_lines(const char *text, unsigned lines)
+{
+	const char *p = text + strlen(text);
+
+	while (p > text && lines > 0)
+		if (*--p == '\n')
+			lines--;
+	return *p == '\n' ? p + 1 : p;
+}
+
 static int print_debug(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	char line[1024];
-	size_t len;
+	_cleanup_(freep) char *text = NULL;
 
 	/* A refused variant is expected; libbpf calls it a warning. */
-	if (level == LIBBPF_DEBUG || log_level() > LOG_LEVEL_DEBUG)
+	if (level == LIBBPF_DEBUG || log_level() > LOG_LEVEL_DEBUG || vasprintf(&text, fmt, ap) < 0)
 		return 0;
-	(void)vsnprintf(line, sizeof(line), fmt, ap);
-	len = strcspn(line, "\n");
-	line[len] = '\0';
-	log_debug("libbpf: %s", line);
+	for (const char *line = last_lines(text, VERIFIER_LINES); *line;) {
+		size_t len = strcspn(line, "\n");
+
+		if (len)
+			log_debug("libbpf: %.*s", (int)MIN(len, (size_t)1024), line);
+		line += len;
+		line += *line == '\n';
+	}
 	return 0;
 }
 

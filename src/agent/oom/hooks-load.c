@@ -123,6 +123,7 @@ static int set_parameters(const struct loader *h, bool trial, struct bpf_object 
 		.page_kib = (uint32_t)(sysconf(_SC_PAGESIZE) / 1024),
 		.raw_mark_is_task = h->raw_mark_is_task,
 		.raw_reclaim_has_memcg = h->raw_reclaim_has_memcg,
+		.user_stack = trial || h->options->user_stack,
 		.signals_seen = is_program(&h->states[OOM_CAP_SIGNAL]),
 		.kill_variant = kill->live < 0 ? 0 : (uint32_t)kill->live,
 		.stash_victims = trial || stashes(h), /* a trial shows the verifier all branches */

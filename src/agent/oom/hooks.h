@@ -13,6 +13,7 @@ struct oom_hooks_options {
 	uint64_t ring_bytes; /* rounded up to a power of two of pages */
 	uint32_t spill_entries, args_entries, victims;
 	uint32_t args_bytes; /* 0: no command lines */
+	bool user_stack;
 	/* Variants that may not be used, "capability/variant", NULL-terminated; NULL: none. */
 	const char *const *disabled;
 };

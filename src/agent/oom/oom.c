@@ -299,6 +299,7 @@ static int start_hooks(struct oom_state *s)
 		.spill_entries = s->config.spill_entries,
 		.args_entries = s->config.args_entries,
 		.victims = s->config.victims,
+		.user_stack = s->config.user_stack,
 		.args_bytes = s->config.args_entries ? s->config.args_bytes : 0,
 	};
 	const struct oom_hooks_sink sink = { on_record, s };

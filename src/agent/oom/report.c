@@ -477,6 +477,36 @@ static void add_members(const struct report_world *w, const struct oom_run *run,
 	event_array_end(b);
 }
 
+#define FILE_OFFSET_MAX (1ULL << 47)
+
+/* "build id+offset into the file", which `telamon oom show` turns into names; an address where there is no build id. */
+static void add_user_stack(const struct oom_victim *v, struct event_buf *b)
+{
+	size_t len;
+	const char *text = oom_text(v, v->user_stack, &len);
+
+	if (len < sizeof(struct oom_user_frame))
+		return;
+	event_array(b, P "stack.user");
+	for (; len >= sizeof(struct oom_user_frame);
+	     text += sizeof(struct oom_user_frame), len -= sizeof(struct oom_user_frame)) {
+		struct oom_user_frame f;
+		char name[80];
+		size_t n = 0;
+
+		memcpy(&f, text, sizeof(f));
+		/* Code without frame pointers ends in an address that no file has. */
+		if (f.status == OOM_FRAME_EMPTY || f.offset >= FILE_OFFSET_MAX)
+			continue;
+		for (size_t i = 0; f.status == OOM_FRAME_BUILD_ID && i < sizeof(f.build_id); i++)
+			n += (size_t)snprintf(name + n, sizeof(name) - n, "%02x", f.build_id[i]);
+		(void)snprintf(name + n, sizeof(name) - n, "%s0x%llx", n ? "+" : "",
+			       (unsigned long long)f.offset);
+		event_str(b, NULL, name);
+	}
+	event_array_end(b);
+}
+
 static void add_stack(const struct report_world *w, const struct oom_victim *v, struct event_buf *b)
 {
 	if (v->n_stack == 0)
@@ -587,6 +617,7 @@ int report_kill(const struct report_world *w, const struct oom_run *run, const s
 		w->add_largest(w->ctx, b, run);
 		add_members(w, run, b);
 		add_stack(w, &k->v, b);
+		add_user_stack(&k->v, b);
 		event_str(b, P "message", run->message);
 		add_kernel_log(run, b);
 	}

@@ -100,7 +100,6 @@ const struct config_row oom_config_rows[] = {
 		   .min = "0", .max = "65536",
 		   .help = "Command lines kept at most, least recently used out first."),
 	CONFIG_ROW("user_stack", struct oom_config, user_stack, CONFIG_BOOL, .def = "true",
-		   .flags = CONFIG_RELOAD,
 		   .help = "Record the stack of the victim when it triggered its own kill."),
 	CONFIG_ROW("trend_window", struct oom_config, trend_window_us, CONFIG_DURATION,
 		   .def = "60s", .min = "0s", .max = "10m", .flags = CONFIG_RELOAD,
