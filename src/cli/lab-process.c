@@ -81,6 +81,7 @@ int lab_hog_start(struct lab *l, const char *cgroup, uint64_t total, const char 
 
 void lab_hog_go(struct lab_hog *h)
 {
+	h->started_us = h->ended_us = time_mono_us();
 	if (write(h->go, "g", 1) < 0) {
 		/* It is gone already: waiting for it tells why. */
 	}
@@ -116,6 +117,7 @@ bool lab_hog_wait(struct lab *l, struct lab_hog *h, uint64_t until_us)
 		int status;
 
 		read_steps(l, h);
+		h->ended_us = time_mono_us();
 		if (waitpid(h->pid, &status, WNOHANG) == h->pid) {
 			h->status = status;
 			break;

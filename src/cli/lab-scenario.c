@@ -6,9 +6,11 @@
  */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include "base/parse.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/lab.h"
@@ -41,8 +43,7 @@ static int match_pid(void *ctx, const json_t *event)
 }
 
 /* The record of one victim; NULL when none came in time. */
-static json_t *wait_for_record(struct lab *l, pid_t pid, const char *name, uint64_t wait_us,
-			       uint64_t *ret_delay_us)
+static json_t *wait_for_record(struct lab *l, pid_t pid, const char *name, uint64_t wait_us)
 {
 	uint64_t start = time_mono_us();
 	struct found f = { .pid = pid, .name = name };
@@ -52,10 +53,19 @@ static json_t *wait_for_record(struct lab *l, pid_t pid, const char *name, uint6
 	do {
 		if (cli_query(&l->source, query, match_pid, &f) > 0 && f.event)
 			break;
-		(void)usleep(5000);
+		(void)usleep(2000);
 	} while (time_mono_us() - start < wait_us);
-	*ret_delay_us = time_mono_us() - start;
 	return f.event;
+}
+
+/* From the kernel's stamp of the kill to now, that is to the moment at which the record could be read over HTTP. */
+static uint64_t record_delay_us(const json_t *event)
+{
+	uint64_t killed_ns, now_ns = time_wall_ns();
+
+	if (parse_rfc3339(cli_text(event, "timestamp"), &killed_ns) < 0 || killed_ns > now_ns)
+		return 0;
+	return (now_ns - killed_ns) / NS_PER_USEC;
 }
 
 /* --- verdicts --- */
@@ -64,7 +74,9 @@ struct check {
 	struct lab *lab;
 	const struct scenario *scenario;
 	json_t *event; /* held; NULL = no record */
-	struct strbuf line;
+	struct strbuf story; /* what happened, in one line */
+	struct strbuf lines; /* one per fact */
+	uint64_t delay_us; /* 0 = no record was waited for */
 	unsigned wrong;
 	json_t *facts;
 };
@@ -76,15 +88,11 @@ static void verdict(struct check *c, const char *fact, const char *expected, con
 
 	if (!ok)
 		c->wrong++;
-	strbuf_addf(&c->line, "  %s %s", fact, word);
-	if (!ok) {
-		strbuf_addf(&c->line, " (expected %s", expected);
-		if (*reported) {
-			strbuf_addstr(&c->line, ", reported ");
-			text_add_terminal(&c->line, reported, strlen(reported));
-		}
-		strbuf_addch(&c->line, ')');
-	}
+	strbuf_addf(&c->lines, "  %-7s  %-24s ", word, fact);
+	if (!ok)
+		strbuf_addf(&c->lines, "expected %s%s", expected, *reported ? ", reported " : "");
+	text_add_terminal(&c->lines, reported, strlen(reported));
+	strbuf_addch(&c->lines, '\n');
 	if (c->facts)
 		(void)json_array_append_new(
 			c->facts, json_pack("{s:s, s:s, s:s, s:s}", "fact", fact, "expected",
@@ -129,11 +137,22 @@ static void check_args(struct check *c, const struct lab_hog *h)
 
 static struct check begin(struct lab *l, const struct scenario *s)
 {
-	struct check c = { .lab = l, .scenario = s, .line = STRBUF_INIT };
+	struct check c = { .lab = l, .scenario = s, .story = STRBUF_INIT, .lines = STRBUF_INIT };
 
 	if (l->report)
 		c.facts = json_array();
 	return c;
+}
+
+static void end_json(struct check *c)
+{
+	json_t *o = json_pack("{s:s, s:b, s:o}", "scenario", c->scenario->name, "passed",
+			      c->wrong == 0, "facts", c->facts);
+
+	if (c->delay_us)
+		(void)json_object_set_new(o, "record_delay_seconds",
+					  json_real((double)c->delay_us / US_PER_SEC));
+	(void)json_array_append_new(c->lab->report, o);
 }
 
 static void end(struct check *c)
@@ -145,15 +164,42 @@ static void end(struct check *c)
 	else
 		l->passed++;
 	if (l->report) {
-		(void)json_array_append_new(l->report, json_pack("{s:s, s:b, s:o}", "scenario",
-								 c->scenario->name, "passed",
-								 c->wrong == 0, "facts", c->facts));
+		end_json(c);
 	} else {
-		printf("%-15s%s\n", c->scenario->name, strbuf_str(&c->line));
+		if (c->delay_us) {
+			strbuf_addstr(&c->story,
+				      c->story.len ? ", record after " : "record after ");
+			text_add_duration(&c->story, c->delay_us);
+		}
+		printf("%-15s %s  %s\n%s", c->scenario->name, c->wrong ? "FAILED" : "ok    ",
+		       strbuf_str(&c->story), strbuf_str(&c->lines));
 		(void)fflush(stdout);
 	}
 	json_decref(c->event);
-	strbuf_done(&c->line);
+	strbuf_done(&c->story);
+	strbuf_done(&c->lines);
+}
+
+/* "10 20 30 … killed by signal 9 after 60.0 MiB (0.41 s)": the steps that it told, then its end. */
+static void tell_end(struct check *c, const struct lab_hog *h)
+{
+	enum { STEPS_SHOWN = 8 };
+	struct strbuf *b = &c->story;
+	uint64_t n = h->last_step / c->lab->step;
+
+	if (b->len)
+		strbuf_addstr(b, "; ");
+	for (uint64_t i = 1; i <= MIN(n, (uint64_t)STEPS_SHOWN); i++)
+		strbuf_addf(b, "%" PRIu64 " ", i * c->lab->step >> 20);
+	strbuf_addstr(b, n > STEPS_SHOWN ? "… " : "");
+	if (h->status == -1)
+		strbuf_addstr(b, "still alive after ");
+	else if (WIFSIGNALED(h->status))
+		strbuf_addf(b, "killed by signal %d after ", WTERMSIG(h->status));
+	else
+		strbuf_addf(b, "ended with status %d after ", WEXITSTATUS(h->status));
+	text_add_bytes(b, h->last_step);
+	strbuf_addf(b, " (%.2f s)", (double)(h->ended_us - h->started_us) / US_PER_SEC);
 }
 
 /* Facts that hold for every victim whose memory cgroup has the limit @limit_path. */
@@ -161,17 +207,17 @@ static void check_victim(struct check *c, struct lab_hog *h, const char *limit_p
 			 const char *role)
 {
 	struct lab *l = c->lab;
-	uint64_t delay = 0;
 
 	check_true(c, "killed", lab_hog_oom_killed(h), "by signal 9");
 	if (l->no_agent)
 		return;
 	json_decref(c->event);
-	c->event = wait_for_record(l, h->pid, "oom.kill", RECORD_WAIT_US, &delay);
+	c->event = wait_for_record(l, h->pid, "oom.kill", RECORD_WAIT_US);
 	if (!c->event) {
 		verdict(c, "record", "one", "", false);
 		return;
 	}
+	c->delay_us = record_delay_us(c->event);
 	if (role)
 		check_text(c, "role", P "role", role);
 	check_text(c, "scope", P "scope", "memcg");
@@ -209,6 +255,7 @@ static void run_hog(struct check *c, const char *cgroup, const char *limit_cgrou
 	}
 	lab_hog_go(&h);
 	(void)lab_hog_wait(l, &h, deadline(l));
+	tell_end(c, &h);
 	/* Which of two processes on one memory is chosen is the kernel's toss. */
 	check_victim(c, &h, limit_path, streq(mode, "sharer") ? NULL : "chosen");
 	if (c->event) {
@@ -279,9 +326,8 @@ static unsigned count_records(struct lab *l, const struct lab_hog *h, unsigned n
 	unsigned seen = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		uint64_t delay;
-		json_t *event = wait_for_record(l, h[i].pid, "oom.kill",
-						i ? US_PER_SEC : RECORD_WAIT_US, &delay);
+		json_t *event =
+			wait_for_record(l, h[i].pid, "oom.kill", i ? US_PER_SEC : RECORD_WAIT_US);
 
 		seen += event && (!role || streq(cli_text(event, P "role"), role));
 		json_decref(event);
@@ -316,6 +362,7 @@ static void run_group(struct lab *l, const struct scenario *s)
 	(void)lab_hog_start(l, "group", l->limit * 2, "plain", false, 1000, &hog);
 	lab_hog_go(&hog);
 	(void)lab_hog_wait(l, &hog, deadline(l));
+	tell_end(&c, &hog);
 	for (unsigned i = 0; i < MEMBERS; i++) {
 		(void)lab_hog_wait(l, &members[i], time_mono_us() + US_PER_SEC);
 		dead += lab_hog_oom_killed(&members[i]);
@@ -387,6 +434,7 @@ static void run_parallel(struct lab *l, const struct scenario *s)
 		(void)lab_hog_wait(l, &h[i], deadline(l));
 		dead += lab_hog_oom_killed(&h[i]);
 	}
+	strbuf_addf(&c.story, "%u cgroups at a time", n);
 	check_count(&c, "dead", n, dead);
 	if (!l->no_agent)
 		check_count(&c, "reported", n, count_records(l, h, n, "chosen"));
@@ -416,6 +464,7 @@ static void run_victim_and_trigger(struct lab *l, const struct scenario *s, unsi
 	(void)lab_hog_start(l, s->name, l->limit * 2, "plain", false, 0, &trigger);
 	lab_hog_go(&trigger);
 	(void)lab_hog_wait(l, &victim, deadline(l));
+	tell_end(&c, &victim);
 	(void)kill(trigger.pid, SIGKILL); /* else it is the next */
 	check_victim(&c, &victim, path, "chosen");
 	if (c.event) {
@@ -483,7 +532,6 @@ static void run_reserve(struct lab *l, const struct scenario *s)
 {
 	struct check c = begin(l, s);
 	struct lab_hog h;
-	uint64_t delay;
 
 	if (lab_cgroup_make(l, "reserve", l->limit) < 0 ||
 	    lab_hog_start(l, "reserve", l->limit * 9 / 10, "plain", true, 1000, &h) < 0) {
@@ -495,9 +543,10 @@ static void run_reserve(struct lab *l, const struct scenario *s)
 	(void)lab_hog_wait(l, &h, time_mono_us() + US_PER_SEC);
 	(void)kill(h.pid, SIGKILL);
 	(void)lab_hog_wait(l, &h, deadline(l));
+	tell_end(&c, &h);
 	check_true(&c, "killed", lab_hog_oom_killed(&h), "by us");
 	if (!l->no_agent) {
-		c.event = wait_for_record(l, h.pid, "oom.kill", US_PER_SEC, &delay);
+		c.event = wait_for_record(l, h.pid, "oom.kill", US_PER_SEC);
 		check_true(&c, "not reported as OOM kill", !c.event, "no record");
 	}
 	lab_hog_end(&h);

@@ -181,7 +181,7 @@ static void print_head(const struct lab *l)
 {
 	_cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
 
-	strbuf_addf(&b, "lab            cgroup %s %s%s  limit ", cgroup_mode_name(l->layout.mode),
+	strbuf_addf(&b, "lab             cgroup %s %s%s  limit ", cgroup_mode_name(l->layout.mode),
 		    l->layout.memory_root, l->base);
 	text_add_bytes(&b, l->limit);
 	strbuf_addstr(&b, "  step ");
@@ -197,7 +197,7 @@ static void skip(struct lab *l, const struct scenario *s, const char *why)
 		(void)json_array_append_new(l->report, json_pack("{s:s, s:s}", "scenario", s->name,
 								 "skipped", why));
 	else
-		printf("%-15s  skipped: %s\n", s->name, why);
+		printf("%-15s skipped: %s\n", s->name, why);
 }
 
 static int run_scenarios(struct lab *l, const char *list)
@@ -226,7 +226,7 @@ static int run_scenarios(struct lab *l, const char *list)
 		printf("\n");
 		json_decref(all);
 	} else {
-		printf("bystander      %s\npassed %u, failed %u, skipped %u\n",
+		printf("bystander       %s\npassed %u, failed %u, skipped %u\n",
 		       alive ? "alive" : "DEAD", l->passed, l->failed, l->skipped);
 	}
 	if (!alive)

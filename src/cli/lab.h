@@ -28,6 +28,7 @@ struct lab_hog { /* one process of ours */
 	int out; /* its steps; -1 once closed */
 	uint64_t last_step; /* bytes it said it had */
 	int status; /* of waitpid(), -1 = lives */
+	uint64_t started_us, ended_us; /* monotonic */
 	int adj; /* oom_score_adj, 0..1000 */
 };
 

@@ -12,11 +12,12 @@ END
 	wget -q -O - http://127.0.0.1:9102/metrics | grep '^telamon_hook_info' | sed 's/^/# /'
 	telamon lab oom --scenario all --limit 32MiB --step 8MiB --interval 10ms --parallel 4 >/tmp/lab.log 2>&1
 	status=$?
-	grep -v -e '^lab ' -e '^passed' -e '^bystander' /tmp/lab.log | while read -r name rest; do
-		case $rest in
+	# One line per scenario; its facts stand below, indented.
+	grep -v -e '^lab ' -e '^passed' -e '^bystander' -e '^ ' /tmp/lab.log | while read -r name verdict rest; do
+		case $verdict in
 		skipped*) echo "skip $1-$name - $rest" ;;
-		*WRONG* | *missing*) echo "not ok $1-$name - $rest" ;;
-		*) echo "ok $1-$name" ;;
+		ok) echo "ok $1-$name" ;;
+		*) echo "not ok $1-$name - $(grep -E '^  (WRONG|missing)' /tmp/lab.log | tr '\n' ' ')" ;;
 		esac
 	done
 	check "$1-bystander" grep -q '^bystander *alive' /tmp/lab.log
