@@ -108,10 +108,8 @@ int parse_double(const char *s, double *ret)
 
 	if (!c_locale)
 		c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-	if (!is_digit(*s) && *s != '-' && *s != '.')
+	if (s[strspn(s, "0123456789+-.eE")] || *s == '+')
 		return -EINVAL; /* strtod also takes spaces, inf, nan, hex */
-	if (strpbrk(s, "xXpP"))
-		return -EINVAL;
 	v = strtod_l(s, &end, c_locale);
 	if (end == s || *end)
 		return -EINVAL;
@@ -306,12 +304,20 @@ static bool take_offset(const char **s, int *ret_seconds)
 	return true;
 }
 
+static int days_of_month(int year, int month)
+{
+	static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+
+	return days[month] + (month == 1 && leap);
+}
+
 int parse_rfc3339(const char *s, uint64_t *ret_ns)
 {
 	struct tm tm = {};
 	uint64_t fraction;
 	int64_t seconds;
-	int offset, day;
+	int offset;
 
 	if (!take(&s, 4, 1970, 2262, &tm.tm_year) || !take_char(&s, "-") ||
 	    !take(&s, 2, 1, 12, &tm.tm_mon) || !take_char(&s, "-") ||
@@ -323,12 +329,9 @@ int parse_rfc3339(const char *s, uint64_t *ret_ns)
 		return -EINVAL;
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
-	day = tm.tm_mday;
-	seconds = timegm(&tm);
-	if (tm.tm_mday != day &&
-	    tm.tm_sec != 0) /* 31 June became 1 July; a leap second may pass midnight */
-		return -EINVAL;
-	seconds -= offset;
+	if (tm.tm_mday > days_of_month(tm.tm_year + 1900, tm.tm_mon))
+		return -EINVAL; /* timegm would make 1 July of 31 June */
+	seconds = timegm(&tm) - offset;
 	if (seconds < 0 || (uint64_t)seconds > UINT64_MAX / NS_PER_SEC - 1)
 		return -ERANGE;
 	*ret_ns = (uint64_t)seconds * NS_PER_SEC + fraction;

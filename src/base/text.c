@@ -109,13 +109,13 @@ bool text_add_json(struct strbuf *b, const char *s, size_t len)
 	return replaced;
 }
 
-/* C1 controls, bidirectional overrides and isolates, line and paragraph separators: they change what a reader sees. */
+/* C1 controls, bidirectional marks, overrides and isolates, line and paragraph separators: they change what a reader sees. */
 static bool steers_terminal(const char *s, size_t n)
 {
 	const unsigned char *p = (const unsigned char *)s;
 
 	if (n == 2)
-		return p[0] == 0xc2 && p[1] < 0xa0;
+		return (p[0] == 0xc2 && p[1] < 0xa0) || (p[0] == 0xd8 && p[1] == 0x9c);
 	if (n == 3 && p[0] == 0xe2 && p[1] == 0x80)
 		return p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xa8 && p[2] <= 0xae);
 	if (n == 3 && p[0] == 0xe2 && p[1] == 0x81)
@@ -162,21 +162,21 @@ void text_add_label(struct strbuf *b, const char *s, size_t len, size_t max)
 
 	for (size_t i = 0, n; i < len; i += n) {
 		const char *add = s + i;
-		size_t add_len;
+		size_t add_len, value_len;
 
 		n = utf8_sequence(s + i, len - i);
-		add_len = n;
+		add_len = value_len = n;
 		if (n == 0) {
 			n = 1;
 			add = REPLACEMENT;
-			add_len = 3;
+			add_len = value_len = 3;
 		} else if (s[i] == '\\' || s[i] == '"' || s[i] == '\n') {
 			add = s[i] == '\n' ? "\\n" : s[i] == '"' ? "\\\"" : "\\\\";
 			add_len = 2;
 		}
-		if (used + n > max)
+		if (used + value_len > max)
 			return;
-		used += n;
+		used += value_len;
 		strbuf_add(b, add, add_len);
 	}
 }
