@@ -89,7 +89,7 @@ const struct config_row events_config_rows[] = {
 		.def = "['(?i)^(--?(?:password|passwd|token|secret|api-?key)[= ]).+', "
 		       "'(?i)^(\\w*(?:TOKEN|PASSWORD|SECRET)=).+']",
 		.max_items = 64, .flags = CONFIG_RELOAD, .check = check_pattern,
-		.help = "Regular expressions; of an argument that matches only the group is kept."),
+		.help = "Regular expressions; what they match of an argument is hidden but for the group."),
 	CONFIG_ROW("max_clients", struct events_config, max_clients, CONFIG_UINT, .def = "16",
 		   .max = "256", .help = "Clients that may follow /events at a time."),
 	{},

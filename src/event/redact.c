@@ -2,8 +2,9 @@
 /*
  * Redaction of arguments
  *
- * Each argument is matched alone, and joined with its successor where it begins with '-', because a secret often follows its
- * option ("--password", "x"). What the pattern's group matched is kept, the rest becomes the mark.
+ * Every match of every pattern in an argument is hidden but for the pattern's group; what two patterns disagree on is hidden.
+ * An option in which nothing was found is also matched together with its successor, because a secret often follows its
+ * option ("--password", "x"); then the successor is hidden whole.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 
@@ -75,28 +76,55 @@ struct redact *redact_free(struct redact *r)
 	return NULL;
 }
 
-struct verdict {
-	bool hit;
-	size_t keep_from, keep_to; /* the group, empty when there is none */
-	size_t to; /* end of the match */
-};
+/* What is hidden of an argument: one flag a byte. Beyond BYTES_MAX a hit hides all. */
+#define BYTES_MAX 8192
 
-static struct verdict match(const struct redact *r, const char *text, size_t len)
+static void hide(bool *hidden, size_t from, size_t to)
 {
+	for (size_t i = from; i < to; i++)
+		hidden[i] = true;
+}
+
+/* Every match of one pattern but for its group. */
+static void hide_matches(const struct redact *r, pcre2_code *code, const char *text, size_t len,
+			 bool *hidden)
+{
+	const PCRE2_SIZE *v = pcre2_get_ovector_pointer(r->match);
+	size_t at = 0;
+
+	while (at < len) {
+		int rc = pcre2_match(code, (PCRE2_SPTR)text, len, at, PCRE2_NOTEMPTY, r->match,
+				     r->context);
+		bool group = rc >= 2 && v[2] != PCRE2_UNSET;
+
+		if (rc == PCRE2_ERROR_NOMATCH)
+			return;
+		if (rc < 0) { /* a limit was hit: better too much hidden than too little */
+			hide(hidden, 0, len);
+			return;
+		}
+		hide(hidden, v[0], group ? v[2] : v[1]);
+		if (group)
+			hide(hidden, v[3], v[1]);
+		at = MAX(v[1], at + 1); /* \K may end a match before its start */
+	}
+}
+
+/* Does any pattern match from within the first @before bytes on to the end? */
+static bool spans(const struct redact *r, const char *text, size_t before, size_t len)
+{
+	const PCRE2_SIZE *v = pcre2_get_ovector_pointer(r->match);
+
 	for (size_t i = 0; i < r->n; i++) {
-		int rc =
-			pcre2_match(r->codes[i], (PCRE2_SPTR)text, len, 0, 0, r->match, r->context);
-		const PCRE2_SIZE *v = pcre2_get_ovector_pointer(r->match);
+		int rc = pcre2_match(r->codes[i], (PCRE2_SPTR)text, len, 0, PCRE2_NOTEMPTY,
+				     r->match, r->context);
 
 		if (rc == PCRE2_ERROR_NOMATCH)
 			continue;
-		if (rc < 0) /* a limit was hit: better too much hidden than too little */
-			return (struct verdict){ .hit = true, .to = len };
-		if (rc >= 2 && v[2] != PCRE2_UNSET)
-			return (struct verdict){ true, v[2], v[3], v[1] };
-		return (struct verdict){ .hit = true, .to = v[1] };
+		if (rc < 0 || (v[0] < before && v[1] > before))
+			return true;
 	}
-	return (struct verdict){};
+	return false;
 }
 
 struct output {
@@ -111,38 +139,43 @@ static void put(struct output *o, const char *s, size_t len)
 	o->len += len;
 }
 
-/* Option and value in two arguments: 2 when the pair is a secret and was written, else 0. */
-static bool put_pair(const struct redact *r, struct output *o, const char *arg, size_t len,
-		     const char *next, size_t next_len)
+/* Writes one argument; false when nothing of it had to be hidden. */
+static bool put_one(const struct redact *r, struct output *o, const char *arg, size_t len)
+{
+	bool hidden[BYTES_MAX] = {};
+	size_t seen = MIN(len, sizeof(hidden)), n;
+	bool hit = false;
+
+	for (size_t i = 0; i < r->n; i++)
+		hide_matches(r, r->codes[i], arg, seen, hidden);
+	for (size_t i = 0; i < seen; i += n) {
+		for (n = 1; i + n < seen && hidden[i + n] == hidden[i];)
+			n++;
+		hit |= hidden[i];
+		if (hidden[i])
+			put(o, MARK, strlen(MARK));
+		else
+			put(o, arg + i, n);
+	}
+	if (seen < len) /* too long to be looked at */
+		put(o, MARK, strlen(MARK));
+	put(o, "", 1);
+	return hit || seen < len;
+}
+
+/* Is @next the secret that option @arg announces? What is too long for the pair is judged by its beginning. */
+static bool is_pair(const struct redact *r, const char *arg, size_t len, const char *next,
+		    size_t next_len)
 {
 	char pair[PAIR_BYTES];
 
-	if (len == 0 || arg[0] != '-' || len + 1 + next_len > sizeof(pair))
+	if (len == 0 || arg[0] != '-' || len + 2 > sizeof(pair) || next_len == 0)
 		return false;
+	next_len = MIN(next_len, sizeof(pair) - len - 1);
 	memcpy(pair, arg, len);
 	pair[len] = ' ';
 	memcpy(pair + len + 1, next, next_len);
-	if (!match(r, pair, len + 1 + next_len).hit)
-		return false;
-	put(o, arg, len);
-	put(o, "", 1);
-	put(o, MARK, strlen(MARK));
-	put(o, "", 1);
-	return true;
-}
-
-static void put_one(const struct redact *r, struct output *o, const char *arg, size_t len)
-{
-	struct verdict v = match(r, arg, len);
-
-	if (v.hit) {
-		put(o, arg + v.keep_from, v.keep_to - v.keep_from);
-		put(o, MARK, strlen(MARK));
-		put(o, arg + v.to, len - v.to);
-	} else {
-		put(o, arg, len);
-	}
-	put(o, "", 1);
+	return spans(r, pair, len + 1, len + 1 + next_len);
 }
 
 size_t redact_args(const struct redact *r, const char *args, size_t len, char *out, size_t size)
@@ -154,10 +187,13 @@ size_t redact_args(const struct redact *r, const char *args, size_t len, char *o
 		size_t step = n < len ? n + 1 : n;
 		size_t next_n = strnlen(args + step, len - step);
 
-		if (len > step && put_pair(r, &o, args, n, args + step, next_n))
+		/* An argument that carries its secret itself announces none. */
+		if (!put_one(r, &o, args, n) && len > step &&
+		    is_pair(r, args, n, args + step, next_n)) {
+			put(&o, MARK, strlen(MARK));
+			put(&o, "", 1);
 			step += next_n < len - step ? next_n + 1 : next_n;
-		else
-			put_one(r, &o, args, n);
+		}
 		args += step;
 		len -= step;
 	}
