@@ -27,14 +27,32 @@ rows='5.10 lab v2 short
 6.1 lab v2 short
 6.12 lab v2 short
 7.2 lab v2 short
+5.10 hostoom v2 full
 6.1 hostoom v2 full
 6.12 hostoom v2 full
 7.2 hostoom v2 full
-5.10 hostoom v2 full
-6.1 lab v1 full
-6.1 nobtf v2 full
+5.10 numa v2 full
+6.1 numa v2 full
+6.12 numa v2 full
+7.2 numa v2 full
+5.10 policy v2 full
+6.1 policy v2 full
+6.12 policy v2 full
+7.2 policy v2 full
+5.10 lockdown v2 full lockdown=confidentiality
+6.1 lockdown v2 full lockdown=confidentiality
+6.12 lockdown v2 full lockdown=confidentiality
+7.2 lockdown v2 full lockdown=confidentiality
 5.10 nobtf v2 full
-6.12 lab v2 full psi=0'
+6.1 nobtf v2 full
+6.12 nobtf v2 full
+7.2 nobtf v2 full
+5.10 lab v1 full
+6.1 lab hybrid full
+6.12 lab v1 full
+7.2 lab hybrid full
+6.1 nopsi v2 full psi=0
+7.2 nopsi v2 full psi=0'
 
 command -v qemu-system-x86_64 >/dev/null 2>&1 || true
 logs=$build/vm
@@ -46,7 +64,15 @@ fi
 tests/vm/initramfs.sh "$build" "$logs/initramfs.gz"
 
 boot() { # kernel image, scenario, cgroup mode, arguments, log
-	timeout 300 qemu-system-x86_64 -accel tcg -smp 2 -m 1G -cpu Haswell-noTSX -nographic -no-reboot -nic none \
+	case $2 in
+	numa) # the second node has memory alone
+		nodes='-object memory-backend-ram,id=m0,size=768M -object memory-backend-ram,id=m1,size=256M
+			-numa node,nodeid=0,cpus=0-1,memdev=m0 -numa node,nodeid=1,memdev=m1'
+		;;
+	*) nodes= ;;
+	esac
+	# shellcheck disable=SC2086 # words of $nodes
+	timeout 300 qemu-system-x86_64 -accel tcg -smp 2 -m 1G -cpu Haswell-noTSX -nographic -no-reboot -nic none $nodes \
 		-kernel "$1" -initrd "$logs/initramfs.gz" \
 		-append "console=ttyS0 quiet panic=-1 lsm=lockdown,capability,bpf scenario=$2 cgroup=$3 $4" \
 		</dev/null >"$5" 2>&1 || :

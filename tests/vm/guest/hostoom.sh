@@ -1,29 +1,40 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# The host runs out of memory, and sysrq f: the agent lives and tells the scope.
+# The host runs out of memory, and sysrq f: the agent lives, its journal has the records, the scope is told apart.
 # shellcheck source=tests/vm/guest/lib.sh
 . /guest/lib.sh
 
-record() { # scope
-	for _ in $(seq 1 60); do
-		telamon oom --format json --scope "$1" 2>/dev/null | grep '"oom.kill"' >/tmp/record && return 0
-		sleep 0.2
-	done
-	telamon oom --format json
-	return 1
+hostoom() { # tier, source of the scope
+	start "$1-start" "$1" || return
+	check "$1-protected" has_metric 'telamon_agent_protection{what="adj"} 1'
+	vm_hog -a 1000 8192 &
+	victim=$!
+	wait $victim
+	check "$1-host-recorded" record $victim
+	fact "$1-host-scope" scope '"global"'
+	fact "$1-host-source" scope.source "\"$2\""
+	fact "$1-host-role" role '"chosen"'
+	fact "$1-host-trigger" trigger.pid '[0-9]*'
+	check "$1-host-fatal" grep '"severity_text":"FATAL"' /tmp/record
+	absent "$1-host-no-limit" 'telamon\.oom\.limit\.'
+	check "$1-agent-survives" kill -0 $agent
+
+	vm_hog -a 1000 -h 32 &
+	victim=$!
+	sleep 1
+	echo f >/proc/sysrq-trigger
+	wait $victim
+	check "$1-sysrq-recorded" record $victim
+	fact "$1-sysrq-scope" scope '"sysrq"'
+	fact "$1-sysrq-source" scope.source "\"$2\""
+	fact "$1-sysrq-order" order -1
+	fact "$1-sysrq-by-kernel-thread" trigger.kernel_thread true
+	check "$1-agent-survives-sysrq" kill -0 $agent
+	check "$1-nothing-unseen" has_metric '^telamon_oom_unseen_kills_total 0$'
+	stop_agent
+	check "$1-journal-readable" sh -c \
+		"telamon oom --format json --journal /var/lib/telamon/journal.db | grep '\"process.pid\":$victim,'"
 }
 
-start_agent <<END || echo "not ok start - $(tail -n 3 /tmp/agent.log | tr '\n' ' ')"
-oom: {wait: 500ms}
-END
-check protected sh -c 'wget -q -O - http://127.0.0.1:9102/metrics | grep "telamon_agent_protection{what=\"adj\"} 1"'
-sh -c 'echo 1000 >/proc/self/oom_score_adj; exec telamon __hog --total 8GiB --step 64MiB --timeout 60' </dev/zero >/dev/null 2>&1
-check host-oom-recorded record global
-check agent-survives kill -0 $agent
-sh -c 'echo 1000 >/proc/self/oom_score_adj; exec telamon __hog --total 32MiB --hold --timeout 60' </dev/zero >/dev/null 2>&1 &
-sleep 1
-echo f >/proc/sysrq-trigger
-check sysrq-recorded record sysrq
-check agent-survives-sysrq kill -0 $agent
-check journal-readable sh -c 'telamon oom show last --journal /var/lib/telamon/journal.db | grep "OOM kill"'
-stop_agent
+hostoom any oc
+hostoom tracepoint stack

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# First process of a guest: mounts what a host has, runs one scenario, powers off. Kernel arguments: scenario=NAME cgroup=v2|v1
+# First process of a guest: mounts what a host has, runs one scenario, powers off. Kernel arguments: scenario=NAME cgroup=v2|v1|hybrid
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
@@ -15,11 +15,16 @@ mode=$(argument cgroup)
 mount -t securityfs securityfs /sys/kernel/security 2>/dev/null
 [ "$(argument tracefs)" = no ] || mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
 case $mode in
-v1)
+v1 | hybrid)
 	mount -t tmpfs cgroup /sys/fs/cgroup
-	mkdir -p /sys/fs/cgroup/memory /sys/fs/cgroup/unified
-	mount -t cgroup -o memory cgroup /sys/fs/cgroup/memory
-	mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
+	for controller in memory cpu,cpuacct pids; do
+		mkdir /sys/fs/cgroup/$controller
+		mount -t cgroup -o $controller cgroup /sys/fs/cgroup/$controller
+	done
+	if [ "$mode" = hybrid ]; then
+		mkdir /sys/fs/cgroup/unified
+		mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
+	fi
 	;;
 *) mount -t cgroup2 cgroup2 /sys/fs/cgroup ;;
 esac

@@ -1,24 +1,61 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Without BTF the classic tracepoint serves; without tracefs too, the kernel log.
+# Sources are hidden one after the other: BTF, so that the classic tracepoint serves; tracefs, the kernel log; /dev/kmsg, counters.
 # shellcheck source=tests/vm/guest/lib.sh
 . /guest/lib.sh
 
+kill_one() { # variant that must be live
+	vm_hog -a 1000 -c /sys/fs/cgroup/small 256 &
+	victim=$!
+	wait $victim
+	[ "$1" != counters ] || return 0
+	check "$1-recorded" record $victim
+	check "$1-source" grep "oom_kill/$1" /tmp/record
+	fact "$1-scope" scope '"memcg"'
+	fact "$1-source-of-scope" scope.source '"\(kmsg\|stack\)"'
+	fact "$1-limit" limit.cgroup.path '"\/small"'
+	fact "$1-adj" victim.adj 1000
+	fact "$1-rss" victim.rss.anon '3[0-9]\{7\}'
+	check "$1-cgroup" grep '"telamon.cgroup.path":"/small"' /tmp/record
+	check "$1-nothing-unseen" has_metric '^telamon_oom_unseen_kills_total 0$'
+}
+
+small=/sys/fs/cgroup/small
+echo "+memory" >/sys/fs/cgroup/cgroup.subtree_control
+mkdir $small
+echo 32M >$small/memory.max
 mkdir -p /tmp/empty
 mount -o bind /tmp/empty /sys/kernel/btf
-start_agent <<END || echo "not ok start - $(tail -n 3 /tmp/agent.log | tr '\n' ' ')"
-oom: {wait: 500ms}
-END
-check tracepoint-live live oom_kill tracepoint
-check doctor-says-why sh -c 'telamon doctor | grep "oom_kill.*no_btf"'
-telamon lab oom --limit 32MiB --interval 10ms --no-agent >/dev/null 2>&1
-check kill-recorded sh -c 'sleep 2; telamon oom --format json | grep "oom_kill/tracepoint"'
-stop_agent
+
+start tracepoint-start any && {
+	check tracepoint-live live oom_kill tracepoint
+	check tracepoint-doctor doctor_says 'oom_kill .*no_btf'
+	kill_one tracepoint
+	stop_agent
+}
+
 umount /sys/kernel/tracing
-start_agent <<END || echo "not ok start-kmsg - $(tail -n 3 /tmp/agent.log | tr '\n' ' ')"
-oom: {wait: 500ms}
-END
-check kmsg-live live oom_kill kmsg
-telamon lab oom --limit 32MiB --interval 10ms --no-agent >/dev/null 2>&1
-check kill-recorded-from-kmsg sh -c 'sleep 2; telamon oom --format json | grep "oom_kill/kmsg"'
-stop_agent
+start kmsg-start any && {
+	check kmsg-live live oom_kill kmsg
+	check kmsg-doctor doctor_says 'oom_kill .*tracepoint no_file'
+	kill_one kmsg
+	stop_agent
+}
+
+mv /dev/kmsg /dev/hidden
+start counters-start any && {
+	check counters-live live oom_kill counters
+	check counters-doctor doctor_says 'oom_kill .*kmsg no_file'
+	telamon doctor >/dev/null 2>&1
+	status=$?
+	check counters-doctor-status [ $status -eq 3 ]
+	kill_one counters
+	for _ in $(seq 1 60); do
+		has_metric '^telamon_oom_node_kills_total.* 1$' >/dev/null && break
+		sleep 0.2
+	done
+	check counters-counted has_metric '^telamon_oom_node_kills_total.* 1$'
+	check counters-cgroup sh -c "wget -q -O - '$url/api/v1/events?type=oom.unseen' | grep '/small'"
+	stop_agent
+}
+mv /dev/hidden /dev/kmsg
