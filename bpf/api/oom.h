@@ -139,7 +139,7 @@ struct oom_victim {
 	struct oom_text path; /* cgroup of the memory hierarchy, walked in the kernel */
 	struct oom_text exe, cwd, args; /* args: NUL-separated */
 	struct oom_text user_stack; /* struct oom_user_frame each, of the victim where it runs */
-	struct oom_text pad_text;
+	struct oom_text trigger_exe; /* only where it is not the victim */
 	char text[OOM_TEXT_MAX]; /* the record ends at the last part, see head.size */
 };
 

@@ -72,21 +72,42 @@ __noinline int oom_add_cgroup_path(u64 kn)
 	return 0;
 }
 
-__noinline int oom_add_exe(u64 leader, u64 mm)
+/* The file that @mm runs, as its path stands in the mount namespace of @leader. */
+static __always_inline void add_exe(struct oom_victim *v, struct oom_text *part,
+				    struct task_struct *leader, struct file *exe)
 {
-	struct fs_struct *fs = BPF_CORE_READ((struct task_struct *)leader, fs);
-	struct file *exe = BPF_CORE_READ((struct mm_struct *)mm, exe_file);
-	struct oom_victim *v = record_in_work();
+	struct fs_struct *fs = BPF_CORE_READ(leader, fs);
 	struct path_scratch *s = path_buffer();
 	const struct path *root;
 
-	if (!v || !s || !exe)
+	if (!s)
+		return;
+	root = fs ? __builtin_preserve_access_index(&fs->root) : NULL;
+	add_path(v, part, s, path_of_file(s, __builtin_preserve_access_index(&exe->f_path), root));
+}
+
+__noinline int oom_add_exe(u64 leader, u64 mm)
+{
+	struct file *exe = BPF_CORE_READ((struct mm_struct *)mm, exe_file);
+	struct oom_victim *v = record_in_work();
+
+	if (!v || !exe)
 		return 0;
 	if (BPF_CORE_READ(exe, f_path.dentry, d_inode, i_nlink) == 0)
 		v->flags |= OOM_VICTIM_EXE_DELETED;
-	root = fs ? __builtin_preserve_access_index(&fs->root) : NULL;
-	add_path(v, &v->exe, s,
-		 path_of_file(s, __builtin_preserve_access_index(&exe->f_path), root));
+	add_exe(v, &v->exe, (void *)leader, exe);
+	return 0;
+}
+
+/* Where the trigger is not the victim: it may be gone, too, when user space looks. */
+__noinline int oom_add_trigger_exe(u64 current)
+{
+	struct task_struct *leader = BPF_CORE_READ((struct task_struct *)current, group_leader);
+	struct file *exe = BPF_CORE_READ(leader, mm, exe_file);
+	struct oom_victim *v = record_in_work();
+
+	if (v && exe)
+		add_exe(v, &v->trigger_exe, leader, exe);
 	return 0;
 }
 

@@ -230,6 +230,8 @@ static __always_inline void add_trigger(struct oom_victim *v, const struct threa
 		add_trigger_task(v, bpf_get_current_task_btf(), TYPED);
 	else if (how != TYPED)
 		add_trigger_task(v, (void *)bpf_get_current_task(), HELPER);
+	if (how != TYPED && v->trigger_tgid != v->tgid)
+		oom_add_trigger_exe(bpf_get_current_task());
 	if (!t)
 		return;
 	v->decision = t->decision;

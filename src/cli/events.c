@@ -50,7 +50,9 @@ static void add_line(struct strbuf *b, const json_t *e)
 		strbuf_addf(b, "  %s=", dot ? dot + 1 : facts[i]);
 		cli_add_text(b, e, facts[i]);
 	}
-	strbuf_addf(b, "  %s\n", cli_text(e, "telamon.id"));
+	strbuf_addstr(b, "  ");
+	cli_add_text(b, e, "telamon.id");
+	strbuf_addch(b, '\n');
 }
 
 static bool pod_matches(const struct options *o, const json_t *e)
@@ -89,7 +91,7 @@ static int show(void *ctx, const json_t *e)
 		return 0;
 	o->shown++;
 	if (o->format && streq(o->format, "json")) {
-		(void)json_dumpf(e, stdout, JSON_COMPACT);
+		(void)json_dumpf(e, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12));
 		(void)fputc('\n', stdout);
 	} else {
 		add_line(&b, e);

@@ -469,6 +469,7 @@ static void run_victim_and_trigger(struct lab *l, const struct scenario *s, unsi
 	check_victim(&c, &victim, path, "chosen");
 	if (c.event) {
 		check_number(&c, "trigger", P "trigger.pid", trigger.pid, 0);
+		check_text(&c, "trigger exe", P "trigger.executable.path", l->exe);
 		check_true(&c, "trigger is not the victim",
 			   json_is_false(json_object_get(c.event, P "trigger.is_victim")), "false");
 	}

@@ -61,13 +61,19 @@ static void add_place(struct strbuf *b, const json_t *e)
 	}
 }
 
+static void add_named(struct strbuf *b, const char *name, const json_t *e, const char *key)
+{
+	strbuf_addstr(b, name);
+	cli_add_text(b, e, key);
+}
+
 void oom_show_line(const json_t *e, struct strbuf *b)
 {
 	strbuf_addf(b, "%.23sZ  ", cli_text(e, "timestamp"));
 	add_process(b, e, P "comm", "process.pid");
 	strbuf_addstr(b, "  ");
 	add_place(b, e);
-	strbuf_addf(b, "  %s", cli_text(e, P "scope"));
+	add_named(b, "  ", e, P "scope");
 	if (has(e, P "limit.max")) {
 		strbuf_addstr(b, " limit ");
 		cli_add_size(b, e, P "limit.max");
@@ -75,18 +81,21 @@ void oom_show_line(const json_t *e, struct strbuf *b)
 	strbuf_addstr(b, "  rss ");
 	cli_add_size(b, e, P "victim.rss.anon");
 	if (!streq(cli_text(e, P "role"), "chosen"))
-		strbuf_addf(b, "  %s", cli_text(e, P "role"));
-	strbuf_addf(b, "  %s\n", cli_text(e, "telamon.id"));
+		add_named(b, "  ", e, P "role");
+	add_named(b, "  ", e, "telamon.id");
+	strbuf_addch(b, '\n');
 }
 
 static void add_title(struct strbuf *b, const json_t *e)
 {
 	strbuf_addf(b, "%.23sZ  %sOOM kill%s  ", cli_text(e, "timestamp"), cli_colour("\033[1;31m"),
 		    cli_colour("\033[0m"));
-	if (streq(cli_text(e, P "scope"), "memcg"))
+	if (streq(cli_text(e, P "scope"), "memcg")) {
 		strbuf_addstr(b, "memcg limit of ");
-	else
-		strbuf_addf(b, "%s, victim in ", cli_text(e, P "scope"));
+	} else {
+		cli_add_text(b, e, P "scope");
+		strbuf_addstr(b, ", victim in ");
+	}
 	add_place(b, e);
 	if (has(e, "telamon.workload")) {
 		strbuf_addstr(b, " (workload ");
@@ -118,7 +127,7 @@ static void add_killed(struct strbuf *b, const json_t *e)
 	if (cli_number(e, P "members.count", &v) && v > 1)
 		strbuf_addf(b, " and %.0f more of its group", v - 1);
 	if (!streq(cli_text(e, P "role"), "chosen"))
-		strbuf_addf(b, " as %s", cli_text(e, P "role"));
+		add_named(b, " as ", e, P "role");
 	strbuf_addstr(b, "  ");
 	cli_add_text(b, e, "process.executable.path");
 	if (is_true(e, "telamon.exe.deleted"))
@@ -162,7 +171,7 @@ static void add_trigger(struct strbuf *b, const json_t *e)
 	if (is_true(e, P "trigger.is_victim"))
 		strbuf_addstr(b, ", the victim itself,");
 	else if (has(e, P "trigger.k8s.container.name"))
-		strbuf_addf(b, " in container %s", cli_text(e, P "trigger.k8s.container.name"));
+		add_named(b, " in container ", e, P "trigger.k8s.container.name");
 	else if (is_true(e, P "trigger.kernel_thread"))
 		strbuf_addstr(b, ", a kernel thread,");
 	if (cli_number(e, P "pages_requested", &pages) && cli_number(e, P "order", &order))
@@ -295,7 +304,7 @@ static void add_after(struct strbuf *b, const json_t *e, const json_t *aftermath
 		strbuf_addstr(b, "exited in ");
 		text_add_duration(b, (uint64_t)(v * 1e6));
 	} else {
-		strbuf_addf(b, "%s", cli_text(aftermath, P "aftermath"));
+		cli_add_text(b, aftermath, P "aftermath");
 	}
 	if (aftermath && has(aftermath, P "freed")) {
 		strbuf_addstr(b, ", ");

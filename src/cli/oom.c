@@ -53,7 +53,7 @@ static int finish(const struct options *o, int r, const char *none)
 
 static void print_json(const json_t *event)
 {
-	(void)json_dumpf(event, stdout, JSON_COMPACT);
+	(void)json_dumpf(event, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12));
 	(void)fputc('\n', stdout);
 	(void)fflush(stdout);
 }

@@ -562,6 +562,16 @@ static void copy_text(char *to, size_t size, const char *from)
 	(void)snprintf(to, size, "%s", from);
 }
 
+static size_t text_end(const struct oom_victim *v)
+{
+	const struct oom_text parts[] = { v->exe, v->cwd, v->args, v->user_stack, v->trigger_exe };
+	size_t end = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		end = MAX(end, (size_t)parts[i].offset + parts[i].length);
+	return end;
+}
+
 /* The victim's cgroup, where no program could read it (no BTF). */
 static void name_cgroup(struct oom_run *run, const struct kmsg_oom *k)
 {
@@ -569,13 +579,10 @@ static void name_cgroup(struct oom_run *run, const struct kmsg_oom *k)
 
 	for (struct oom_kill *kill = run->kills; kill; kill = kill->next) {
 		struct oom_victim *v = &kill->v;
-		size_t at = 0;
+		size_t at = text_end(v);
 
 		if ((v->tgid != k->pid && v->tid != k->pid) || v->path.length)
 			continue;
-		at = MAX((size_t)v->exe.offset + v->exe.length,
-			 (size_t)v->cwd.offset + v->cwd.length);
-		at = MAX(at, (size_t)v->args.offset + v->args.length);
 		if (at + len > sizeof(v->text))
 			continue;
 		memcpy(v->text + at, k->task_memcg, len);

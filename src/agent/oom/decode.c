@@ -83,6 +83,7 @@ int oom_decode_victim(const struct record_head *head, struct oom_victim *ret)
 	bound_text(&ret->cwd, text);
 	bound_text(&ret->args, text);
 	bound_text(&ret->user_stack, text);
+	bound_text(&ret->trigger_exe, text);
 	ret->n_levels = MIN(ret->n_levels, (uint32_t)OOM_LEVELS_MAX);
 	ret->n_stack = MIN(ret->n_stack, (uint32_t)OOM_STACK_MAX);
 	ret->n_ancestors = MIN(ret->n_ancestors, (uint32_t)OOM_ANCESTORS_MAX);

@@ -20,9 +20,10 @@ void report_identity(const struct identity *i, struct event_buf *b)
 	event_str(b, "container.id", i->container_id);
 	event_str(b, "container.name", i->container_name);
 	event_str(b, "container.image.name", i->image);
-	event_str(b, "container.runtime", cgname_runtime_name(i->runtime));
-	if (*i->container_id)
+	if (*i->container_id) {
+		event_str(b, "container.runtime", cgname_runtime_name(i->runtime));
 		event_bool(b, "telamon.container.confirmed", i->confirmed);
+	}
 	if (i->rootless && i->uid != UINT32_MAX)
 		event_u64(b, "telamon.container.uid", i->uid);
 	event_str(b, "telamon.container.outer.id", i->container_outer_id);

@@ -164,20 +164,47 @@ static void add_victim(const struct report_world *w, const struct oom_kill *k, s
 	event_u64(b, P "attempts", k->attempts);
 }
 
+/* Size of what the killer looked at, as mem_cgroup_get_max() and constrained_alloc() see it; 0 = not known. */
+static uint64_t scope_bytes(const struct oom_run *run)
+{
+	const struct oom_host *h = &run->snapshot.host;
+	const struct oom_victim *v = run->kills ? &run->kills->v : NULL;
+	const struct oom_limit_found *f = &run->limit;
+	const struct oom_level *l;
+	uint64_t max, swap;
+
+	if (run->totalpages_bytes || !h->known || !v)
+		return run->totalpages_bytes;
+	if (run->scope == SCOPE_GLOBAL || run->scope == SCOPE_SYSRQ)
+		return h->total + h->swap_total;
+	if (run->scope != SCOPE_MEMCG || !f->found || f->level < 0 ||
+	    (uint32_t)f->level >= v->n_levels)
+		return 0;
+	l = &v->levels[f->level];
+	if (l->max == OOM_UNKNOWN64)
+		return 0;
+	max = oom_pages(l->max);
+	swap = l->swap_max == OOM_UNKNOWN64 ? UINT64_MAX : oom_pages(l->swap_max);
+	if (v->flags & OOM_VICTIM_V1 && swap != UINT64_MAX)
+		swap = swap > max ? swap - max : 0; /* memsw counts memory, too */
+	return max + MIN(swap, h->swap_total);
+}
+
 /* The kernel's badness (oom_badness()): pages of the victim plus its adjustment's share of the scope. */
 static bool points_of(const struct oom_run *run, const struct oom_victim *v, int64_t *ret)
 {
-	uint64_t page = oom_pages(1);
+	uint64_t page = oom_pages(1), scope;
 
 	if (run->points != INT64_MIN && run->chosen_tgid == v->tgid) {
 		*ret = run->points;
 		return true;
 	}
-	if (!run->totalpages_bytes || !(v->flags & OOM_VICTIM_SNAPSHOT))
+	scope = scope_bytes(run);
+	if (!scope || !(v->flags & OOM_VICTIM_SNAPSHOT))
 		return false;
 	*ret = (int64_t)(v->rss_anon + v->rss_file + v->rss_shmem + v->swap +
 			 v->pgtables_bytes / page) +
-	       (int64_t)v->adj * (int64_t)(run->totalpages_bytes / page) / 1000;
+	       (int64_t)v->adj * (int64_t)(scope / page) / 1000;
 	return true;
 }
 
@@ -207,16 +234,16 @@ static void add_trigger(const struct report_world *w, const struct oom_kill *k, 
 	const struct oom_victim *v = &k->v;
 	char path[OOM_PATH_MAX];
 	size_t n, len;
-	const char *exe = oom_text(v, v->exe, &len);
+	const char *exe = oom_text(v, v->trigger_tgid == v->tgid ? v->exe : v->trigger_exe, &len);
 
 	if (!v->trigger_tgid)
 		return;
 	event_u64(b, P "trigger.pid", v->trigger_tgid);
 	event_u64(b, P "trigger.thread", v->trigger_tid);
 	event_str(b, P "trigger.comm", v->trigger_comm);
-	if (v->trigger_tgid == v->tgid) {
+	if (len) {
 		event_strn(b, P "trigger.executable.path", exe, len);
-	} else {
+	} else if (!(v->flags & OOM_VICTIM_TRIGGER_KTHREAD)) {
 		n = w->exe_of(w->ctx, v->trigger_tgid, v->trigger_start_boot_ns, path,
 			      sizeof(path));
 		event_strn(b, P "trigger.executable.path", path, n);
@@ -255,12 +282,14 @@ static void add_request(const struct report_world *w, const struct oom_run *run,
 
 static void add_scope(const struct oom_run *run, struct event_buf *b, unsigned *missing)
 {
+	uint64_t bytes = scope_bytes(run);
+
 	event_str(b, P "scope", oom_scope_names[run->scope]);
 	event_str(b, P "scope.source", oom_scope_source_name(run->scope_source));
 	if (run->scope == SCOPE_UNKNOWN)
 		*missing |= 1U << FIELD_SCOPE;
-	if (run->totalpages_bytes)
-		event_u64(b, P "scope.bytes", run->totalpages_bytes);
+	if (bytes)
+		event_u64(b, P "scope.bytes", bytes);
 	if (!streq(run->nodemask, "(null)"))
 		event_str(b, P "nodemask", run->nodemask);
 	event_str(b, P "cpuset", run->cpuset);
