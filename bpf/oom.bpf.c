@@ -39,6 +39,7 @@ static __always_inline int report_mark(void *ctx, struct task_struct *task, cons
 		return 0;
 	add_victim(v, task, how);
 	add_trigger(v, t, how);
+	add_trigger_text(v, how);
 	if (!parameters.signals_seen)
 		v->kind = OOM_VICTIM_UNSURE;
 	else if (t && t->signal_ns && t->signal_tgid == v->tgid)
@@ -144,6 +145,7 @@ static __always_inline int report_signal(void *ctx, struct task_struct *task,
 	if (!v)
 		return 0;
 	add_victim(v, task, how);
+	add_trigger_text(v, how);
 	if (!shared) {
 		bpf_map_update_elem(&stash, &key, v, BPF_ANY);
 		return 0;

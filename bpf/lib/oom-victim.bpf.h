@@ -230,8 +230,6 @@ static __always_inline void add_trigger(struct oom_victim *v, const struct threa
 		add_trigger_task(v, bpf_get_current_task_btf(), TYPED);
 	else if (how != TYPED)
 		add_trigger_task(v, (void *)bpf_get_current_task(), HELPER);
-	if (how != TYPED && v->trigger_tgid != v->tgid)
-		oom_add_trigger_exe(bpf_get_current_task());
 	if (!t)
 		return;
 	v->decision = t->decision;
@@ -244,4 +242,11 @@ static __always_inline void add_trigger(struct oom_victim *v, const struct threa
 		v->reclaim_order = t->reclaim_order;
 		v->reclaim_cgroup_id = t->reclaim_cgroup;
 	}
+}
+
+/* While @v still lies in the buffer of the record in work. */
+static __always_inline void add_trigger_text(const struct oom_victim *v, const enum read_how how)
+{
+	if (how != TYPED && bpf_get_current_pid_tgid() >> 32 != v->tgid)
+		oom_add_trigger_exe(bpf_get_current_task());
 }
