@@ -101,7 +101,8 @@ static void begin_value(struct event_buf *b, const char *key)
 
 void event_strn(struct event_buf *b, const char *key, const char *value, size_t len)
 {
-	if (!value || len == 0)
+	/* In an array an empty text has its place: sh -c '' has three arguments. */
+	if (!value || (len == 0 && key))
 		return;
 	begin_value(b, key);
 	strbuf_addch(&b->json, '"');
@@ -266,6 +267,23 @@ bool event_room(const struct event_buf *b, size_t reserve)
 	return !b->json.error && b->json.len + reserve < b->json.size;
 }
 
+/* As many names as the tail holds beside what follows them. */
+static void add_truncated(struct event_buf *b)
+{
+	static const char rest[] = "],\"telamon.lossy_text\":true}";
+
+	if (!b->truncated_names[0])
+		return;
+	event_array(b, "telamon.truncated");
+	for (unsigned i = 0; i < ARRAY_SIZE(b->truncated_names) && b->truncated_names[i]; i++) {
+		size_t len = strlen(",\"\"") + strlen(b->truncated_names[i]);
+
+		if (b->json.len + len + sizeof(rest) <= b->json.size)
+			event_str(b, NULL, b->truncated_names[i]);
+	}
+	event_array_end(b);
+}
+
 int event_end(struct event_buf *b)
 {
 	if (b->json.error) {
@@ -274,13 +292,7 @@ int event_end(struct event_buf *b)
 	}
 	assert(b->depth == 0);
 	b->json.size += TAIL_BYTES;
-	if (b->truncated_names[0]) {
-		event_array(b, "telamon.truncated");
-		for (unsigned i = 0; i < ARRAY_SIZE(b->truncated_names) && b->truncated_names[i];
-		     i++)
-			event_str(b, NULL, b->truncated_names[i]);
-		event_array_end(b);
-	}
+	add_truncated(b);
 	if (b->lossy)
 		event_bool(b, "telamon.lossy_text", true);
 	strbuf_addch(&b->json, '}');

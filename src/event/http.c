@@ -4,74 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/parse.h"
-#include "base/time.h"
 #include "event/internal.h"
-
-#define LIMIT_MAX 10000
-
-static int bad(char *why, size_t why_size, const char *name, const char *value, const char *want)
-{
-	(void)snprintf(why, why_size, "%s: '%.100s' is not %s", name, value, want);
-	return -EINVAL;
-}
-
-static int parse_when(const struct http_request *q, const char *name, uint64_t *ret, char *why,
-		      size_t why_size)
-{
-	const char *text = http_query(q, name);
-
-	if (!text || !*text || parse_time(text, time_wall_ns(), ret) == 0)
-		return 0;
-	return bad(why, why_size, name, text, "RFC 3339 or a duration such as 10m");
-}
-
-int event_filter_parse(const struct http_request *q, struct event_filter *ret, char *why,
-		       size_t why_size)
-{
-	static const char *const known[] = { "type",	  "since", "until",    "container",
-					     "namespace", "pod",   "workload", "cgroup",
-					     "severity",  "limit", "pid",      NULL };
-	struct event_filter f = {
-		.type = http_query(q, "type"),
-		.container = http_query(q, "container"),
-		.namespace = http_query(q, "namespace"),
-		.pod = http_query(q, "pod"),
-		.workload = http_query(q, "workload"),
-		.cgroup = http_query(q, "cgroup"),
-	};
-	const char *unknown = http_query_unknown(q, known), *text;
-	uint64_t v;
-	int r;
-
-	if (unknown) {
-		(void)snprintf(why, why_size, "unknown parameter '%.100s'", unknown);
-		return -EINVAL;
-	}
-	r = parse_when(q, "since", &f.since_ns, why, why_size);
-	if (r >= 0)
-		r = parse_when(q, "until", &f.until_ns, why, why_size);
-	if (r < 0)
-		return r;
-	text = http_query(q, "severity");
-	if (text && *text) {
-		f.severity = event_severity_from_string(text);
-		if (f.severity < 0)
-			return bad(why, why_size, "severity", text,
-				   "a number of 1..24 or one of info notice warning high critical");
-	}
-	text = http_query(q, "limit");
-	if (text && *text) {
-		if (parse_u64(text, &v) < 0 || v == 0 || v > LIMIT_MAX)
-			return bad(why, why_size, "limit", text, "a number of 1..10000");
-		f.limit = v;
-	}
-	text = http_query(q, "pid");
-	if (text && *text && parse_u32(text, &f.pid) < 0)
-		return bad(why, why_size, "pid", text, "a process id");
-	*ret = f;
-	return 0;
-}
 
 void event_http_sse(struct http_request *q, void *ctx)
 {

@@ -7,7 +7,6 @@
  */
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -343,68 +342,6 @@ int journal_expire(struct journal *j, uint64_t now_wall_ns, uint64_t *ret_remove
 		*ret_removed += (uint64_t)sqlite3_changes(j->db);
 	}
 	return *ret_removed ? execute(j, "PRAGMA incremental_vacuum") : 0;
-}
-
-/* --- filters --- */
-
-static bool name_matches(const char *type, const char *name)
-{
-	size_t n = strlen(type);
-
-	if (streq(type, "alert"))
-		type = "runtime.alert", n = strlen(type);
-	return strncmp(type, name, n) == 0 &&
-	       (!name[n] || name[n] == '.' || (n && type[n - 1] == '.'));
-}
-
-/* One of a comma-separated list. */
-static bool any_name_matches(const char *types, const char *name)
-{
-	while (*types) {
-		char one[64];
-		size_t n = strcspn(types, ",");
-
-		(void)snprintf(one, sizeof(one), "%.*s", (int)MIN(n, sizeof(one) - 1), types);
-		if (*one && name_matches(one, name))
-			return true;
-		types += n;
-		types += *types == ',';
-	}
-	return false;
-}
-
-static bool text_is(const char *want, const char *have)
-{
-	return !want || !*want || (have && streq(want, have));
-}
-
-static bool container_is(const char *want, const struct event_keys *k)
-{
-	size_t n = want ? strlen(want) : 0;
-
-	if (n == 0)
-		return true;
-	if (k->container_name && streq(want, k->container_name))
-		return true;
-	if (!k->container_id)
-		return false;
-	return streq(want, k->container_id) || (n >= 8 && strncmp(want, k->container_id, n) == 0);
-}
-
-bool event_filter_match(const struct event_filter *f, const struct event_keys *k)
-{
-	if (f->type && *f->type && !any_name_matches(f->type, k->name))
-		return false;
-	if ((f->since_ns && k->wall_ns < f->since_ns) || (f->until_ns && k->wall_ns > f->until_ns))
-		return false;
-	if (f->severity && k->severity < f->severity)
-		return false;
-	if (f->pid && k->pid != f->pid)
-		return false;
-	if (f->cgroup && *f->cgroup && (!k->cgroup || fnmatch(f->cgroup, k->cgroup, 0) != 0))
-		return false;
-	return container_is(f->container, k) && text_is(f->namespace, k->namespace) &&
-	       text_is(f->pod, k->pod) && text_is(f->workload, k->workload);
 }
 
 /* --- reading --- */

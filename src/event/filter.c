@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Filters over events
+ *
+ * One meaning for all: the journal's rows, live clients, and the parameters of /api/v1/events and /events.
+ */
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <string.h>
+#include "base/parse.h"
+#include "base/time.h"
+#include "event/internal.h"
+
+#define LIMIT_MAX 10000
+
+static bool name_matches(const char *type, const char *name)
+{
+	size_t n = strlen(type);
+
+	if (streq(type, "alert"))
+		type = "runtime.alert", n = strlen(type);
+	return strncmp(type, name, n) == 0 &&
+	       (!name[n] || name[n] == '.' || (n && type[n - 1] == '.'));
+}
+
+/* One of a comma-separated list. */
+static bool any_name_matches(const char *types, const char *name)
+{
+	while (*types) {
+		char one[64];
+		size_t n = strcspn(types, ",");
+
+		(void)snprintf(one, sizeof(one), "%.*s", (int)MIN(n, sizeof(one) - 1), types);
+		if (*one && name_matches(one, name))
+			return true;
+		types += n;
+		types += *types == ',';
+	}
+	return false;
+}
+
+static bool text_is(const char *want, const char *have)
+{
+	return !want || !*want || (have && streq(want, have));
+}
+
+static bool container_is(const char *want, const struct event_keys *k)
+{
+	size_t n = want ? strlen(want) : 0;
+
+	if (n == 0)
+		return true;
+	if (k->container_name && streq(want, k->container_name))
+		return true;
+	if (!k->container_id)
+		return false;
+	return streq(want, k->container_id) || (n >= 8 && strncmp(want, k->container_id, n) == 0);
+}
+
+bool event_filter_match(const struct event_filter *f, const struct event_keys *k)
+{
+	if (f->type && *f->type && !any_name_matches(f->type, k->name))
+		return false;
+	if ((f->since_ns && k->wall_ns < f->since_ns) || (f->until_ns && k->wall_ns > f->until_ns))
+		return false;
+	if (f->severity && k->severity < f->severity)
+		return false;
+	if (f->pid && k->pid != f->pid)
+		return false;
+	if (f->cgroup && *f->cgroup && (!k->cgroup || fnmatch(f->cgroup, k->cgroup, 0) != 0))
+		return false;
+	return container_is(f->container, k) && text_is(f->namespace, k->namespace) &&
+	       text_is(f->pod, k->pod) && text_is(f->workload, k->workload);
+}
+
+/* --- parameters --- */
+
+static int bad(char *why, size_t why_size, const char *name, const char *value, const char *want)
+{
+	(void)snprintf(why, why_size, "%s: '%.100s' is not %s", name, value, want);
+	return -EINVAL;
+}
+
+static int parse_when(const struct http_request *q, const char *name, uint64_t *ret, char *why,
+		      size_t why_size)
+{
+	const char *text = http_query(q, name);
+
+	if (!text || !*text)
+		return 0;
+	if (parse_time(text, time_wall_ns(), ret) == 0) {
+		*ret = MAX(*ret, UINT64_C(1)); /* 0 means any */
+		return 0;
+	}
+	return bad(why, why_size, name, text, "RFC 3339 or a duration such as 10m");
+}
+
+int event_filter_parse(const struct http_request *q, struct event_filter *ret, char *why,
+		       size_t why_size)
+{
+	static const char *const known[] = { "type",	  "since", "until",    "container",
+					     "namespace", "pod",   "workload", "cgroup",
+					     "severity",  "limit", "pid",      NULL };
+	struct event_filter f = {
+		.type = http_query(q, "type"),
+		.container = http_query(q, "container"),
+		.namespace = http_query(q, "namespace"),
+		.pod = http_query(q, "pod"),
+		.workload = http_query(q, "workload"),
+		.cgroup = http_query(q, "cgroup"),
+	};
+	const char *unknown = http_query_unknown(q, known), *text;
+	uint64_t v;
+	int r;
+
+	if (unknown) {
+		(void)snprintf(why, why_size, "unknown parameter '%.100s'", unknown);
+		return -EINVAL;
+	}
+	r = parse_when(q, "since", &f.since_ns, why, why_size);
+	if (r >= 0)
+		r = parse_when(q, "until", &f.until_ns, why, why_size);
+	if (r < 0)
+		return r;
+	text = http_query(q, "severity");
+	if (text && *text) {
+		f.severity = event_severity_from_string(text);
+		if (f.severity < 0)
+			return bad(why, why_size, "severity", text,
+				   "a number of 1..24 or one of info notice warning high critical");
+	}
+	text = http_query(q, "limit");
+	if (text && *text) {
+		if (parse_u64(text, &v) < 0 || v == 0 || v > LIMIT_MAX)
+			return bad(why, why_size, "limit", text, "a number of 1..10000");
+		f.limit = v;
+	}
+	text = http_query(q, "pid");
+	if (text && *text && parse_u32(text, &f.pid) < 0)
+		return bad(why, why_size, "pid", text, "a process id");
+	*ret = f;
+	return 0;
+}
