@@ -21,6 +21,7 @@
 #define EXPIRE_BATCH 512
 #define LIMIT_DEFAULT 1000
 #define LIMIT_MAX 10000
+#define DAMAGED_MAX 4
 
 static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS events("
@@ -125,22 +126,21 @@ static void remove_suffix(const char *path, const char *suffix)
 	(void)unlink(full);
 }
 
-/* A damaged file is kept for whoever wants to look at it. */
+/* A damaged file is kept for whoever wants to look at it; beyond DAMAGED_MAX each replaces the last. */
 static int set_aside(struct journal *j)
 {
 	char full[4200];
 
-	for (unsigned n = 1; n < 1000; n++) {
+	for (unsigned n = 1; n <= DAMAGED_MAX; n++) {
 		(void)snprintf(full, sizeof(full), "%s.corrupt-%u", j->path, n);
-		if (access(full, F_OK) == 0)
-			continue;
-		if (rename(j->path, full) < 0)
-			return -errno;
-		remove_suffix(j->path, "-wal");
-		remove_suffix(j->path, "-shm");
-		return 0;
+		if (access(full, F_OK) < 0)
+			break;
 	}
-	return -EEXIST;
+	if (rename(j->path, full) < 0 && errno != ENOENT)
+		return -errno;
+	remove_suffix(j->path, "-wal");
+	remove_suffix(j->path, "-shm");
+	return 0;
 }
 
 static int make_directory(const char *path)
@@ -175,7 +175,9 @@ int journal_open(const struct journal_options *o, char *why, size_t why_size, st
 	j->options = *o;
 	(void)snprintf(j->path, sizeof(j->path), "%s", o->path);
 	r = make_directory(j->path);
-	for (unsigned tries = 0; r >= 0 && tries < 2; tries++) {
+	if (r >= 0 && o->damaged)
+		r = set_aside(j);
+	for (unsigned tries = 0; r >= 0; tries++) {
 		mask = umask(0027);
 		r = open_db(j, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
 		if (r >= 0)
@@ -183,7 +185,7 @@ int journal_open(const struct journal_options *o, char *why, size_t why_size, st
 		(void)umask(mask);
 		if (r >= 0)
 			r = check(j);
-		if (r != -EUCLEAN)
+		if (r != -EUCLEAN || tries > 0)
 			break;
 		close_db(j);
 		r = set_aside(j);
@@ -258,6 +260,8 @@ int journal_append(struct journal *j, const struct event_keys *k, const char *id
 	sqlite3_stmt *s = j->insert;
 	int rc;
 
+	if (!s)
+		return -EROFS;
 	bind_text(s, 1, id);
 	(void)sqlite3_bind_int64(s, 2, (sqlite3_int64)k->wall_ns);
 	bind_text(s, 3, k->name);

@@ -12,6 +12,7 @@
 struct journal_options {
 	const char *path;
 	uint64_t retention_us, max_bytes;
+	bool damaged; /* a write found damage: the file is set aside without another look */
 };
 
 struct event_filter { /* the parameters of /api/v1/events; NULL, "" or 0 = any */

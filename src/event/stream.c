@@ -64,13 +64,26 @@ static void open_journal(struct event_stream *s, uint64_t now_us)
 	if (!s->journal_path[0] || s->journal || now_us < s->next_open_us)
 		return;
 	s->next_open_us = now_us + REOPEN_EVERY_US;
+	if (s->journal_options.damaged)
+		log_warning_limited("the journal '%s' is damaged: setting it aside, beginning anew",
+				    s->journal_path);
 	r = journal_open(&s->journal_options, why, sizeof(why), &s->journal);
 	if (r < 0) {
 		s->errors++;
 		log_warning_limited("%s: events are not journalled, trying again in a minute", why);
 		return;
 	}
+	s->journal_options.damaged = false;
 	s->bytes = journal_bytes(s->journal);
+}
+
+/* After -EUCLEAN or -EIO: whoever opens next finds out, or sets aside what reads well at first sight but is not. */
+static void reopen_journal(struct event_stream *s, int error)
+{
+	s->journal = journal_free(s->journal);
+	s->journal_options.damaged = error == -EUCLEAN;
+	s->next_open_us = 0;
+	open_journal(s, time_mono_us());
 }
 
 static void expire(struct event_stream *s, uint64_t now_us)
@@ -86,7 +99,10 @@ static void expire(struct event_stream *s, uint64_t now_us)
 		log_warning_limited("cannot expire old events of the journal: %s, ignoring",
 				    strerror(-r));
 	s->expired += removed;
-	s->bytes = journal_bytes(s->journal);
+	if (r == -EUCLEAN)
+		reopen_journal(s, r);
+	if (s->journal)
+		s->bytes = journal_bytes(s->journal);
 }
 
 static void say_on_stderr(struct queued *e)
@@ -232,11 +248,8 @@ static bool journal_batch(struct event_stream *s, const struct batch *b)
 		if (r == -ENOSPC)
 			(void)journal_expire(s->journal, time_wall_ns(), &removed);
 		s->expired += removed;
-		if (r == -EUCLEAN || r == -EIO) {
-			s->journal = journal_free(s->journal);
-			s->next_open_us = 0;
-			open_journal(s, time_mono_us());
-		}
+		if (r == -EUCLEAN || r == -EIO)
+			reopen_journal(s, r);
 		if (s->stop && failures >= TELL_AFTER)
 			return false;
 		s->retries++;
