@@ -44,12 +44,14 @@ struct oci_info { /* "" = not known; filled field by field, first source that an
 };
 
 struct oci_roots {
-	int run_fd, containers_fd, docker_fd, pods_log_fd; /* negative: not there */
-	const char *const *label_keys; /* NULL-terminated, ≤ 16 */
+	char *run, *containers, *docker,
+		*pods_log; /* absolute, below the root file system; owned */
+	const char *const *label_keys; /* NULL-terminated, ≤ 16; borrowed */
 };
-int oci_roots_open(const char *rootfs, const char *run, const char *containers, const char *docker,
+/* 0 or -ENOMEM. They need not exist: a runtime may be installed later. */
+int oci_roots_init(const char *rootfs, const char *run, const char *containers, const char *docker,
 		   const char *pods_log, struct oci_roots *ret);
-void oci_roots_close(struct oci_roots *r);
+void oci_roots_done(struct oci_roots *r);
 
 /* Reads all sources for container @id. Blocks on files: for a worker. 0 when something was found, -ENOENT, else -errno. */
 int oci_read(const struct oci_roots *roots, const char *id, const char *containerd_namespace,

@@ -2,8 +2,8 @@
 /*
  * What container runtimes write about a container: finding and reading the files
  *
- * Every path is opened component by component without following links below a directory that was opened at start, so a file
- * that somebody else placed there cannot lead elsewhere. Fifos and devices are refused before anything is read.
+ * Every path is opened component by component without following links below a fixed directory, so a file that somebody else
+ * placed there cannot lead elsewhere. The directories are opened for each container: a runtime may come after the agent. Fifos and devices are refused before anything is read.
  */
 
 #include <dirent.h>
@@ -19,35 +19,59 @@
 #define STATE_MAX (4 << 20)
 #define NAMESPACES_MAX 64
 
-static int open_root(const char *rootfs, const char *path)
-{
-	char full[4096];
-	int fd;
+/* The directories, as long as one container is read. */
+struct sources {
+	const char *const *label_keys;
+	int run_fd, containers_fd, docker_fd, pods_log_fd; /* negative: not there */
+};
 
-	(void)snprintf(full, sizeof(full), "%s%s", streq(rootfs, "/") ? "" : rootfs, path);
-	fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+static int join_root(const char *rootfs, const char *path, char **ret)
+{
+	return asprintf(ret, "%s%s", streq(rootfs, "/") ? "" : rootfs, path) < 0 ? -ENOMEM : 0;
 }
 
-int oci_roots_open(const char *rootfs, const char *run, const char *containers, const char *docker,
+int oci_roots_init(const char *rootfs, const char *run, const char *containers, const char *docker,
 		   const char *pods_log, struct oci_roots *ret)
 {
-	ret->run_fd = open_root(rootfs, run);
-	ret->containers_fd = open_root(rootfs, containers);
-	ret->docker_fd = open_root(rootfs, docker);
-	ret->pods_log_fd = open_root(rootfs, pods_log);
+	struct oci_roots r = {};
+
+	if (join_root(rootfs, run, &r.run) < 0 ||
+	    join_root(rootfs, containers, &r.containers) < 0 ||
+	    join_root(rootfs, docker, &r.docker) < 0 ||
+	    join_root(rootfs, pods_log, &r.pods_log) < 0) {
+		oci_roots_done(&r);
+		return -ENOMEM;
+	}
+	*ret = r;
 	return 0;
 }
 
-void oci_roots_close(struct oci_roots *r)
+void oci_roots_done(struct oci_roots *r)
 {
-	int *fds[] = { &r->run_fd, &r->containers_fd, &r->docker_fd, &r->pods_log_fd };
+	free(r->run);
+	free(r->containers);
+	free(r->docker);
+	free(r->pods_log);
+	*r = (struct oci_roots){};
+}
 
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
-		if (*fds[i] >= 0)
-			(void)close(*fds[i]);
-		*fds[i] = -EBADF;
-	}
+static void sources_open(const struct oci_roots *r, struct sources *ret)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+
+	ret->label_keys = r->label_keys;
+	ret->run_fd = open(r->run, flags);
+	ret->containers_fd = open(r->containers, flags);
+	ret->docker_fd = open(r->docker, flags);
+	ret->pods_log_fd = open(r->pods_log, flags);
+}
+
+static void sources_close(struct sources *s)
+{
+	closep(&s->run_fd);
+	closep(&s->containers_fd);
+	closep(&s->docker_fd);
+	closep(&s->pods_log_fd);
 }
 
 /* Opens a/b/c below @root without following any link. */
@@ -142,7 +166,7 @@ static void count_error(struct oci_info *info, enum oci_source source, int error
 
 enum form { FORM_CONFIG, FORM_DOCKER, FORM_STATE, FORM_CONTAINERS };
 
-static int read_source(const struct oci_roots *roots, int root, const char *path,
+static int read_source(const struct sources *sources, int root, const char *path,
 		       enum oci_source source, enum form form, const char *id, struct oci_info *ret)
 {
 	_cleanup_(freep) char *text = NULL;
@@ -152,10 +176,10 @@ static int read_source(const struct oci_roots *roots, int root, const char *path
 	if (r >= 0) {
 		switch (form) {
 		case FORM_CONFIG:
-			r = oci_parse_config(text, len, roots->label_keys, ret);
+			r = oci_parse_config(text, len, sources->label_keys, ret);
 			break;
 		case FORM_DOCKER:
-			r = oci_parse_docker(text, len, roots->label_keys, ret);
+			r = oci_parse_docker(text, len, sources->label_keys, ret);
 			break;
 		case FORM_STATE:
 			r = oci_parse_state(text, len, ret);
@@ -171,7 +195,7 @@ static int read_source(const struct oci_roots *roots, int root, const char *path
 }
 
 /* One file below each directory of @parent: containerd keeps a directory per namespace. */
-static void read_namespaces(const struct oci_roots *roots, const char *parent,
+static void read_namespaces(const struct sources *sources, const char *parent,
 			    const char *namespace, const char *tail, const char *id,
 			    enum oci_source source, enum form form, struct oci_info *ret)
 {
@@ -183,11 +207,11 @@ static void read_namespaces(const struct oci_roots *roots, const char *parent,
 
 	if (namespace && *namespace) {
 		(void)snprintf(path, sizeof(path), "%s/%s/%s%s", parent, namespace, id, tail);
-		(void)read_source(roots, roots->run_fd, path, source, form, id, ret);
+		(void)read_source(sources, sources->run_fd, path, source, form, id, ret);
 		return;
 	}
-	fd = roots->run_fd < 0 ? -ENOENT
-			       : open_beneath(roots->run_fd, parent, O_RDONLY | O_DIRECTORY);
+	fd = sources->run_fd < 0 ? -ENOENT
+				 : open_beneath(sources->run_fd, parent, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
 		return;
 	dir = fdopendir(fd);
@@ -199,13 +223,13 @@ static void read_namespaces(const struct oci_roots *roots, const char *parent,
 		if (entry->d_name[0] == '.')
 			continue;
 		(void)snprintf(path, sizeof(path), "%s/%s/%s%s", parent, entry->d_name, id, tail);
-		if (read_source(roots, roots->run_fd, path, source, form, id, ret) == 0)
+		if (read_source(sources, sources->run_fd, path, source, form, id, ret) == 0)
 			return;
 	}
 }
 
 /* "/var/log/containers/POD_NS_CONTAINER-ID.log" is a link whose name tells all. */
-static void read_log_name(const struct oci_roots *roots, const char *id, struct oci_info *ret)
+static void read_log_name(const struct sources *sources, const char *id, struct oci_info *ret)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	const struct dirent *entry;
@@ -213,9 +237,9 @@ static void read_log_name(const struct oci_roots *roots, const char *id, struct 
 	unsigned n = 0;
 	int fd;
 
-	if (ret->pod_name[0] || roots->pods_log_fd < 0 || id_len != 64)
+	if (ret->pod_name[0] || sources->pods_log_fd < 0 || id_len != 64)
 		return;
-	fd = open_beneath(roots->pods_log_fd, "containers", O_RDONLY | O_DIRECTORY);
+	fd = open_beneath(sources->pods_log_fd, "containers", O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
 		return;
 	dir = fdopendir(fd);
@@ -254,8 +278,8 @@ static bool id_is_safe(const char *id)
 	return n > 0 && n <= 128 && !id[n] && id[0] != '.' && id[0] != '-';
 }
 
-int oci_read(const struct oci_roots *roots, const char *id, const char *containerd_namespace,
-	     uint32_t uid, struct oci_info *ret)
+static void read_all(const struct sources *sources, const char *id,
+		     const char *containerd_namespace, uint32_t uid, struct oci_info *ret)
 {
 	static const char *const containerd[] = {
 		"containerd/io.containerd.runtime.v2.task",
@@ -275,18 +299,14 @@ int oci_read(const struct oci_roots *roots, const char *id, const char *containe
 	};
 	char path[512];
 
-	memset(ret, 0, sizeof(*ret));
-	if (!id_is_safe(id) ||
-	    (containerd_namespace && *containerd_namespace && !id_is_safe(containerd_namespace)))
-		return -EINVAL;
 	for (size_t i = 0; i < ARRAY_SIZE(containerd); i++)
-		read_namespaces(roots, containerd[i], containerd_namespace, "/config.json", id,
+		read_namespaces(sources, containerd[i], containerd_namespace, "/config.json", id,
 				OCI_CONTAINERD, FORM_CONFIG, ret);
 	if (uid != UINT32_MAX) {
 		(void)snprintf(path, sizeof(path),
 			       "user/%u/containers/overlay-containers/%s/userdata/config.json", uid,
 			       id);
-		(void)read_source(roots, roots->run_fd, path, OCI_PODMAN, FORM_CONFIG, id, ret);
+		(void)read_source(sources, sources->run_fd, path, OCI_PODMAN, FORM_CONFIG, id, ret);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(run_files); i++) {
 		/* The rows hold one %s each, so nothing is formatted by a variable. */
@@ -294,16 +314,31 @@ int oci_read(const struct oci_roots *roots, const char *id, const char *containe
 
 		(void)snprintf(path, sizeof(path), "%.*s%s%s", (int)(percent - run_files[i].format),
 			       run_files[i].format, id, percent + 2);
-		(void)read_source(roots, roots->run_fd, path, run_files[i].source,
+		(void)read_source(sources, sources->run_fd, path, run_files[i].source,
 				  run_files[i].form, id, ret);
 	}
 	if (!ret->cgroup_path[0])
-		read_namespaces(roots, "containerd/runc", containerd_namespace, "/state.json", id,
+		read_namespaces(sources, "containerd/runc", containerd_namespace, "/state.json", id,
 				OCI_RUNC, FORM_STATE, ret);
 	(void)snprintf(path, sizeof(path), "containers/%s/config.v2.json", id);
-	(void)read_source(roots, roots->docker_fd, path, OCI_DOCKER, FORM_DOCKER, id, ret);
-	(void)read_source(roots, roots->containers_fd, "storage/overlay-containers/containers.json",
-			  OCI_PODMAN, FORM_CONTAINERS, id, ret);
-	read_log_name(roots, id, ret);
+	(void)read_source(sources, sources->docker_fd, path, OCI_DOCKER, FORM_DOCKER, id, ret);
+	(void)read_source(sources, sources->containers_fd,
+			  "storage/overlay-containers/containers.json", OCI_PODMAN, FORM_CONTAINERS,
+			  id, ret);
+	read_log_name(sources, id, ret);
+}
+
+int oci_read(const struct oci_roots *roots, const char *id, const char *containerd_namespace,
+	     uint32_t uid, struct oci_info *ret)
+{
+	struct sources sources;
+
+	memset(ret, 0, sizeof(*ret));
+	if (!id_is_safe(id) ||
+	    (containerd_namespace && *containerd_namespace && !id_is_safe(containerd_namespace)))
+		return -EINVAL;
+	sources_open(roots, &sources);
+	read_all(&sources, id, containerd_namespace, uid, ret);
+	sources_close(&sources);
 	return ret->found ? 0 : -ENOENT;
 }

@@ -348,7 +348,7 @@ static void identity_stop(void *state)
 		s->waiting = j->next;
 		free_job(j);
 	}
-	oci_roots_close(&s->roots);
+	oci_roots_done(&s->roots);
 	for (const char **k = s->label_keys; k && *k; k++)
 		free((char *)*k);
 	free(s->label_keys);
@@ -381,9 +381,10 @@ static int identity_start(struct agent *a, const void *config, struct metric_set
 	s->agent = a;
 	s->metrics = metrics;
 	s->config = *c;
-	(void)oci_roots_open(a->rootfs, c->roots.run, c->roots.containers, c->roots.docker,
-			     c->roots.pods_log, &s->roots);
-	r = copy_labels(s, c);
+	r = oci_roots_init(a->rootfs, c->roots.run, c->roots.containers, c->roots.docker,
+			   c->roots.pods_log, &s->roots);
+	if (r >= 0)
+		r = copy_labels(s, c);
 	if (r >= 0)
 		r = loop_add_timer(a->loop, on_timer, s, &s->timer);
 	if (r >= 0)

@@ -25,24 +25,26 @@ static double delay(uint64_t boot_ns)
 	return now > boot_ns ? (double)(now - boot_ns) / 1e9 : 0;
 }
 
-/* Labels of a workload series, in the order of the rows. */
-void oom_workload_labels(const struct identity *i, const char *ret[4])
+/* Labels of a workload series, in the order of the rows. An empty label is the same as none. */
+void oom_workload_labels(const struct oom_state *s, const struct identity *i,
+			 const char *ret[WORKLOAD_LABELS])
 {
 	ret[0] = i ? cgname_kind_name(i->kind) : "none";
 	ret[1] = i ? i->label_namespace : "";
 	ret[2] = i ? i->label_workload : "";
 	ret[3] = i ? i->label_container : "";
+	ret[4] = i && s->config.metrics.pod_label && i->kind == CGNAME_K8S ? i->pod_name : "";
 }
 
 void oom_count_workload(struct oom_state *s, const struct oom_run *run, struct oom_kill *k)
 {
-	const char *labels[5], *last[4];
+	const char *labels[1 + WORKLOAD_LABELS], *last[WORKLOAD_LABELS];
 	uint64_t now = now_us(s);
 
 	if (k->counted_workload)
 		return;
 	k->counted_workload = true;
-	oom_workload_labels(k->identity, last);
+	oom_workload_labels(s, k->identity, last);
 	labels[0] = oom_scope_names[run->scope];
 	memcpy(labels + 1, last, sizeof(last));
 	metric_series_add(metric_series(s->metrics, OOM_KILLS, labels, now), 1, now);
@@ -77,7 +79,7 @@ void oom_count_run(struct oom_state *s, const struct oom_run *run)
 {
 	const struct identity *i = s->world.limit_identity;
 	enum oom_outcome outcome = OUTCOME_RESERVE;
-	const char *labels[4];
+	const char *labels[WORKLOAD_LABELS];
 
 	for (const struct oom_kill *k = run->kills; k; k = k->next)
 		if (k->v.kind != OOM_VICTIM_RESERVE)
@@ -88,7 +90,7 @@ void oom_count_run(struct oom_state *s, const struct oom_run *run)
 			       (double)run->invoke_ns / 1e9);
 	if (outcome != OUTCOME_KILLED || run->scope != SCOPE_MEMCG || !run->limit.found)
 		return;
-	oom_workload_labels(i, labels);
+	oom_workload_labels(s, report_knows_pod(i, run) ? run->kills->identity : i, labels);
 	labels[3] = i ? cgname_level_name(i->level) : "other";
 	metric_series_add(metric_series(s->metrics, OOM_LIMIT_KILLS, labels, now_us(s)), 1,
 			  now_us(s));
@@ -96,25 +98,25 @@ void oom_count_run(struct oom_state *s, const struct oom_run *run)
 
 void oom_preinit(struct oom_state *s, const struct identity *i, uint64_t now)
 {
-	const char *labels[5] = { "memcg" };
+	const char *labels[1 + WORKLOAD_LABELS] = { "memcg" };
 
 	/* Only what people call a workload: groups, slices and roots get a series when something dies there. */
 	if (!s->config.metrics.preinit || i->pending || i->sandbox || i->kind == CGNAME_OTHER ||
 	    i->kind == CGNAME_NONE ||
 	    (i->level != CGLEVEL_CONTAINER && i->level != CGLEVEL_SYSTEMD_SERVICE))
 		return;
-	oom_workload_labels(i, labels + 1);
+	oom_workload_labels(s, i, labels + 1);
 	(void)metric_series(s->metrics, OOM_KILLS, labels, now);
 }
 
 void oom_preinit_drop(struct oom_state *s, const struct identity *i)
 {
-	const char *labels[5] = { "memcg" };
+	const char *labels[1 + WORKLOAD_LABELS] = { "memcg" };
 	struct metric_series *x;
 
 	if (i->level != CGLEVEL_CONTAINER && i->level != CGLEVEL_SYSTEMD_SERVICE)
 		return;
-	oom_workload_labels(i, labels + 1);
+	oom_workload_labels(s, i, labels + 1);
 	/* Another container of the same workload may keep it alive: then its next kill brings it back with its count. */
 	x = metric_series(s->metrics, OOM_KILLS, labels, now_us(s));
 	if (x && metric_series_value(x) == 0 && i->removed_us + PREINIT_KEEP_US < now_us(s))

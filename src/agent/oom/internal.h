@@ -65,8 +65,10 @@ struct oom_state {
 void oom_count_victim(struct oom_state *s, const struct oom_run *run, struct oom_kill *k);
 void oom_count_workload(struct oom_state *s, const struct oom_run *run, struct oom_kill *k);
 void oom_count_run(struct oom_state *s, const struct oom_run *run);
-/* kind, namespace, workload, container: the open labels of workload series */
-void oom_workload_labels(const struct identity *i, const char *ret[4]);
+/* kind, namespace, workload, container, pod: the open labels of workload series */
+#define WORKLOAD_LABELS 5
+void oom_workload_labels(const struct oom_state *s, const struct identity *i,
+			 const char *ret[WORKLOAD_LABELS]);
 void oom_count_tick(struct oom_state *s, uint64_t now_us);
 void oom_preinit(struct oom_state *s, const struct identity *i, uint64_t now_us);
 void oom_preinit_drop(struct oom_state *s, const struct identity *i);

@@ -24,9 +24,9 @@ static void on_hit(void *ctx, const struct identity *i, enum limit_event event, 
 	static const char *const names[] = { "max", "oom", "oom_group_kill", "failcnt" };
 	struct oom_state *s = ctx;
 	uint64_t now = loop_now(s->agent->loop);
-	const char *labels[5] = { names[event] };
+	const char *labels[1 + WORKLOAD_LABELS] = { names[event] };
 
-	oom_workload_labels(i, labels + 1);
+	oom_workload_labels(s, i, labels + 1);
 	metric_series_add(metric_series(s->metrics, OOM_LIMIT_HITS, labels, now), n, now);
 }
 
@@ -44,9 +44,9 @@ static void on_kills(void *ctx, const struct identity *i, uint64_t n)
 {
 	struct oom_state *s = ctx;
 	uint64_t now = loop_now(s->agent->loop);
-	const char *labels[5] = { oom_scope_names[SCOPE_UNKNOWN] };
+	const char *labels[1 + WORKLOAD_LABELS] = { oom_scope_names[SCOPE_UNKNOWN] };
 
-	oom_workload_labels(i, labels + 1);
+	oom_workload_labels(s, i, labels + 1);
 	metric_series_add(metric_series(s->metrics, OOM_KILLS, labels, now), n, now);
 	metric_add(s->metrics, METRIC(OOM_NODE_KILLS, SCOPE_UNKNOWN, ROLE_CHOSEN), n);
 	oom_publish_unseen(s, n, i);

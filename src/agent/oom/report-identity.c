@@ -3,6 +3,14 @@
 
 #include "agent/oom/report-part.h"
 
+bool report_knows_pod(const struct identity *limit, const struct oom_run *run)
+{
+	const struct identity *victim = run->kills ? run->kills->identity : NULL;
+
+	return limit && victim && limit->level == CGLEVEL_K8S_POD && *limit->pod_uid &&
+	       victim->confirmed && streq(limit->pod_uid, victim->pod_uid);
+}
+
 static void add_k8s(const struct identity *i, struct event_buf *b)
 {
 	event_str(b, "k8s.namespace.name", i->pod_namespace);

@@ -371,7 +371,9 @@ static void add_limit(const struct report_world *w, const struct oom_run *run,
 		event_str(b, P "limit.kind", cgname_level_name(w->limit_identity->level));
 		event_str(b, P "limit.container.id", w->limit_identity->container_id);
 		event_str(b, P "limit.k8s.pod.uid", w->limit_identity->pod_uid);
-		event_str(b, P "limit.k8s.pod.name", w->limit_identity->pod_name);
+		event_str(b, P "limit.k8s.pod.name",
+			  report_knows_pod(w->limit_identity, run) ? run->kills->identity->pod_name
+								   : w->limit_identity->pod_name);
 	}
 	if (k == run->kills)
 		add_levels(&k->v, b);

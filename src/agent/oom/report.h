@@ -33,6 +33,9 @@ struct report_world {
 	void (*add_largest)(void *ctx, struct event_buf *b, const struct oom_run *run);
 };
 
+/* The cgroup of a pod tells its uid alone; the victim, where it is one of its containers, tells the rest. */
+bool report_knows_pod(const struct identity *limit, const struct oom_run *run);
+
 /* oom.kill or oom.reserve for one victim. @ret_missing: bit per enum oom_field. 0 or -ENOSPC. */
 int report_kill(const struct report_world *w, const struct oom_run *run, const struct oom_kill *k,
 		struct event_buf *b, unsigned *ret_missing);

@@ -6,10 +6,10 @@
 #define SCOPES "memcg cpuset mempolicy global sysrq unknown"
 #define ROLES "chosen group shared_mm allocating_task"
 #define FIELDS "scope limit gfp stat psi identity args exe trend"
-#define WORKLOAD                                                       \
-	{ "kind", NULL }, { "namespace", NULL }, { "workload", NULL }, \
-	{                                                              \
-		"container", NULL                                      \
+#define WORKLOAD                                                                              \
+	{ "kind", NULL }, { "namespace", NULL }, { "workload", NULL }, { "container", NULL }, \
+	{                                                                                     \
+		"pod", NULL                                                                   \
 	}
 #define LEVELS \
 	"container k8s_pod k8s_qos k8s_root systemd_service systemd_scope systemd_slice user machine job other root"
