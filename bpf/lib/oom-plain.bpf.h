@@ -39,11 +39,17 @@ int on_mark_tracepoint(void *ctx)
 	bpf_get_current_comm(v->trigger_comm, sizeof(v->trigger_comm));
 	v->uid = at->uid < 0 ? OOM_UNKNOWN32 : payload(ctx, at->uid, 4);
 	v->adj = (s16)payload(ctx, at->adj, 2);
-	v->rss_anon = payload(ctx, at->anon, 8) / kib;
-	v->rss_file = payload(ctx, at->file, 8) / kib;
-	v->rss_shmem = payload(ctx, at->shmem, 8) / kib;
-	v->total_vm = payload(ctx, at->total_vm, 8) / kib;
-	v->pgtables_bytes = payload(ctx, at->pgtables, 8) * 1024;
+	v->swap = OOM_UNKNOWN64;
+	if (at->anon < 0) { /* the old layout, which has the pid alone */
+		v->rss_anon = v->rss_file = v->rss_shmem = OOM_UNKNOWN64;
+		v->total_vm = v->pgtables_bytes = OOM_UNKNOWN64;
+	} else {
+		v->rss_anon = payload(ctx, at->anon, 8) / kib;
+		v->rss_file = payload(ctx, at->file, 8) / kib;
+		v->rss_shmem = payload(ctx, at->shmem, 8) / kib;
+		v->total_vm = payload(ctx, at->total_vm, 8) / kib;
+		v->pgtables_bytes = payload(ctx, at->pgtables, 8) * 1024;
+	}
 	comm = payload(ctx, at->comm, 4) & 0xffff; /* __data_loc: length << 16 | offset */
 	if (at->comm >= 0 && comm < PAYLOAD_MAX)
 		bpf_probe_read_kernel_str(v->comm, sizeof(v->comm), ctx + comm);

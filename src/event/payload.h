@@ -10,7 +10,7 @@ struct bus_oom_kill {
 	uint32_t pid, uid;
 	uint64_t start_boot_ns;
 	const char *comm;
-	uint64_t rss_bytes;
+	uint64_t rss_bytes; /* UINT64_MAX when not known */
 	uint64_t cgroup_id;
 	uint32_t hierarchy;
 	const struct identity *identity; /* NULL when not known yet */

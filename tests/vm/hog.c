@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vm_hog [-a ADJ] [-c CGROUP]... [-n NODE] [-h] MEBIBYTES
+ * vm_hog [-a ADJ] [-c CGROUP]... [-n NODE] [-w SECONDS] [-h] MEBIBYTES
  *
  * The process that scenarios of guests send to its death: sets its oom_score_adj, enters cgroups (directories), asks for memory,
- * with -n from one NUMA node alone (mbind()), touches it page by page. Then it ends, or with -h holds what it has. Static, so
+ * with -n from one NUMA node alone (mbind()), after -w seconds, and touches it page by page. Then it ends, or with -h holds what it has. Static, so
  * that what it needs itself is small; an alarm ends it in any case.
  */
 
@@ -77,7 +77,7 @@ int main(int argc, char **argv)
 	int option, hold = 0, node = -1;
 	unsigned long bytes;
 
-	while ((option = getopt(argc, argv, "a:c:n:h")) != -1) {
+	while ((option = getopt(argc, argv, "a:c:n:w:h")) != -1) {
 		switch (option) {
 		case 'a':
 			write_text("/proc/self/oom_score_adj", optarg);
@@ -87,6 +87,9 @@ int main(int argc, char **argv)
 			break;
 		case 'n':
 			node = (int)number(optarg, 63);
+			break;
+		case 'w':
+			(void)sleep((unsigned)number(optarg, SECONDS_MAX));
 			break;
 		case 'h':
 			hold = 1;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include "agent/oom/correlate.h"
 #include "agent/oom/decode.h"
+#include "agent/oom/log-lines.h"
 #include "base/macro.h"
 #include "base/time.h"
 
@@ -21,6 +22,7 @@
 	(20 * US_PER_MSEC) /* members and sharers follow the first mark within microseconds */
 #define WAIT_MAX_US (5 * US_PER_SEC)
 #define SAME_ENTITY_NS (60 * NS_PER_SEC)
+#define SAME_PID_NS NS_PER_SEC
 #define GROUP_GAP_NS (20 * NS_PER_MSEC)
 #define FREED_DELAY_US US_PER_SEC
 
@@ -44,6 +46,7 @@ struct correlator {
 	uint64_t seq;
 	struct correlator_stats stats;
 	struct oom_victim decoded;
+	struct log_lines *lines;
 };
 
 int correlator_new(const struct correlator_options *o, const struct correlator_calls *calls,
@@ -59,7 +62,8 @@ int correlator_new(const struct correlator_options *o, const struct correlator_c
 	c->runs = calloc(RUNS_MAX, sizeof(*c->runs));
 	c->kills = calloc(KILLS_MAX, sizeof(*c->kills));
 	c->followed = calloc(o->victims, sizeof(*c->followed));
-	if (!c->runs || !c->kills || !c->followed)
+	c->lines = calloc(1, sizeof(*c->lines));
+	if (!c->runs || !c->kills || !c->followed || !c->lines)
 		return -ENOMEM;
 	*ret = TAKE_PTR(c);
 	return 0;
@@ -90,6 +94,7 @@ struct correlator *correlator_free(struct correlator *c)
 	free(c->runs);
 	free(c->kills);
 	free(c->followed);
+	free(c->lines);
 	free(c);
 	return NULL;
 }
@@ -98,6 +103,11 @@ void correlator_set_times(struct correlator *c, uint64_t wait_us, uint64_t after
 {
 	c->options.wait_us = wait_us;
 	c->options.aftermath_us = aftermath_us;
+}
+
+void correlator_set_allocating_task(struct correlator *c, bool on)
+{
+	c->options.allocating_task = on;
 }
 
 const struct correlator_stats *correlator_stats(const struct correlator *c)
@@ -111,6 +121,7 @@ void correlator_pools(struct correlator *c, void (*fn)(void *ctx, void *memory, 
 	fn(ctx, c->runs, RUNS_MAX * sizeof(*c->runs));
 	fn(ctx, c->kills, KILLS_MAX * sizeof(*c->kills));
 	fn(ctx, c->followed, c->options.victims * sizeof(*c->followed));
+	fn(ctx, c->lines, sizeof(*c->lines));
 }
 
 /* --- slots --- */
@@ -316,9 +327,30 @@ static enum oom_role role_of(const struct correlator *c, const struct oom_run *r
 	if (verdict->member || (run->n_kills > 0 && !verdict->known) ||
 	    (run->oc && run->chosen_tgid && run->chosen_tgid != v->tgid))
 		return ROLE_GROUP;
-	if (c->options.allocating_task && v->tgid == v->trigger_tgid)
+	/* The sysctl is of no matter to memory cgroups. */
+	if (c->options.allocating_task && v->tgid == v->trigger_tgid &&
+	    (run->oc ? run->scope : verdict->scope) != SCOPE_MEMCG)
 		return ROLE_ALLOCATING_TASK;
 	return ROLE_CHOSEN;
+}
+
+static void apply_line(struct oom_run *run, struct oom_kill *kill, const struct log_line *l)
+{
+	log_line_apply(l, run, kill);
+	if (l->k.fields & KMSG_TASK)
+		run->last_us = MAX(run->last_us, l->now_us - SETTLE_US);
+}
+
+/* Lines that were read before the record of their kill. */
+static void take_lines(struct correlator *c, struct oom_run *run, struct oom_kill *kill,
+		       uint64_t now_us)
+{
+	const struct log_line *l;
+
+	if (kill->v.kind == OOM_VICTIM_RESERVE)
+		return;
+	while ((l = log_lines_take(c->lines, kill->v.tgid, kill->v.tid, now_us, WAIT_MAX_US)))
+		apply_line(run, kill, l);
 }
 
 /* --- records --- */
@@ -339,7 +371,8 @@ static bool fold(struct correlator *c, const struct oom_victim *v)
 {
 	struct followed *f = find_followed(c, v->tgid, v->start_boot_ns, v->head.boot_ns);
 
-	if (!f || !v->start_boot_ns)
+	/* Where the start is not known, a pid is not given away again this soon. */
+	if (!f || (!v->start_boot_ns && v->head.boot_ns - f->mark_ns > SAME_PID_NS))
 		return false;
 	c->stats.folded++;
 	if (f->kill)
@@ -357,7 +390,7 @@ static void feed_victim(struct correlator *c, const struct oom_victim *v, bool s
 	if (v->kind != OOM_VICTIM_RESERVE && fold(c, v)) {
 		/* The chosen one is killed again as a member: it is a group decision (K4). */
 		run = find_latest(c, v->trigger_tid);
-		if (run && verdict.member && !run->group) {
+		if (run && (verdict.member || !verdict.known) && !run->group) {
 			run->group = true;
 			c->stats.groups++;
 		}
@@ -386,6 +419,7 @@ static void feed_victim(struct correlator *c, const struct oom_victim *v, bool s
 		c->stats.kills += kill->role != ROLE_SHARED_MM;
 		follow(c, run, kill);
 	}
+	take_lines(c, run, kill, now_us);
 	c->calls.victim(c->ctx, run, kill);
 }
 
@@ -529,113 +563,36 @@ void correlator_feed(struct correlator *c, const struct record_head *head, bool 
 	}
 }
 
-/* --- the kernel log --- */
+/* --- the kernel log, read after the record --- */
 
-static enum oom_scope scope_of_kmsg(const struct kmsg_oom *k)
-{
-	if (streq(k->constraint, "CONSTRAINT_MEMCG"))
-		return SCOPE_MEMCG;
-	if (streq(k->constraint, "CONSTRAINT_CPUSET"))
-		return SCOPE_CPUSET;
-	if (streq(k->constraint, "CONSTRAINT_MEMORY_POLICY"))
-		return SCOPE_MEMPOLICY;
-	return k->fields & KMSG_GLOBAL ? SCOPE_GLOBAL : SCOPE_UNKNOWN;
-}
-
-static struct oom_run *run_of_pid(struct correlator *c, uint32_t pid)
+static struct oom_run *run_of_pid(struct correlator *c, uint32_t pid, struct oom_kill **ret)
 {
 	struct oom_run *found = NULL;
 
 	for (size_t i = 0; i < RUNS_MAX; i++) {
 		if (!c->runs[i].used || c->runs[i].emitted)
 			continue;
-		for (const struct oom_kill *k = c->runs[i].kills; k; k = k->next)
+		for (struct oom_kill *k = c->runs[i].kills; k; k = k->next)
 			if ((k->v.tgid == pid || k->v.tid == pid) &&
-			    (!found || c->runs[i].seq > found->seq))
+			    (!found || c->runs[i].seq > found->seq)) {
 				found = &c->runs[i];
+				*ret = k;
+			}
 	}
 	return found;
-}
-
-static void copy_text(char *to, size_t size, const char *from)
-{
-	(void)snprintf(to, size, "%s", from);
-}
-
-static size_t text_end(const struct oom_victim *v)
-{
-	const struct oom_text parts[] = { v->exe, v->cwd, v->args, v->user_stack, v->trigger_exe };
-	size_t end = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
-		end = MAX(end, (size_t)parts[i].offset + parts[i].length);
-	return end;
-}
-
-/* The victim's cgroup, where no program could read it (no BTF). */
-static void name_cgroup(struct oom_run *run, const struct kmsg_oom *k)
-{
-	size_t len = strlen(k->task_memcg);
-
-	for (struct oom_kill *kill = run->kills; kill; kill = kill->next) {
-		struct oom_victim *v = &kill->v;
-		size_t at = text_end(v);
-
-		if ((v->tgid != k->pid && v->tid != k->pid) || v->path.length)
-			continue;
-		if (at + len > sizeof(v->text))
-			continue;
-		memcpy(v->text + at, k->task_memcg, len);
-		v->path = (struct oom_text){ (uint16_t)at, (uint16_t)len };
-	}
-}
-
-static void keep_line(struct oom_run *run, const char *line, size_t len)
-{
-	if (len == 0 || len >= sizeof(run->kernel_log) - run->kernel_log_len)
-		return;
-	memcpy(run->kernel_log + run->kernel_log_len, line, len);
-	run->kernel_log[run->kernel_log_len + len] = '\0';
-	run->kernel_log_len += len + 1;
 }
 
 void correlator_kmsg(struct correlator *c, const struct kmsg_oom *k, const char *line, size_t len,
 		     uint64_t now_us)
 {
-	struct oom_run *run;
+	const struct log_line *l = log_lines_read(c->lines, k, line, len, now_us);
+	struct oom_kill *kill = NULL;
+	struct oom_run *run = l ? run_of_pid(c, k->pid, &kill) : NULL;
 
-	if (!(k->fields & (KMSG_TASK | KMSG_KILLED)))
-		return;
-	run = run_of_pid(c, k->pid);
-	if (!run)
-		return;
-	keep_line(run, line, len);
-	if (!(k->fields & KMSG_TASK))
-		return;
-	run->kmsg_answered = true;
-	if (k->fields & KMSG_TASK_MEMCG)
-		name_cgroup(run, k);
-	run->last_us = MAX(run->last_us, now_us - SETTLE_US);
-	/* The stack says memcg or host; cpuset and mempolicy are kinds of host that only the log tells. */
-	if (run->scope_source < SOURCE_OC) {
-		enum oom_scope scope = scope_of_kmsg(k);
-
-		if (scope == SCOPE_CPUSET || scope == SCOPE_MEMPOLICY) {
-			run->scope = scope;
-			run->scope_source = SOURCE_KMSG;
-		} else {
-			set_scope(run, scope, SOURCE_KMSG);
-		}
-	}
-	if (k->fields & KMSG_OOM_MEMCG && !run->limit.found) {
-		run->limit.found = run->limit.certain = true;
-		run->limit.counter = "memory";
-		copy_text(run->limit.path, sizeof(run->limit.path), k->oom_memcg);
-	}
-	if (k->fields & KMSG_NODEMASK)
-		copy_text(run->nodemask, sizeof(run->nodemask), k->nodemask);
-	if (k->fields & KMSG_CPUSET)
-		copy_text(run->cpuset, sizeof(run->cpuset), k->cpuset);
+	if (run)
+		apply_line(run, kill, l);
+	else if (l)
+		log_lines_keep(c->lines);
 }
 
 /* --- time --- */

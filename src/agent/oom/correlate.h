@@ -33,7 +33,7 @@ struct correlator_options {
 	uint64_t wait_us, aftermath_us;
 	uint32_t victims; /* followed at a time */
 	bool invoke_live; /* out_of_memory() is hooked: its return ends the wait */
-	bool allocating_task; /* vm.oom_kill_allocating_task */
+	bool allocating_task; /* vm.oom_kill_allocating_task, at the start */
 };
 
 struct correlator_stats {
@@ -48,6 +48,7 @@ int correlator_new(const struct correlator_options *o, const struct correlator_c
 struct correlator *correlator_free(struct correlator *c);
 DEFINE_CLEANUP(struct correlator *, correlator_free);
 void correlator_set_times(struct correlator *c, uint64_t wait_us, uint64_t aftermath_us);
+void correlator_set_allocating_task(struct correlator *c, bool on);
 void correlator_feed(struct correlator *c, const struct record_head *head, bool spilled,
 		     uint64_t now_us);
 /* @line: the text that @k was read from, without its prefix; kept for the record. */

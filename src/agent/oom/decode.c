@@ -36,6 +36,12 @@ uint64_t oom_pages(uint64_t pages)
 	return pages * page_size;
 }
 
+uint64_t oom_rss_pages(const struct oom_victim *v)
+{
+	return v->rss_anon == OOM_UNKNOWN64 ? OOM_UNKNOWN64
+					    : v->rss_anon + v->rss_file + v->rss_shmem;
+}
+
 int oom_decode_check(const struct record_head *head)
 {
 	if (head->type == 0 || head->type >= _OOM_RECORD_MAX || head->size < min_size[head->type])

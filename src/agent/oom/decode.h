@@ -13,4 +13,6 @@ void oom_decode_core(const struct oom_core *core, struct oom_victim *ret); /* a 
 /* A text part; length 0 and "" when it is not known. */
 const char *oom_text(const struct oom_victim *v, struct oom_text part, size_t *ret_len);
 uint64_t
+oom_rss_pages(const struct oom_victim *v); /* all kinds together; OOM_UNKNOWN64 when not known */
+uint64_t
 oom_pages(uint64_t pages); /* to bytes; OOM_UNKNOWN64 stays, what would overflow becomes it */

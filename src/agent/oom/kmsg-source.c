@@ -36,6 +36,7 @@ static void feed_killed(struct oom_state *s, const struct kmsg_oom *k)
 	v.rss_shmem = k->shmem_rss_kb / page_kib;
 	v.total_vm = k->total_vm_kb / page_kib;
 	v.pgtables_bytes = k->pgtables_kb * 1024;
+	v.swap = OOM_UNKNOWN64;
 	memcpy(v.comm, k->comm, sizeof(v.comm) - 1);
 	correlator_feed(s->correlator, &v.head, false, loop_now(s->agent->loop));
 }
@@ -81,12 +82,15 @@ static void on_kmsg(void *ctx, uint32_t events)
 	loop_timer_at(s->timer, correlator_next(s->correlator));
 }
 
+/* The decision is not hooked, or the victim's counters cannot be read by typed loads alone. */
 static bool wanted(const struct oom_state *s)
 {
 	const struct hook_state *states = oom_hooks_states(s->hooks);
 
 	if (s->config.kmsg != OOM_KMSG_AUTO)
 		return s->config.kmsg == OOM_KMSG_ON;
+	if (strstr(hook_live_name(&states[OOM_CAP_KILL]), "_direct"))
+		return true;
 	return !hook_live_is(&states[OOM_CAP_DECISION], "fentry") &&
 	       !hook_live_is(&states[OOM_CAP_DECISION], "kprobe");
 }

@@ -52,7 +52,7 @@ static void on_victim(void *ctx, struct oom_run *run, struct oom_kill *k)
 		.uid = k->v.uid,
 		.start_boot_ns = k->v.start_boot_ns,
 		.comm = k->v.comm,
-		.rss_bytes = oom_pages(k->v.rss_anon + k->v.rss_file + k->v.rss_shmem),
+		.rss_bytes = oom_pages(oom_rss_pages(&k->v)),
 		.cgroup_id = k->v.cgroup_id,
 		.hierarchy = s->agent->cgroups->memory_hierarchy,
 		.identity = k->identity,
@@ -69,7 +69,8 @@ static void on_snapshot(void *ctx, struct oom_run *run)
 	oom_find_limit(s, run);
 	oom_note_decision(s, run);
 	oom_limits_run(s, run);
-	snapshot_take(s->snapshotter, run->limit.found ? run->limit.path : "", &run->snapshot);
+	run->limit_read = run->limit.found && run->limit.path[0];
+	snapshot_take(s->snapshotter, run->limit_read ? run->limit.path : "", &run->snapshot);
 	symbols_want(s->symbols, run->kills->v.stack, run->kills->v.n_stack);
 	s->check_at_us = now_us(s) + US_PER_SEC;
 }
@@ -81,6 +82,10 @@ static int on_ready(void *ctx, struct oom_run *run)
 	/* The kernel log may have told the limit meanwhile. */
 	if (run->limit.found && run->limit.level < 0)
 		oom_find_limit(s, run);
+	if (!run->limit_read && run->limit.found && run->limit.path[0]) {
+		run->limit_read = true;
+		snapshot_cgroup(s->snapshotter, run->limit.path, &run->snapshot);
+	}
 	return oom_publish_run(s, run);
 }
 
@@ -134,7 +139,11 @@ static bool on_pending(void *ctx, const struct oom_run *run)
 
 	if (run->snapshot_taken && symbols_busy(s->symbols))
 		return true;
-	return s->kmsg_fd >= 0 && !run->oc && !run->kmsg_answered;
+	if (s->kmsg_fd < 0)
+		return false;
+	/* Of the counters, the log tells right after the mark. */
+	return (!run->oc && !run->kmsg_answered) ||
+	       (run->kills && run->kills->v.rss_anon == OOM_UNKNOWN64);
 }
 
 static int match_symbol(void *ctx, uint64_t address)
@@ -186,6 +195,8 @@ static void on_ring(void *ctx, uint32_t events)
 	struct oom_state *s = ctx;
 
 	(void)events;
+	/* It may have been set a moment ago. */
+	correlator_set_allocating_task(s->correlator, snapshot_allocating_task(s->snapshotter));
 	if (oom_hooks_consume(s->hooks) < 0)
 		log_warning_limited("cannot read the ring of OOM records, ignoring");
 	run_correlator(s);
@@ -261,14 +272,6 @@ static void oom_tick(void *state, uint64_t now)
 
 /* --- start and stop --- */
 
-static bool sysctl_is_set(const char *name)
-{
-	char path[128], text[16];
-
-	(void)snprintf(path, sizeof(path), "/proc/sys/vm/%s", name);
-	return fs_read_into(AT_FDCWD, path, text, sizeof(text)) > 0 && text[0] != '0';
-}
-
 static void oom_stop(void *state)
 {
 	struct oom_state *s = state;
@@ -323,7 +326,7 @@ static int start_correlator(struct oom_state *s)
 		.victims = s->config.victims,
 		.invoke_live = hook_live_is(&states[OOM_CAP_INVOKE], "fentry") ||
 			       hook_live_is(&states[OOM_CAP_INVOKE], "kprobe"),
-		.allocating_task = sysctl_is_set("oom_kill_allocating_task"),
+		.allocating_task = snapshot_allocating_task(s->snapshotter),
 	};
 
 	return correlator_new(&o, &calls, s, &s->correlator);

@@ -72,6 +72,24 @@ void oom_note_decision(struct oom_state *s, struct oom_run *run)
 	*next = (struct last_decision){ run->limit.id, run->first_ns };
 }
 
+static struct identity *lookup(struct oom_state *s, uint64_t id)
+{
+	enum identity_result result;
+
+	return id ? identity_lookup(s->agent->identity, s->agent->cgroups->memory_hierarchy, id,
+				    NULL, 0, &result)
+		  : NULL;
+}
+
+/* Programs that may not read paths give the id alone. */
+static void name_limit(struct oom_state *s, struct oom_limit_found *f)
+{
+	const struct identity *i = f->found && !f->path[0] ? lookup(s, f->id) : NULL;
+
+	if (i && i->path)
+		(void)snprintf(f->path, sizeof(f->path), "%s", i->path);
+}
+
 void oom_find_limit(struct oom_state *s, struct oom_run *run)
 {
 	const struct oom_victim *v = &run->kills->v;
@@ -101,6 +119,7 @@ void oom_find_limit(struct oom_state *s, struct oom_run *run)
 	} else if (!run->limit.found) {
 		oom_limit_choose(&q, &run->limit);
 	}
+	name_limit(s, &run->limit);
 	remember_counts(s, v);
 }
 
@@ -140,15 +159,6 @@ static void identify_late(struct oom_state *s, struct oom_kill *k)
 	if (!k->identity && len)
 		k->identity = identity_from_path(s->agent->identity, hierarchy, k->v.cgroup_id,
 						 path, len);
-}
-
-static struct identity *lookup(struct oom_state *s, uint64_t id)
-{
-	enum identity_result result;
-
-	return id ? identity_lookup(s->agent->identity, s->agent->cgroups->memory_hierarchy, id,
-				    NULL, 0, &result)
-		  : NULL;
 }
 
 static void prepare_world(struct oom_state *s, const struct oom_run *run)

@@ -97,6 +97,7 @@ struct oom_run { /* one run of the OOM killer */
 	enum oom_scope_source scope_source;
 	bool group; /* memory.oom.group made it */
 	bool oc; /* decision record arrived */
+	bool limit_read; /* the snapshot has the limiting cgroup's files */
 	uint64_t totalpages_bytes; /* size of the scope, 0 = unknown */
 	bool gfp_known;
 	uint32_t gfp;
@@ -104,7 +105,8 @@ struct oom_run { /* one run of the OOM killer */
 	bool order_known;
 	int64_t points; /* pages; INT64_MIN = not known */
 	uint32_t chosen_tgid;
-	bool kmsg_answered;
+	bool kmsg_answered; /* the log named the chosen one */
+	char kmsg_trigger[16]; /* comm, of the log */
 	char kmsg_gfp[160], nodemask[64], cpuset[128], message[128];
 	char kernel_log[768]; /* lines of the kernel log that name a victim, each with its NUL */
 	size_t kernel_log_len;

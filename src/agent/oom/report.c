@@ -193,16 +193,17 @@ static uint64_t scope_bytes(const struct oom_run *run)
 /* The kernel's badness (oom_badness()): pages of the victim plus its adjustment's share of the scope. */
 static bool points_of(const struct oom_run *run, const struct oom_victim *v, int64_t *ret)
 {
-	uint64_t page = oom_pages(1), scope;
+	uint64_t page = oom_pages(1), scope, swap;
 
 	if (run->points != INT64_MIN && run->chosen_tgid == v->tgid) {
 		*ret = run->points;
 		return true;
 	}
 	scope = scope_bytes(run);
-	if (!scope || !(v->flags & OOM_VICTIM_SNAPSHOT))
+	if (!scope || !(v->flags & OOM_VICTIM_SNAPSHOT) || v->rss_anon == OOM_UNKNOWN64)
 		return false;
-	*ret = (int64_t)(v->rss_anon + v->rss_file + v->rss_shmem + v->swap +
+	swap = v->swap == OOM_UNKNOWN64 ? 0 : v->swap;
+	*ret = (int64_t)(v->rss_anon + v->rss_file + v->rss_shmem + swap +
 			 v->pgtables_bytes / page) +
 	       (int64_t)v->adj * (int64_t)(scope / page) / 1000;
 	return true;
@@ -219,25 +220,30 @@ static void add_victim_memory(const struct report_world *w, const struct oom_run
 		add_pages(b, P "victim.rss.file", v->rss_file);
 		add_pages(b, P "victim.rss.shmem", v->rss_shmem);
 		add_pages(b, P "victim.swap", v->swap);
-		event_u64(b, P "victim.pgtables", v->pgtables_bytes);
+		add_bytes(b, P "victim.pgtables", v->pgtables_bytes);
 		add_pages(b, P "victim.total_vm", v->total_vm);
 	}
-	event_i64(b, P "victim.adj", v->adj);
+	/* Without a snapshot it comes with the counters. */
+	if (v->flags & OOM_VICTIM_SNAPSHOT || v->rss_anon != OOM_UNKNOWN64)
+		event_i64(b, P "victim.adj", v->adj);
 	if (points_of(run, v, &points))
 		event_i64(b, P "victim.points", points);
 	if (w->rss_is_approximate && v->flags & OOM_VICTIM_SNAPSHOT)
 		event_u64(b, P "rss_error", oom_pages((uint64_t)w->cpus * MAX(32U, 2 * w->cpus)));
 }
 
-static void add_trigger(const struct report_world *w, const struct oom_kill *k, struct event_buf *b)
+static void add_trigger(const struct report_world *w, const struct oom_run *run,
+			const struct oom_kill *k, struct event_buf *b)
 {
 	const struct oom_victim *v = &k->v;
 	char path[OOM_PATH_MAX];
 	size_t n, len;
 	const char *exe = oom_text(v, v->trigger_tgid == v->tgid ? v->exe : v->trigger_exe, &len);
 
-	if (!v->trigger_tgid)
+	if (!v->trigger_tgid) {
+		event_str(b, P "trigger.comm", run->kmsg_trigger);
 		return;
+	}
 	event_u64(b, P "trigger.pid", v->trigger_tgid);
 	event_u64(b, P "trigger.thread", v->trigger_tid);
 	event_str(b, P "trigger.comm", v->trigger_comm);
@@ -480,7 +486,7 @@ static void add_member(const struct report_world *w, const struct oom_kill *m, s
 	event_str(b, "comm", m->v.comm);
 	event_strn(b, "executable", exe, len);
 	event_str(b, "role", oom_role_names[m->role]);
-	add_pages(b, "rss", m->v.rss_anon + m->v.rss_file + m->v.rss_shmem);
+	add_pages(b, "rss", oom_rss_pages(&m->v));
 	if (m->exit_boot_ns)
 		event_time(b, "exit.time", w->wall(w->ctx, m->exit_boot_ns));
 	event_object_end(b);
@@ -630,7 +636,7 @@ int report_kill(const struct report_world *w, const struct oom_run *run, const s
 		    severity_of(run, k), k->wall_ns, k->boot_ns);
 	add_victim(w, k, b, &missing);
 	add_victim_memory(w, run, k, b);
-	add_trigger(w, k, b);
+	add_trigger(w, run, k, b);
 	add_request(w, run, b, &missing);
 	add_scope(run, b, &missing);
 	add_limit(w, run, k, b, &missing);

@@ -53,7 +53,7 @@ static const char *const v1_names[_STAT_MAX] = {
 
 struct snapshotter {
 	const struct cgroup_layout *layout;
-	int meminfo_fd, vmstat_fd, loadavg_fd, pressure_fd;
+	int meminfo_fd, vmstat_fd, loadavg_fd, pressure_fd, allocating_fd;
 	char text[TEXT_BYTES];
 };
 
@@ -68,6 +68,7 @@ int snapshotter_new(const struct cgroup_layout *layout, struct snapshotter **ret
 	s->vmstat_fd = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
 	s->loadavg_fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
 	s->pressure_fd = open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC);
+	s->allocating_fd = open("/proc/sys/vm/oom_kill_allocating_task", O_RDONLY | O_CLOEXEC);
 	*ret = s;
 	return 0;
 }
@@ -80,6 +81,7 @@ struct snapshotter *snapshotter_free(struct snapshotter *s)
 	closep(&s->vmstat_fd);
 	closep(&s->loadavg_fd);
 	closep(&s->pressure_fd);
+	closep(&s->allocating_fd);
 	free(s);
 	return NULL;
 }
@@ -213,7 +215,7 @@ static bool on_v2(const struct snapshotter *s)
 	return s->layout->mode == CGROUP_MODE_V2;
 }
 
-static void take_cgroup(struct snapshotter *s, const char *cgroup, struct oom_snapshot *ret)
+void snapshot_cgroup(struct snapshotter *s, const char *cgroup, struct oom_snapshot *ret)
 {
 	bool v2 = on_v2(s);
 
@@ -238,7 +240,7 @@ void snapshot_take(struct snapshotter *s, const char *cgroup, struct oom_snapsho
 {
 	*ret = (struct oom_snapshot){ .usage = OOM_UNKNOWN64, .max = UINT64_MAX };
 	if (*cgroup)
-		take_cgroup(s, cgroup, ret);
+		snapshot_cgroup(s, cgroup, ret);
 	if (read_fd(s, s->meminfo_fd))
 		snapshot_parse_meminfo(s->text, &ret->host);
 	if (read_fd(s, s->loadavg_fd))
@@ -260,4 +262,9 @@ int snapshot_kills(struct snapshotter *s, uint64_t *ret)
 	if (!read_fd(s, s->vmstat_fd) || !find_value(s->text, "oom_kill", ret))
 		return -ENOENT;
 	return 0;
+}
+
+bool snapshot_allocating_task(struct snapshotter *s)
+{
+	return read_fd(s, s->allocating_fd) && s->text[0] != '0';
 }

@@ -13,9 +13,12 @@ struct snapshotter *snapshotter_free(struct snapshotter *s);
 DEFINE_CLEANUP(struct snapshotter *, snapshotter_free);
 /* @cgroup: path of the limiting cgroup in the memory hierarchy, "" = none. Allocates nothing. */
 void snapshot_take(struct snapshotter *s, const char *cgroup, struct oom_snapshot *ret);
+/* Only what the cgroup's files say; the rest stays. */
+void snapshot_cgroup(struct snapshotter *s, const char *cgroup, struct oom_snapshot *ret);
 int snapshot_usage(struct snapshotter *s, const char *cgroup, uint64_t *ret); /* bytes; -errno */
 int snapshot_kills(struct snapshotter *s, uint64_t *ret); /* /proc/vmstat oom_kill */
 bool snapshot_has_psi(const struct snapshotter *s);
+bool snapshot_allocating_task(struct snapshotter *s); /* vm.oom_kill_allocating_task */
 
 /* Pure parsers of the texts. */
 void snapshot_parse_meminfo(const char *text, struct oom_host *ret);

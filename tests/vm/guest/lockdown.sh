@@ -18,7 +18,8 @@ for tier in any tracepoint; do
 	fi
 	check $tier-signal-direct live oom_signal tp_btf_direct
 	check $tier-doctor-says-why doctor_says 'oom_kill .*lockdown'
-	vm_hog -a 1000 -c /sys/fs/cgroup/small 256 &
+	# Longer than the scan of /proc takes to come by: exec cannot be hooked.
+	vm_hog -a 1000 -c /sys/fs/cgroup/small -w 12 256 &
 	victim=$!
 	wait $victim
 	check $tier-recorded record $victim
@@ -30,6 +31,7 @@ for tier in any tracepoint; do
 	fact $tier-adj victim.adj 1000
 	fact $tier-rss victim.rss.anon '3[0-9]\{7\}'
 	check $tier-cgroup grep '"telamon.cgroup.path":"/small"' /tmp/record
+	fact $tier-complete complete true
 	check $tier-exe grep '"process.executable.path":"/bin/vm_hog"' /tmp/record
 	check $tier-nothing-unseen has_metric '^telamon_oom_unseen_kills_total 0$'
 	stop_agent
