@@ -195,8 +195,6 @@ static void on_ring(void *ctx, uint32_t events)
 	struct oom_state *s = ctx;
 
 	(void)events;
-	/* It may have been set a moment ago. */
-	correlator_set_allocating_task(s->correlator, snapshot_allocating_task(s->snapshotter));
 	if (oom_hooks_consume(s->hooks) < 0)
 		log_warning_limited("cannot read the ring of OOM records, ignoring");
 	run_correlator(s);
@@ -259,6 +257,8 @@ static void oom_tick(void *state, uint64_t now)
 
 	if (oom_hooks_drain_spill(s->hooks) > 0)
 		run_correlator(s);
+	/* Not when a record comes: where it is set, who allocates then is the next to die. */
+	correlator_set_allocating_task(s->correlator, snapshot_allocating_task(s->snapshotter));
 	if (now >= s->next_check_us || (s->check_at_us && now >= s->check_at_us)) {
 		s->check_at_us = 0;
 		s->next_check_us = now + CHECK_EVERY_US;

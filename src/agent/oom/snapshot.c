@@ -69,6 +69,8 @@ int snapshotter_new(const struct cgroup_layout *layout, struct snapshotter **ret
 	s->loadavg_fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
 	s->pressure_fd = open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC);
 	s->allocating_fd = open("/proc/sys/vm/oom_kill_allocating_task", O_RDONLY | O_CLOEXEC);
+	/* The kernel makes a buffer at the first read of a file and keeps it. */
+	snapshot_take(s, "", &(struct oom_snapshot){});
 	*ret = s;
 	return 0;
 }
@@ -264,7 +266,10 @@ int snapshot_kills(struct snapshotter *s, uint64_t *ret)
 	return 0;
 }
 
-bool snapshot_allocating_task(struct snapshotter *s)
+bool snapshot_allocating_task(const struct snapshotter *s)
 {
-	return read_fd(s, s->allocating_fd) && s->text[0] != '0';
+	char text[16]; /* the kernel allocates as much as is asked for */
+
+	return s->allocating_fd >= 0 && fs_pread_into(s->allocating_fd, text, sizeof(text)) > 0 &&
+	       text[0] != '0';
 }

@@ -18,7 +18,7 @@ void snapshot_cgroup(struct snapshotter *s, const char *cgroup, struct oom_snaps
 int snapshot_usage(struct snapshotter *s, const char *cgroup, uint64_t *ret); /* bytes; -errno */
 int snapshot_kills(struct snapshotter *s, uint64_t *ret); /* /proc/vmstat oom_kill */
 bool snapshot_has_psi(const struct snapshotter *s);
-bool snapshot_allocating_task(struct snapshotter *s); /* vm.oom_kill_allocating_task */
+bool snapshot_allocating_task(const struct snapshotter *s); /* vm.oom_kill_allocating_task */
 
 /* Pure parsers of the texts. */
 void snapshot_parse_meminfo(const char *text, struct oom_host *ret);
