@@ -35,7 +35,7 @@ struct client {
 	struct shared *queue[QUEUE_MAX];
 	size_t head, tail;
 	uint64_t lost;
-	bool ping, missed; /* missed: the queue was full while replaying */
+	bool ping, replaying, missed; /* missed: the queue was full while replaying */
 	/* HTTP thread only. */
 	struct journal *journal; /* while replaying */
 	int64_t row;
@@ -113,7 +113,7 @@ static struct shared *new_shared(const struct event_keys *k, const char *id, int
 static void enqueue(struct client *x, struct shared *s)
 {
 	if (x->head - x->tail == QUEUE_MAX) {
-		if (x->journal) {
+		if (x->replaying) {
 			x->missed = true;
 		} else {
 			x->lost++;
@@ -171,21 +171,25 @@ static int add_row(void *ctx, const char *id, const char *name, const char *json
 	return 0;
 }
 
-static void replay(struct client *x)
+/* The next rows; at the end of the journal the live queue takes over. -errno of the journal. */
+static int replay(struct client *x)
 {
+	int r = journal_after(x->journal, &x->row, &x->filter, add_row, x);
 	bool again;
 
-	if (journal_after(x->journal, &x->row, &x->filter, add_row, x) != 0)
-		return; /* rows or an error: the next read goes on */
+	if (r != 0)
+		return MIN(r, 0);
 	pthread_mutex_lock(&x->owner->lock);
 	again = x->missed;
 	x->missed = false;
+	x->replaying = again;
 	if (again) /* what is queued was or will be replayed: rows tell */
 		for (; x->tail != x->head; x->tail++)
 			unref(x->queue[x->tail % QUEUE_MAX]);
 	pthread_mutex_unlock(&x->owner->lock);
 	if (!again)
 		x->journal = journal_free(x->journal);
+	return 0;
 }
 
 static void add_lost(struct client *x, uint64_t lost)
@@ -240,12 +244,15 @@ static ssize_t read_client(void *ctx, char *buf, size_t size)
 	while (x->sent == x->pending.len) {
 		strbuf_clear(&x->pending);
 		x->sent = 0;
-		if (x->journal)
-			replay(x);
-		else if (more_live(x))
+		if (x->journal) {
+			/* A client that comes back with its last id goes on where it was. */
+			if (replay(x) < 0)
+				return HTTP_STREAM_END;
+		} else if (more_live(x)) {
 			take_live(x);
-		else
+		} else {
 			return 0;
+		}
 		if (x->pending.error)
 			return HTTP_STREAM_END;
 	}
@@ -307,6 +314,9 @@ static void open_replay(struct client *x, const char *last_id)
 	x->row = last_id ? journal_row_of(x->journal, last_id) : 0;
 	if (last_id)
 		x->filter.since_ns = 0;
+	pthread_mutex_lock(&x->owner->lock);
+	x->replaying = true;
+	pthread_mutex_unlock(&x->owner->lock);
 }
 
 static bool join(struct clients *c, struct client *x)

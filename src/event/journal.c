@@ -100,6 +100,20 @@ static int set_up(struct journal *j)
 		-1, SQLITE_PREPARE_PERSISTENT, &j->insert, NULL));
 }
 
+/* Row numbers ascend over all time, also from a file that was set aside to the next. */
+static int count_on(struct journal *j, int64_t after_row)
+{
+	char sql[160];
+
+	if (after_row <= 0)
+		return 0;
+	(void)snprintf(sql, sizeof(sql),
+		       "INSERT INTO sqlite_sequence(name,seq) SELECT 'events',%lld"
+		       " WHERE NOT EXISTS(SELECT 1 FROM sqlite_sequence WHERE name='events')",
+		       (long long)after_row);
+	return execute(j, sql);
+}
+
 static int open_db(struct journal *j, int flags)
 {
 	int r = error_of(sqlite3_open_v2(
@@ -182,6 +196,8 @@ int journal_open(const struct journal_options *o, char *why, size_t why_size, st
 		r = open_db(j, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
 		if (r >= 0)
 			r = set_up(j);
+		if (r >= 0)
+			r = count_on(j, o->after_row);
 		(void)umask(mask);
 		if (r >= 0)
 			r = check(j);

@@ -12,6 +12,7 @@
 struct journal_options {
 	const char *path;
 	uint64_t retention_us, max_bytes;
+	int64_t after_row; /* a new file counts on from here */
 	bool damaged; /* a write found damage: the file is set aside without another look */
 };
 

@@ -24,6 +24,7 @@ struct sink {
 	char *path;
 	char **types;
 	int fd;
+	bool torn; /* a full disk took half a line */
 	int last; /* 0 or -errno of the last write */
 	_Atomic uint64_t written, errors;
 };
@@ -98,15 +99,20 @@ static bool wants(const struct sink *s, const struct event_keys *k)
 	return false;
 }
 
-static int write_line(int fd, const char *json, size_t len)
+/* After a short write the next line begins with the newline that the torn one lacks. */
+static int write_line(struct sink *s, int fd, const char *json, size_t len)
 {
-	struct iovec parts[2] = { { (void *)json, len }, { (void *)"\n", 1 } };
-	ssize_t n = writev(fd, parts, 2);
+	struct iovec parts[3] = { { (void *)"\n", s->torn },
+				  { (void *)json, len },
+				  { (void *)"\n", 1 } };
+	size_t all = len + 1 + s->torn;
+	ssize_t n = writev(fd, parts, ARRAY_SIZE(parts));
 
 	if (n < 0)
 		return -errno;
-	/* A short write to a full disk leaves half a line: the next starts after its newline. */
-	return (size_t)n == len + 1 ? 0 : -ENOSPC;
+	if (n > 0)
+		s->torn = (size_t)n < all && !(s->torn && n == 1);
+	return (size_t)n == all ? 0 : -ENOSPC;
 }
 
 static bool rotated(const struct sink *s)
@@ -122,6 +128,7 @@ static int write_file(struct sink *s, const char *json, size_t len)
 	if (s->fd >= 0 && rotated(s)) {
 		(void)close(s->fd);
 		s->fd = -EBADF;
+		s->torn = false;
 	}
 	if (s->fd < 0)
 		s->fd = open(s->path,
@@ -129,7 +136,7 @@ static int write_file(struct sink *s, const char *json, size_t len)
 			     0640);
 	if (s->fd < 0)
 		return -errno;
-	return write_line(s->fd, json, len);
+	return write_line(s, s->fd, json, len);
 }
 
 /* syslog priority of an OpenTelemetry severity */
@@ -146,24 +153,30 @@ static int write_journald(struct sink *s, const struct event_keys *k, const char
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct msghdr message = { .msg_name = &address, .msg_namelen = sizeof(address) };
-	char head[512];
+	char memory[512];
+	struct strbuf head;
 	struct iovec parts[3];
-	int n;
 
 	if (s->fd < 0)
 		s->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s->fd < 0)
 		return -errno;
 	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", s->path);
-	/* JSON holds no newline, so the plain form "FIELD=value\n" carries it. */
-	n = snprintf(
-		head, sizeof(head),
-		"SYSLOG_IDENTIFIER=telamon\nPRIORITY=%c\nTELAMON_EVENT=%s\nMESSAGE=%s%s%s\nTELAMON_JSON=",
-		priority(k->severity), k->name, k->name, k->workload && *k->workload ? " in " : "",
-		k->workload ? k->workload : "");
-	if (n < 0 || (size_t)n >= sizeof(head))
+	/*
+	 * JSON holds no newline, so the plain form "FIELD=value\n" carries it. A workload's name is foreign text: escaped, it
+	 * cannot begin a field of its own.
+	 */
+	strbuf_init_fixed(&head, memory, sizeof(memory));
+	strbuf_addf(&head, "SYSLOG_IDENTIFIER=telamon\nPRIORITY=%c\nTELAMON_EVENT=%s\nMESSAGE=%s",
+		    priority(k->severity), k->name, k->name);
+	if (k->workload && *k->workload) {
+		strbuf_addstr(&head, " in ");
+		text_add_terminal(&head, k->workload, MIN(strlen(k->workload), (size_t)64));
+	}
+	strbuf_addstr(&head, "\nTELAMON_JSON=");
+	if (head.error)
 		return -EMSGSIZE;
-	parts[0] = (struct iovec){ head, (size_t)n };
+	parts[0] = (struct iovec){ head.data, head.len };
 	parts[1] = (struct iovec){ (void *)json, len };
 	parts[2] = (struct iovec){ (void *)"\n", 1 };
 	message.msg_iov = parts;
@@ -179,7 +192,7 @@ void sinks_write(struct sinks *s, const struct event_keys *k, const char *json, 
 		if (!wants(sink, k))
 			continue;
 		if (sink->config.type == EVENT_SINK_STDOUT)
-			sink->last = write_line(STDOUT_FILENO, json, len);
+			sink->last = write_line(sink, STDOUT_FILENO, json, len);
 		else if (sink->config.type == EVENT_SINK_FILE)
 			sink->last = write_file(sink, json, len);
 		else

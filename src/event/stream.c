@@ -39,7 +39,8 @@ struct event_stream {
 	atomic_bool stop;
 	struct journal_options journal_options;
 	char journal_path[4096];
-	struct journal *journal; /* writer thread only */
+	struct journal *journal; /* writer thread only, as the next */
+	int64_t last_row;
 	struct clients *clients;
 	struct sinks *sinks;
 	void (*on_journaled)(void *ctx, const struct event_keys *k, uint64_t boot_ns);
@@ -74,6 +75,7 @@ static void open_journal(struct event_stream *s, uint64_t now_us)
 		return;
 	}
 	s->journal_options.damaged = false;
+	s->last_row = MAX(s->last_row, journal_last_row(s->journal));
 	s->bytes = journal_bytes(s->journal);
 }
 
@@ -81,7 +83,7 @@ static void open_journal(struct event_stream *s, uint64_t now_us)
 static void reopen_journal(struct event_stream *s, int error)
 {
 	s->journal = journal_free(s->journal);
-	s->journal_options.damaged = error == -EUCLEAN;
+	s->journal_options.damaged |= error == -EUCLEAN;
 	s->next_open_us = 0;
 	open_journal(s, time_mono_us());
 }
@@ -143,14 +145,14 @@ static int for_each_entry(struct event_stream *s, const struct batch *b, entry_f
 	return 0;
 }
 
-static void collect(struct event_stream *s, struct batch *b)
+static void collect(struct event_stream *s, size_t max, struct batch *b)
 {
 	b->n = 0;
 	for (unsigned c = 0; c < _EVENT_CLASS_MAX; c++) {
 		size_t position = queue_first(&s->queues[c]);
 
 		b->ends[c] = position;
-		while (b->n < BATCH_EVENTS && queue_next(&s->queues[c], &position)) {
+		while (b->n < max && queue_next(&s->queues[c], &position)) {
 			b->ends[c] = position;
 			b->n++;
 		}
@@ -161,11 +163,14 @@ static int append(struct event_stream *s, struct queued *e, enum event_class c)
 {
 	struct event_keys k;
 	char id[40];
+	int r;
 
 	(void)c;
 	queued_keys(e, &k);
 	event_format_id(id, sizeof(id), event_origin_start(s->origin), e->sequence);
-	return journal_append(s->journal, &k, id, queued_json(e), e->json_len, &e->row);
+	r = journal_append(s->journal, &k, id, queued_json(e), e->json_len, &e->row);
+	s->last_row = MAX(s->last_row, e->row);
+	return r;
 }
 
 static int write_batch(struct event_stream *s, const struct batch *b)
@@ -217,6 +222,16 @@ static int report_journaled(struct event_stream *s, struct queued *e, enum event
 	return 0;
 }
 
+/* While the disk refuses, whatever is queued goes to all others, also what came after the batch that waits. */
+static void pass_by(struct event_stream *s)
+{
+	struct batch all;
+
+	collect(s, SIZE_MAX, &all);
+	(void)for_each_entry(s, &all, tell);
+	(void)for_each_entry(s, &all, hand);
+}
+
 static void pause_ms(struct event_stream *s, unsigned ms)
 {
 	/* In steps, so that a stop is not held up. */
@@ -224,27 +239,31 @@ static void pause_ms(struct event_stream *s, unsigned ms)
 		(void)poll(NULL, 0, 50);
 }
 
-/* Until it is on disk; gives up only when the agent stops or there is no journal at all. */
+/*
+ * Until it is on disk; gives up only when the agent stops, or when there was no journal to begin with: one that is lost on
+ * the way is opened until it opens.
+ */
 static bool journal_batch(struct event_stream *s, const struct batch *b)
 {
 	unsigned wait = RETRY_FIRST_MS;
 
-	for (unsigned failures = 0; s->journal;) {
+	if (!s->journal)
+		return false;
+	for (unsigned failures = 0;;) {
 		uint64_t removed = 0;
-		int r = write_batch(s, b);
+		int r = s->journal ? write_batch(s, b) : -EIO;
 
 		if (r >= 0) {
 			s->journaled += b->n;
+			s->journal_options.after_row = s->last_row;
 			s->bytes = journal_bytes(s->journal);
 			return true;
 		}
 		s->errors++;
 		failures++;
 		log_warning_limited("cannot write to the journal: %s, trying again", strerror(-r));
-		if (failures == TELL_AFTER) {
-			(void)for_each_entry(s, b, tell);
-			(void)for_each_entry(s, b, hand);
-		}
+		if (failures >= TELL_AFTER)
+			pass_by(s);
 		if (r == -ENOSPC)
 			(void)journal_expire(s->journal, time_wall_ns(), &removed);
 		s->expired += removed;
@@ -256,7 +275,6 @@ static bool journal_batch(struct event_stream *s, const struct batch *b)
 		pause_ms(s, wait);
 		wait = MIN(wait * 2, (unsigned)RETRY_MAX_MS);
 	}
-	return false;
 }
 
 static void drain(struct event_stream *s)
@@ -266,7 +284,7 @@ static void drain(struct event_stream *s)
 	for (;;) {
 		bool journaled;
 
-		collect(s, &b);
+		collect(s, BATCH_EVENTS, &b);
 		if (b.n == 0)
 			return;
 		journaled = journal_batch(s, &b);
