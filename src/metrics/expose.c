@@ -64,7 +64,7 @@ static void add_value(struct writer *w, uint64_t raw)
 		v = (double)raw * row->scale;
 	else
 		memcpy(&v, &raw, sizeof(v));
-	if (v == floor(v))
+	if (isnan(v) || v == floor(v))
 		add_number(w->out, v);
 	else
 		add_shortest(w->out, v);
@@ -107,7 +107,7 @@ static void add_header(struct writer *w)
 	strbuf_add(w->out, row->name, len);
 	strbuf_addch(w->out, ' ');
 	for (const char *p = row->help; *p; p++) {
-		if (*p == '\\' || *p == '\n')
+		if (*p == '\\' || *p == '\n' || (*p == '"' && w->format == METRICS_OPENMETRICS))
 			strbuf_addch(w->out, '\\');
 		strbuf_addch(w->out, *p == '\n' ? 'n' : *p);
 	}

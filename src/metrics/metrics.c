@@ -223,6 +223,6 @@ void metric_observe(struct metric_set *s, struct metric_ref r, double seconds)
 	while (i < f->row->n_buckets && seconds > f->row->buckets[i])
 		i++;
 	atomic_fetch_add_explicit(&cells[i], 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&cells[f->row->n_buckets + 1], (uint64_t)(seconds * 1e9),
-				  memory_order_relaxed);
+	atomic_fetch_add_explicit(&cells[f->row->n_buckets + 1],
+				  (uint64_t)(MIN(seconds, 1e9) * 1e9), memory_order_relaxed);
 }

@@ -20,46 +20,68 @@ static const char *label_value(const char *const *values, unsigned i)
 	return values[i] ? values[i] : "";
 }
 
-/* Cut on a character boundary, so that a label stays UTF-8. */
-static size_t label_len(const char *s)
+/* Valid UTF-8 of at most METRIC_LABEL_BYTES, cut on a character boundary. */
+static void clean_label(const char *s, size_t len, char *ret)
 {
-	size_t len = strlen(s), n = 0;
+	size_t used = 0;
 
-	if (len <= METRIC_LABEL_BYTES)
-		return len;
-	while (n < METRIC_LABEL_BYTES) {
-		size_t step = utf8_sequence(s + n, len - n);
+	for (size_t i = 0, n; i < len; i += n) {
+		const char *add = s + i;
+		size_t add_len;
 
-		step = step ? step : 1;
-		if (n + step > METRIC_LABEL_BYTES)
+		n = add_len = utf8_sequence(s + i, len - i);
+		if (n == 0) {
+			n = 1;
+			add = "\xef\xbf\xbd"; /* U+FFFD */
+			add_len = 3;
+		}
+		if (used + add_len > METRIC_LABEL_BYTES)
 			break;
-		n += step;
+		memcpy(ret + used, add, add_len);
+		used += add_len;
 	}
-	return n;
+	ret[used] = '\0';
+}
+
+/*
+ * The label values as they will be exposed: what looks the same to a scrape is the same series, else one hostile name
+ * could make two lines with equal labels, and the whole scrape invalid.
+ */
+struct labels {
+	const char *v[METRIC_LABELS_MAX];
+	char room[METRIC_LABELS_MAX][LABEL_SLOT];
+};
+
+static const char *const *clean(const struct family *f, const char *const *values, struct labels *l)
+{
+	for (unsigned i = 0; i < f->n_labels; i++) {
+		const char *v = label_value(values, i);
+		size_t len = strlen(v);
+
+		l->v[i] = v;
+		if (len <= METRIC_LABEL_BYTES && utf8_valid(v, len))
+			continue;
+		clean_label(v, len, l->room[i]);
+		l->v[i] = l->room[i];
+	}
+	return l->v;
 }
 
 static uint64_t hash_labels(const struct family *f, const char *const *values)
 {
 	uint64_t h = 0;
 
-	for (unsigned i = 0; i < f->n_labels; i++) {
-		const char *v = label_value(values, i);
-
-		h = h * 0x9e3779b97f4a7c15ULL + hash_bytes(v, label_len(v));
-	}
+	for (unsigned i = 0; i < f->n_labels; i++)
+		h = h * 0x9e3779b97f4a7c15ULL + hash_bytes(values[i], strlen(values[i]));
 	return h;
 }
 
 static bool same_labels(const struct family *f, const struct metric_series *x,
 			const char *const *values)
 {
-	for (unsigned i = 0; i < f->n_labels; i++) {
-		const char *v = label_value(values, i);
-		size_t len = label_len(v);
-
-		if (strncmp(x->labels[i], v, len) != 0 || x->labels[i][len])
+	for (unsigned i = 0; i < f->n_labels; i++)
+		if (!streq(x->labels[i], values[i]))
 			return false;
-	}
 	return true;
 }
 
@@ -89,13 +111,8 @@ static struct metric_series *fill(struct family *f, struct metric_series *x,
 	size_t index = (size_t)(x - f->series);
 
 	begin_write(x);
-	for (unsigned i = 0; i < f->n_labels; i++) {
-		const char *v = label_value(values, i);
-		size_t len = label_len(v);
-
-		memcpy(x->labels[i], v, len);
-		x->labels[i][len] = '\0';
-	}
+	for (unsigned i = 0; i < f->n_labels; i++)
+		memcpy(x->labels[i], values[i], strlen(values[i]) + 1);
 	x->hash = hash;
 	x->touched_us = now_us;
 	x->is_other = false;
@@ -194,10 +211,13 @@ struct metric_series *metric_series(struct metric_set *s, uint16_t metric,
 				    const char *const *values, uint64_t now_us)
 {
 	struct family *f = &s->families[metric];
-	uint64_t hash = hash_labels(f, values);
 	struct metric_series *x;
+	struct labels labels;
+	uint64_t hash;
 
 	assert(metric < s->n && f->open);
+	values = clean(f, values, &labels);
+	hash = hash_labels(f, values);
 	x = find(f, values, hash);
 	if (x)
 		return x;
@@ -234,8 +254,11 @@ void metric_series_gauge(struct metric_series *x, double value, uint64_t now_us)
 void metric_series_drop(struct metric_set *s, uint16_t metric, const char *const *values)
 {
 	struct family *f = &s->families[metric];
-	struct metric_series *x = find(f, values, hash_labels(f, values));
+	struct metric_series *x;
+	struct labels labels;
 
+	values = clean(f, values, &labels);
+	x = find(f, values, hash_labels(f, values));
 	if (x)
 		release(f, x);
 }
