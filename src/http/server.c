@@ -28,7 +28,7 @@ struct http_server {
 	const struct http_route *routes;
 	char web_path[4096];
 	pthread_rwlock_t config_lock;
-	struct webconfig *web;
+	struct webconfig *web, *retired; /* before the last reload */
 	struct auth *auth;
 	int listen_fd;
 	uint16_t port;
@@ -54,7 +54,8 @@ struct http_stream {
 	void *ctx;
 	struct http_stream *next;
 	pthread_mutex_t lock;
-	bool suspended, woken, ended;
+	bool suspended, woken;
+	atomic_bool ended;
 };
 
 /* --- what handlers ask --- */
@@ -601,6 +602,7 @@ struct http_server *http_server_free(struct http_server *s)
 	else if (s->listen_fd >= 0)
 		(void)close(s->listen_fd);
 	webconfig_free(s->web);
+	webconfig_free(s->retired);
 	auth_free(s->auth);
 	pthread_rwlock_destroy(&s->config_lock);
 	pthread_mutex_destroy(&s->streams_lock);
@@ -622,10 +624,11 @@ int http_server_reload(struct http_server *s, char *why, size_t why_size)
 		return -EINVAL;
 	}
 	pthread_rwlock_wrlock(&s->config_lock);
-	old = s->web;
+	old = s->retired;
+	s->retired = s->web; /* a handshake may still hold its certificate */
 	s->web = fresh;
-	pthread_rwlock_unlock(&s->config_lock);
 	auth_forget(s->auth);
+	pthread_rwlock_unlock(&s->config_lock);
 	webconfig_free(old);
 	return 0;
 }

@@ -164,7 +164,8 @@ static int load_tls(struct webconfig *w, const char *path, char *why, size_t why
 	size_t len;
 	int r;
 
-	if (!*t->cert_file && !*t->key_file)
+	if (!*t->cert_file && !*t->key_file && !*t->client_ca_file &&
+	    t->client_auth_type == NO_CLIENT_CERT)
 		return 0;
 	if (!*t->cert_file || !*t->key_file) {
 		(void)snprintf(why, why_size,
@@ -183,6 +184,12 @@ static int load_tls(struct webconfig *w, const char *path, char *why, size_t why
 	if (w->client_verified && !*t->client_ca_file) {
 		(void)snprintf(why, why_size,
 			       "%s: tls_server_config: client_auth_type needs client_ca_file",
+			       path);
+		return -EINVAL;
+	}
+	if (*t->client_ca_file && t->client_auth_type == NO_CLIENT_CERT) {
+		(void)snprintf(why, why_size,
+			       "%s: tls_server_config: client_ca_file needs client_auth_type",
 			       path);
 		return -EINVAL;
 	}
