@@ -139,8 +139,9 @@ int fs_write_atomic(const char *path, mode_t mode, const void *data, size_t len)
 
 int fs_mkdir_p(const char *path, mode_t mode)
 {
-	char copy[4096];
 	size_t len = strlen(path);
+	char copy[4096];
+	struct stat st;
 
 	if (len == 0 || len >= sizeof(copy))
 		return -ENAMETOOLONG;
@@ -153,5 +154,9 @@ int fs_mkdir_p(const char *path, mode_t mode)
 			return -errno;
 		*p = '/';
 	}
-	return mkdir(copy, mode) < 0 && errno != EEXIST ? -errno : 0;
+	if (mkdir(copy, mode) == 0)
+		return 0;
+	if (errno != EEXIST || stat(copy, &st) < 0)
+		return -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
