@@ -216,6 +216,169 @@ static void test_negotiate(void **state)
 		assert_int_equal(metrics_negotiate(cases[i].accept), cases[i].want);
 }
 
+/* What a scrape cannot tell apart is one series: no two lines have equal labels. */
+static void test_labels_that_look_the_same(void **state)
+{
+	static const char *const same[] = { "a\xff", "a\xfe", "a\xef\xbf\xbd" };
+	struct fixture *f = *state;
+	char long_name[200];
+
+	for (size_t i = 0; i < ARRAY_SIZE(same); i++)
+		kill_one(f, "ns", same[i], 1);
+	assert_int_equal(metric_series_count(f->s, KILLS), 1);
+	assert_non_null(strstr(expose(f, METRICS_TEXT), "workload=\"a\xef\xbf\xbd\"} 3\n"));
+	/* The limit of length counts what is exposed. */
+	memset(long_name, 0xff, sizeof(long_name) - 1);
+	long_name[sizeof(long_name) - 1] = '\0';
+	kill_one(f, "ns", long_name, 1);
+	long_name[60] = '\0';
+	kill_one(f, "ns", long_name, 1);
+	assert_int_equal(metric_series_count(f->s, KILLS), 2);
+	metric_series_drop(f->s, KILLS, (const char *const[]){ "memcg", "ns", long_name });
+	assert_int_equal(metric_series_count(f->s, KILLS), 1);
+}
+
+/* OT-6: far more names than series are allowed, with expiry now and then: the sum stays, "_other" grows. */
+static void test_flood_of_names(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t other = 0;
+
+	for (unsigned i = 1; i <= 3000; i++) {
+		char ns[16], workload[16];
+
+		(void)snprintf(ns, sizeof(ns), "ns%u", i % 7);
+		(void)snprintf(workload, sizeof(workload), "w%u", i * 7919 % 1000);
+		kill_one(f, ns, workload, i);
+		if (i % 100)
+			continue;
+		(void)metric_series_expire(f->s, KILLS, i - i % 300);
+		assert_true(metric_series_count(f->s, KILLS) <= 3);
+		assert_int_equal(sum_of_kills(f), i);
+	}
+	other = strtoull(strstr(expose(f, METRICS_TEXT), "workload=\"_other\"} ") +
+				 strlen("workload=\"_other\"} "),
+			 NULL, 10);
+	assert_in_range(other, 2900, 3000);
+	assert_true(metric_series_evicted(f->s, KILLS) > 2900);
+	/* One that carries the name itself is no way around. */
+	kill_one(f, "", "_other", 4000);
+	assert_int_equal(sum_of_kills(f), 3001);
+}
+
+/* A family without "_other" drops and counts. */
+static void test_dropped_series(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned i = 0; i < 5; i++) {
+		const char *v[] = { (char[]){ (char)('a' + i), '\0' } };
+
+		metric_series_gauge(metric_series(f->s, HOOK, v, 1), 1, 1);
+	}
+	assert_int_equal(metric_series_count(f->s, HOOK), 3);
+	assert_int_equal(metric_series_evicted(f->s, HOOK), 2);
+	assert_null(strstr(expose(f, METRICS_TEXT), "_other"));
+}
+
+static void test_numbers(void **state)
+{
+	static const struct {
+		double v;
+		const char *text;
+	} cases[] = {
+		{ 0, "0" },
+		{ 1, "1" },
+		{ -1, "-1" },
+		{ 0.1, "0.1" },
+		{ -2.5, "-2.5" },
+		{ 1e300, "1.0000000000000001e+300" },
+		{ INFINITY, "+Inf" },
+		{ -INFINITY, "-Inf" },
+		{ NAN, "NaN" },
+		{ 1.0 / 3, "0.3333333333333333" },
+		{ 4294967296.0, "4294967296" },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *v[] = { "x" };
+		char want[64];
+
+		metric_series_gauge(metric_series(f->s, HOOK, v, 1), cases[i].v, 1);
+		(void)snprintf(want, sizeof(want), "\nt_hook_info{variant=\"x\"} %s\n",
+			       cases[i].text);
+		assert_non_null(strstr(expose(f, METRICS_TEXT), want));
+	}
+	/* A closed gauge that says NaN is absent. */
+	metric_gauge(f->s, METRIC(LIVE, 0), NAN);
+	assert_null(strstr(expose(f, METRICS_TEXT), "t_live"));
+	metric_add(f->s, METRIC(NODE, 0, 0), UINT64_MAX);
+	assert_non_null(strstr(expose(f, METRICS_TEXT), "role=\"x\"} 18446744073709551615\n"));
+}
+
+static void test_observe_bounds(void **state)
+{
+	struct fixture *f = *state;
+
+	metric_observe(f->s, METRIC(DELAY, 0), 0.001); /* a bound belongs to its bucket */
+	metric_observe(f->s, METRIC(DELAY, 0), -1);
+	metric_observe(f->s, METRIC(DELAY, 0), NAN);
+	metric_observe(f->s, METRIC(DELAY, 0), INFINITY);
+	assert_non_null(strstr(expose(f, METRICS_TEXT), "le=\"0.001\"} 3\n"));
+	assert_non_null(strstr(strbuf_str(&f->out), "t_delay_seconds_count{stage=\"bus\"} 4\n"));
+}
+
+static void test_help_is_escaped(void **state)
+{
+	static const struct metric_row row[] = {
+		{ .name = "q_total", .type = METRIC_COUNTER, .help = "Says \"a\\b\"\nand goes on." },
+	};
+	struct fixture *f = *state;
+	struct metric_set *s;
+
+	assert_int_equal(metrics_register(f->m, "q", row, 1, 1, &s), 0);
+	assert_non_null(
+		strstr(expose(f, METRICS_TEXT), "# HELP q_total Says \"a\\\\b\"\\nand goes on.\n"));
+	assert_non_null(strstr(expose(f, METRICS_OPENMETRICS),
+			       "# HELP q Says \\\"a\\\\b\\\"\\nand goes on.\n"));
+}
+
+/* Every line of an OpenMetrics answer has its form; families are not interleaved; nothing follows the end. */
+static void test_openmetrics_lines(void **state)
+{
+	struct fixture *f = *state;
+	const char *hook[] = { "a\"b\\c\nd" };
+	char family[64] = "";
+	char *p, *line;
+
+	metric_observe(f->s, METRIC(DELAY, 0), 0.25);
+	metric_gauge(f->s, METRIC(LIVE, 0), 0.5);
+	metric_series_gauge(metric_series(f->s, HOOK, hook, 1), 1, 1);
+	kill_one(f, "a", "b", 1);
+	(void)expose(f, METRICS_OPENMETRICS);
+	for (p = f->out.data; *p; p = line + strlen(line) + 1) {
+		line = p;
+		assert_non_null(strchr(line, '\n'));
+		*strchr(line, '\n') = '\0';
+		if (streq(line, "# EOF"))
+			break;
+		if (strncmp(line, "# HELP ", 7) == 0) {
+			(void)snprintf(family, sizeof(family), "%.*s", (int)strcspn(line + 7, " "),
+				       line + 7);
+			continue;
+		}
+		if (strncmp(line, "# TYPE ", 7) == 0) {
+			assert_memory_equal(line + 7, family, strlen(family));
+			continue;
+		}
+		assert_memory_equal(line, family, strlen(family));
+		assert_null(strstr(line, " # ")); /* no exemplars */
+		assert_true(strrchr(line, ' ')[1] >= '0' && strrchr(line, ' ')[1] <= '9');
+	}
+	assert_int_equal(line + strlen("# EOF") + 1 - f->out.data, f->out.len);
+}
+
 /* Scrapes run while the writer creates and evicts: no line may mix two series. */
 static atomic_bool stop;
 
@@ -275,6 +438,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_drop_and_clear, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_and_hostile_labels, setup, teardown),
 		cmocka_unit_test(test_negotiate),
+		cmocka_unit_test_setup_teardown(test_labels_that_look_the_same, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flood_of_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dropped_series, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_observe_bounds, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_help_is_escaped, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_openmetrics_lines, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_concurrent_scrape, setup, teardown),
 	};
 
