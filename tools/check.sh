@@ -50,9 +50,10 @@ licences)
 	exit $bad
 	;;
 docs)
-	for name in metrics configuration; do
-		"$build/gendocs" "$name" | diff -u "docs/$name.md" - || {
-			echo "docs/$name.md is not what the tables say; mend it by: $build/gendocs $name >docs/$name.md"
+	for pair in metrics:docs/metrics.md configuration:docs/configuration.md example:packaging/config/agent.yaml; do
+		name=${pair%%:*} file=${pair#*:}
+		"$build/gendocs" "$name" | diff -u "$file" - || {
+			echo "$file is not what the tables say; mend it by: $build/gendocs $name >$file"
 			exit 1
 		}
 	done

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes docs/metrics.md and docs/configuration.md out of the tables that the programs use. Usage: gendocs metrics|configuration */
+/*
+ * Writes out of the tables that the programs use: docs/metrics.md, docs/configuration.md, packaging/config/agent.yaml and the
+ * keys of telamon-agent.yaml(5). Usage: gendocs metrics|configuration|example|man
+ */
 
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +34,17 @@ static void write_configuration(struct strbuf *out)
 	config_write_markdown(agent_sections(), out);
 }
 
+static void write_example(struct strbuf *out)
+{
+	strbuf_addstr(
+		out,
+		"# SPDX-License-Identifier: Apache-2.0\n"
+		"# Configuration of telamon-agent: every key with its default. Written by `build/gendocs example`; `./dev test` compares.\n"
+		"# Remove the # in front of a key to change it. Check by: telamon-agent --config.file=agent.yaml --config.check\n"
+		"# Explained in telamon-agent.yaml(5).\n");
+	config_write_example(agent_sections(), out);
+}
+
 int main(int argc, char **argv)
 {
 	struct strbuf out = STRBUF_INIT;
@@ -39,6 +53,10 @@ int main(int argc, char **argv)
 		write_metrics(&out);
 	else if (argc == 2 && streq(argv[1], "configuration"))
 		write_configuration(&out);
+	else if (argc == 2 && streq(argv[1], "example"))
+		write_example(&out);
+	else if (argc == 2 && streq(argv[1], "man"))
+		config_write_rst(agent_sections(), &out);
 	else
 		return 2;
 	(void)fwrite(out.data, 1, out.len, stdout);

@@ -106,3 +106,7 @@ void config_write_yaml(const struct config *c,
 		       struct strbuf *out); /* effective values, secrets hidden */
 void config_write_markdown(const struct config_section *sections,
 			   struct strbuf *out); /* docs tables */
+void config_write_example(const struct config_section *sections,
+			  struct strbuf *out); /* a file with every key behind a `#` */
+void config_write_rst(const struct config_section *sections,
+		      struct strbuf *out); /* entries of the manual page */

@@ -116,7 +116,7 @@ void config_write_yaml(const struct config *c, struct strbuf *out)
 	}
 }
 
-static const char *type_name(const struct config_row *row)
+const char *config_type_name(const struct config_row *row)
 {
 	static const char *const names[_CONFIG_TYPE_MAX] = {
 		[CONFIG_BOOL] = "true or false",
@@ -154,7 +154,7 @@ static void write_table(const struct config_row *rows, const char *path, struct 
 			write_table(row->rows, strbuf_str(&key), out);
 			continue;
 		}
-		strbuf_addf(out, "| `%s` | %s", strbuf_str(&key), type_name(row));
+		strbuf_addf(out, "| `%s` | %s", strbuf_str(&key), config_type_name(row));
 		for (size_t i = 0; row->type == CONFIG_ENUM && row->names[i]; i++)
 			strbuf_addf(out, "%s`%s`", i ? ", " : "", row->names[i]);
 		if (row->min || row->max)
