@@ -75,7 +75,7 @@ static enum oom_scope scope_of_kmsg(const struct kmsg_oom *k)
 
 static void copy_text(char *to, size_t size, const char *from)
 {
-	(void)snprintf(to, size, "%s", from);
+	(void)snprintf(to, size, "%.*s", (int)size - 1, from); /* cut on purpose */
 }
 
 static size_t text_end(const struct oom_victim *v)
