@@ -350,7 +350,7 @@ static void test_openmetrics_lines(void **state)
 	struct fixture *f = *state;
 	const char *hook[] = { "a\"b\\c\nd" };
 	char family[64] = "";
-	char *p, *line;
+	char *p, *line = f->out.data;
 
 	metric_observe(f->s, METRIC(DELAY, 0), 0.25);
 	metric_gauge(f->s, METRIC(LIVE, 0), 0.5);
