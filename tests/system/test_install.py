@@ -52,6 +52,15 @@ def test_everything_is_in_its_place(tree):
     assert len(list(destination.glob("**/etc/telamon/agent.yaml"))) == 1
 
 
+def test_manual_pages_are_in_their_sections(tree):
+    _, prefix = tree
+    if not os.path.isdir(os.path.join(BUILD, "docs", "man")) or not list((prefix / "share").glob("man/man*/telamon*")):
+        pytest.skip("rst2man is missing (python3-docutils): no manual page was built")
+    pages = {str(p.relative_to(prefix / "share/man")) for p in prefix.glob("share/man/man*/*")}
+    assert pages == {"man8/telamon-agent.8", "man5/telamon-agent.yaml.5", "man1/telamon.1", "man1/telamon-oom.1",
+                     "man1/telamon-events.1", "man1/telamon-doctor.1", "man1/telamon-lab.1"}
+
+
 def test_installed_programs_run(tree):
     _, prefix = tree
     for program in ("bin/telamon", "sbin/telamon-agent"):
