@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "base/log.h"
 #include "sys/bpf.h"
@@ -20,6 +21,30 @@
 
 #define VERIFIER_LINES 24
 #define MEMLOCK_PROBE_PAGES 1024 /* more than any usual limit of an ordinary process */
+
+/**
+ * bpf_btf_get_next_id() - in place of libbpf's own, which the dynamic linker finds after ours
+ * @start_id: id before the wanted one
+ * @next_id:  the id
+ *
+ * libbpf looks for a kfunc that vmlinux lacks in the BTF of modules. To list those takes CAP_SYS_ADMIN, and libbpf 1.1 gives up
+ * the whole object when it is refused, even where the kfunc is weak: on kernels before v6.2 nothing would load with CAP_BPF and
+ * CAP_PERFMON alone. We need no module, so a refusal is the end of the list. Drop when the oldest libbpf skips modules on EPERM.
+ *
+ * Return: 0; -ENOENT after the last and where listing is refused; else -errno, with errno set as libbpf does.
+ */
+int bpf_btf_get_next_id(__u32 start_id, __u32 *next_id)
+{
+	union bpf_attr attr = { .start_id = start_id };
+
+	if (syscall(__NR_bpf, BPF_BTF_GET_NEXT_ID, &attr, sizeof(attr)) == 0) {
+		*next_id = attr.next_id;
+		return 0;
+	}
+	if (errno == EPERM)
+		errno = ENOENT;
+	return -errno;
+}
 
 static bool has_cap(const struct hook_env *e, int cap)
 {
