@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "route/queue/segment.h"
+
+/*
+ * Queue of one node: memory tier, then segments on disk
+ *
+ * Many workers append, one sender takes. A block has its index when the append returns; then it is acknowledged as the queue's `ack`
+ * says. Directory: <storage>/queue/<destination>/<node>/{lock,cursor,<seq 16 hex>.seg,dead/}. A block may be sent twice after a
+ * crash, never skipped. All counts are exact: enqueued = sent + dropped + dead + pending.
+ */
+enum queue_ack { QUEUE_ACK_MEMORY, QUEUE_ACK_DISK, QUEUE_ACK_FSYNC };
+enum queue_full { QUEUE_FULL_BLOCK, QUEUE_FULL_DROP_OLDEST, QUEUE_FULL_DROP_NEWEST };
+enum queue_drain { QUEUE_FIFO, QUEUE_FRESH_FIRST };
+
+struct queue_options {
+	const char *storage_path, *destination, *node;
+	uint64_t memory, disk, segment, min_free_disk, dead_letter; /* bytes */
+	uint64_t max_age_us; /* 0 = for ever */
+	enum queue_ack ack;
+	enum queue_full full;
+	enum queue_drain drain;
+	uint32_t lanes;
+	uint64_t epoch; /* random per start */
+};
+
+enum queue_event { QUEUE_ENQUEUED, QUEUE_SENT, QUEUE_DROPPED, QUEUE_DEAD, QUEUE_RECOVERED, QUEUE_TORN,
+		   QUEUE_CORRUPT, QUEUE_EXPIRED, _QUEUE_EVENT_MAX };
+enum queue_error { QUEUE_NOSPACE, QUEUE_QUOTA, QUEUE_IO, QUEUE_OTHER, _QUEUE_ERROR_MAX };
+struct queue_stats {
+	uint64_t records[_QUEUE_EVENT_MAX], samples[_QUEUE_EVENT_MAX];
+	uint64_t dropped_oldest_samples, dropped_newest_samples, expired_samples, corrupt_samples;
+	uint64_t errors[_QUEUE_ERROR_MAX];
+	uint64_t memory_bytes, disk_bytes, dead_bytes; /* now */
+	uint64_t blocks; /* waiting */
+	int64_t oldest_enqueued_ms, oldest_sample_ts; /* of what is unsent; 0 / INT64_MAX = empty */
+	uint64_t syncs, sync_us; /* fdatasync */
+	bool full;
+};
+
+struct queue;
+/*
+ * Opens or makes the directory (0700), locks it, recovers. @why: one sentence. 0; -EBUSY when another process holds it (its pid in
+ * @why); -errno. What recovery had to set aside or skip is counted and logged, never an error.
+ */
+int queue_open(const struct queue_options *o, char *why, size_t why_size, struct queue **ret);
+/* Seals what is in memory to disk (but disk: 0), writes the cursor. */
+struct queue *queue_close(struct queue *q);
+DEFINE_CLEANUP(struct queue *, queue_close);
+
+/* --- workers: any thread --- */
+/*
+ * Space for a request's rows before they are appended (GW-RX-5). 0; -EAGAIN full (`block`). drop_newest answers 1: leave this
+ * node's rows out, counted by queue_drop(). drop_oldest makes room.
+ */
+int queue_reserve(struct queue *q, uint64_t bytes);
+void queue_unreserve(struct queue *q, uint64_t bytes);
+void queue_drop_newest(struct queue *q, uint32_t samples);
+/*
+ * One sealed block; payload is copied (memory tier) or written. @r->index is set. 0 once the block is safe as `ack` says (fsync: group
+ * commit, waits ≤ 10 ms); -EAGAIN full; -ENOSPC, -EDQUOT, -EIO counted, nothing kept.
+ */
+int queue_append(struct queue *q, struct record *r);
+
+/* --- the sender: one thread --- */
+struct queue_block { /* taken, not yet released; owned by the queue */
+	struct record record; /* payload stays valid until release */
+	unsigned attempts;
+	void *owner; /* for the sender */
+};
+/* Next unsent block of @lane in order, or NULL. Blocks older than max_age are expired on the way. */
+struct queue_block *queue_take(struct queue *q, uint32_t lane, int64_t now_ms);
+void queue_put_back(struct queue *q, struct queue_block *b); /* failed: first of its lane again */
+void queue_release(struct queue *q, struct queue_block *b); /* sent */
+/* Refused for good: to dead/ with a JSON line (GW-TX-11); @parts of a block that was halved are written from @payload. */
+int queue_dead_letter(struct queue *q, struct queue_block *b, const struct record *what, int status,
+		      const char *reason, const char *series);
+/* Called with no lock held whenever a lane that was empty has a block. */
+void queue_on_ready(struct queue *q, void (*fn)(void *ctx, uint32_t lane), void *ctx);
+void queue_tick(struct queue *q, int64_t now_ms); /* each second: cursor, free space, age */
+void queue_stats(struct queue *q, struct queue_stats *ret);
+
+/* Directories below <storage>/queue that belong to no configured node (GW-QU-8). */
+typedef void (*queue_orphan_fn)(void *ctx, const char *destination, const char *node, uint64_t bytes);
+int queue_orphans(const char *storage_path, const char *const *known, size_t n_known, queue_orphan_fn fn,
+		  void *ctx); /* known: "destination/node" */

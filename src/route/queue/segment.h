@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/cleanup.h"
+
+/*
+ * Segment files: the format of queues, dead letters and archives (GW-QU, section 8 of the format in docs/)
+ *
+ * Little-endian; checksums are the low 32 bits of XXH3_64. A header of 64 bytes, then records of a 64-byte header, extra fields, payload and zero padding to
+ * 8 bytes. Writers append only; readers believe nothing that a checksum does not cover.
+ */
+#define SEGMENT_HEADER 64
+#define RECORD_HEADER 64
+
+enum record_schema { RECORD_RW1 = 1, RECORD_RW2 = 2, RECORD_FRAMES = 3 };
+enum record_codec { RECORD_SNAPPY = 1, RECORD_ZSTD = 2 };
+enum record_extra { EXTRA_TENANT = 1, EXTRA_SPLIT = 2 };
+
+struct segment_info {
+	uint64_t sequence, first_index;
+	int64_t created_ms;
+	uint64_t node_hash, epoch;
+	uint32_t flags;
+};
+
+struct record { /* payload and extra: borrowed */
+	uint64_t index;
+	int64_t enqueued_ms, min_ts, max_ts; /* ms */
+	uint32_t series, samples;
+	uint16_t lane, flags;
+	uint8_t schema, codec;
+	const void *extra;
+	uint16_t extra_len;
+	const void *payload;
+	uint32_t payload_len;
+};
+
+void segment_header_encode(const struct segment_info *i, uint8_t out[SEGMENT_HEADER]);
+int segment_header_decode(const uint8_t in[SEGMENT_HEADER], struct segment_info *ret); /* -EBADMSG */
+size_t record_size(const struct record *r); /* with header and padding */
+/* Header alone; the checksum covers extra and payload. */
+void record_header_encode(const struct record *r, uint8_t out[RECORD_HEADER]);
+/*
+ * Record at @at with @room bytes behind it. Size of the record; -ENODATA when there are not enough bytes; -EBADMSG when a checksum or a
+ * length is wrong. Pointers go into @at.
+ */
+ssize_t record_decode(const uint8_t *at, size_t room, struct record *ret);
+/* Offset of the next valid header at 8-byte steps from @from, or -ENODATA. */
+ssize_t record_search(const uint8_t *at, size_t len, size_t from);
+bool record_extra_find(const struct record *r, enum record_extra type, const void **ret, size_t *ret_len);
+/* A whole segment file, mapped or read: calls @fn per record; holes are counted. 0, -EBADMSG for a foreign file. */
+typedef int (*segment_fn)(void *ctx, const struct record *r, uint64_t offset);
+struct segment_walk {
+	struct segment_info info;
+	uint64_t records, holes, torn_at; /* torn_at 0 = none */
+};
+int segment_walk(const void *data, size_t len, segment_fn fn, void *ctx, struct segment_walk *ret);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "base/cleanup.h"
+#include "route/wire/series.h"
+
+/*
+ * Series → task → node, pure (GW-SH)
+ *
+ * Native: group key → XXH3_64 with the fleet's seed → task of D → node by a table that is a function of the node names alone. Compat: the
+ * bit-exact hashmod and jump of the original gateway.
+ */
+enum shard_algorithm { SHARD_NATIVE, SHARD_JUMP, SHARD_HASHMOD };
+extern const char *const shard_algorithm_names[]; /* native jump hashmod NULL */
+
+/* --- compat --- */
+uint32_t shard_fnv(const struct rw_label *labels, size_t n); /* GW-SH-1 key of all labels */
+uint32_t shard_fnv_of(const struct rw_label *labels, size_t n, const char *const *names,
+		      size_t n_names); /* of the listed ones that exist */
+uint32_t shard_jump(uint64_t key, uint32_t buckets); /* 0 for buckets ≤ 1 */
+
+/* --- native --- */
+struct shard_key_options {
+	bool by; /* else without */
+	const char *const *names;
+	size_t n_names;
+	bool family; /* GW-SH-3 */
+	const char *task_label; /* never part of the key */
+	uint64_t seed;
+};
+struct shard_key; /* compiled, shared read-only */
+int shard_key_new(const struct shard_key_options *o, struct shard_key **ret);
+struct shard_key *shard_key_free(struct shard_key *k);
+DEFINE_CLEANUP(struct shard_key *, shard_key_free);
+/* @canon: canonical bytes of @labels where they lie together, at NULL = not made. @scratch holds made key bytes (≥ series_bytes). */
+uint64_t shard_hash(const struct shard_key *k, const struct rw_label *labels, size_t n,
+		    struct rw_span canon, uint8_t *scratch, size_t scratch_size);
+/* The key bytes themselves, for explain and tests. Length. */
+size_t shard_key_bytes(const struct shard_key *k, const struct rw_label *labels, size_t n, uint8_t *buf,
+		       size_t size);
+static inline uint32_t shard_task(uint64_t hash, uint32_t tasks)
+{
+	return (uint32_t)(((unsigned __int128)hash * tasks) >> 64);
+}
+static inline uint32_t shard_lane(uint64_t hash, uint32_t lanes)
+{
+	return (uint32_t)((uint32_t)hash % lanes);
+}
+
+/* --- table --- */
+#define SHARD_REPLICAS_MAX 5
+#define SHARD_OVERLOAD_OFF 0
+struct shard_node {
+	const char *name, *zone; /* zone "" = none */
+	uint32_t weight; /* 0 = drain */
+};
+struct shard_table_options {
+	uint32_t tasks; /* D */
+	uint32_t overload_percent; /* 2; SHARD_OVERLOAD_OFF = no cap */
+	uint32_t replicas; /* ≥ 1 */
+	bool zone_aware;
+};
+struct shard_table { /* one allocation; nodes[rank * tasks + task] = index into the nodes given */
+	uint32_t tasks, replicas, n_nodes;
+	uint64_t hash; /* XXH3_64 of the first rank's indexes by name order as bytes (u8 for ≤ 256 nodes, else u16 LE) */
+	uint64_t over_cap; /* tasks that took a node over its cap (GW-SH-11) */
+	uint16_t nodes[];
+};
+#define SHARD_NO_NODE 0xffff /* no live node */
+/* 0; -EINVAL with @why (replicas > nodes, equal names, all weights 0, sum of weights x tasks > 2^28); -ENOMEM. free() it. */
+int shard_table_build(const struct shard_node *nodes, size_t n, const struct shard_table_options *o,
+		      char *why, size_t why_size, struct shard_table **ret);
+
+/* --- pinned tables and plans (GW-SH-10) --- */
+/* JSON text of a table file. */
+int shard_pinned_read(const char *json, size_t len, const struct shard_node *nodes, size_t n,
+		      const struct shard_table_options *o, char *why, size_t why_size,
+		      struct shard_table **ret, unsigned *ret_warnings);
+char *shard_pinned_write(const char *destination, const struct shard_node *nodes, size_t n,
+			 const struct shard_table *t); /* malloc'd JSON */
+/* Ideal movement: quotas by largest remainder, only tasks of leaving or over-quota nodes move. */
+int shard_plan(const struct shard_table *before, const struct shard_node *old_nodes, size_t n_old,
+	       const struct shard_node *nodes, size_t n, struct shard_table **ret);
+struct shard_move_row {
+	uint32_t before, after, gained, lost;
+};
+struct shard_moves {
+	uint32_t moved, ideal, between_staying;
+	struct shard_move_row rows[]; /* per node of the union, in name order */
+};

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "base/cleanup.h"
+#include "route/wire/series.h"
+
+/*
+ * Open block: the rows of one node and lane until they are sealed to one request body
+ *
+ * Rows are appended in the wire form of the block's version; RW2 symbols are interned once per block. A mark and its rollback take back
+ * rows of a request that another queue refused (GW-RX-5). Memory is kept for the next block (rw_block_reset).
+ */
+enum rw_loss { RW_LOSS_START_TIMESTAMP, RW_LOSS_CUSTOM_BUCKETS, RW_LOSS_ORPHAN_EXEMPLAR, _RW_LOSS_MAX };
+extern const char *const rw_loss_names[_RW_LOSS_MAX];
+
+enum rw_start_timestamp { RW_START_SAMPLE, RW_START_SERIES, RW_START_BOTH }; /* GW-TX-4 */
+struct rw_convert_options {
+	bool send_custom_buckets; /* rw1_custom_buckets: send */
+	enum rw_start_timestamp start;
+};
+
+struct rw_block;
+int rw_block_new(enum rw_version version, const struct rw_convert_options *o, struct rw_block **ret);
+struct rw_block *rw_block_free(struct rw_block *b);
+DEFINE_CLEANUP(struct rw_block *, rw_block_free);
+void rw_block_reset(struct rw_block *b);
+
+/*
+ * Appends a series. @labels NULL: those of @s untouched (canonical bytes are copied whole where the versions agree). Else the
+ * changed labels, canonical. Series of the other version are converted (GW-CV). 0, -ENOMEM.
+ */
+int rw_block_add(struct rw_block *b, const struct rw_series *s, const struct rw_label *labels,
+		 size_t n_labels);
+int rw_block_add_metadata(struct rw_block *b, uint32_t type, struct rw_span family,
+			  struct rw_span help, struct rw_span unit); /* RW1 blocks; RW2 carries it in series */
+struct rw_block_mark {
+	size_t bytes, symbols, symbol_bytes;
+	uint32_t series, samples;
+	int64_t min_ts, max_ts;
+};
+struct rw_block_mark rw_block_mark(const struct rw_block *b);
+void rw_block_rollback(struct rw_block *b, struct rw_block_mark m);
+
+struct rw_block_info {
+	size_t raw_bytes;
+	uint32_t series, samples; /* samples + histograms */
+	int64_t min_ts, max_ts;
+};
+struct rw_block_info rw_block_info(const struct rw_block *b);
+const uint64_t *rw_block_losses(const struct rw_block *b); /* [_RW_LOSS_MAX] since reset */
+
+enum rw_snappy { RW_SNAPPY_OWN, RW_SNAPPY_LIB };
+enum rw_codec { RW_CODEC_SNAPPY = 1, RW_CODEC_ZSTD = 2 }; /* as in queue records */
+/*
+ * Compressed body of the block. @buf grows as needed (malloc), @ret_len is what is used of it. The own snappy encoder knows where
+ * labels begin (GW-TX-5). 0, -ENOMEM.
+ */
+int rw_block_seal(struct rw_block *b, enum rw_codec codec, enum rw_snappy snappy, uint8_t **buf,
+		  size_t *buf_size, size_t *ret_len);
+
+/* Whole bodies, decoded: for RW2 → RW1 on the way out (GW-TX-2), halving (GW-TX-10) and replay. */
+int rw_body_convert(const void *body, size_t len, enum rw_version from, enum rw_version to,
+		    const struct rw_convert_options *o, uint8_t **ret, size_t *ret_len,
+		    uint64_t losses[_RW_LOSS_MAX]);
+/* Series [first, first + n) of a decoded body as a body of its own. Number of series of the whole in @ret_series. */
+int rw_body_slice(const void *body, size_t len, enum rw_version version, uint32_t first, uint32_t n,
+		  uint8_t **ret, size_t *ret_len, uint32_t *ret_series);

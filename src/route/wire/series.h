@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * One series of a remote-write request, as every part of the gateway sees it
+ *
+ * Labels are canonical: sorted by the bytes of the name, no empty values, no name twice. Pointers go into the decoded body or into
+ * the scratch of the scan and are valid until the next series is scanned. Nothing here is owned.
+ */
+enum rw_version { RW1, RW2, _RW_VERSION_MAX };
+extern const char *const rw_version_names[_RW_VERSION_MAX]; /* "rw1", "rw2" */
+
+struct rw_label {
+	const char *name, *value;
+	uint32_t name_len, value_len;
+};
+
+struct rw_span {
+	const uint8_t *at;
+	size_t len;
+};
+
+/* Bytes are wire fields with their tags, in the numbers of the request's own version, many fields one after the other. */
+struct rw_series {
+	enum rw_version version;
+	const struct rw_label *labels;
+	uint32_t n_labels;
+	/*
+	 * Canonical bytes of the labels (the RW1 wire form): per label 0A len(label) 0A len(name) name 12 len(value) value, minimal
+	 * varints. In the body where the sender wrote them so, else in scratch. RW2 and changed labels: made on demand by
+	 * rw_canon().
+	 */
+	struct rw_span canon; /* at NULL = not made yet */
+	struct rw_span samples, histograms, exemplars;
+	struct rw_span metadata; /* RW2 field 5, without tag */
+	uint32_t n_samples, n_histograms, n_exemplars;
+	int64_t min_ts, max_ts; /* ms, over samples and histograms; min > max where there are none */
+	int64_t created_ts; /* RW2 TimeSeries field 6, 0 = unset */
+	const struct rw_symbols *symbols; /* RW2: what refs in exemplars and metadata mean */
+};
+
+struct rw_symbols {
+	const struct rw_span *items; /* symbols[0] = "" */
+	uint32_t n;
+};
+
+/* Family of a series name (GW-SH-3): one suffix of _bucket _sum _count _total _created cut, never to empty. Length of the family. */
+size_t rw_family_len(const char *name, size_t len);
+/* Label by name, NULL when absent. Labels are sorted. */
+const struct rw_label *rw_find_label(const struct rw_label *labels, size_t n, const char *name,
+				     size_t name_len);
+/* Bytes of @name compared as memcmp, shorter first: the order of canonical labels. */
+int rw_label_compare(const struct rw_label *a, const struct rw_label *b);
+/* Canonical bytes of @labels into @buf: length, or 0 when @size is too small (need: rw_canon_len()). */
+size_t rw_canon_len(const struct rw_label *labels, size_t n);
+size_t rw_canon(const struct rw_label *labels, size_t n, uint8_t *buf, size_t size);
