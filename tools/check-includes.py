@@ -13,8 +13,9 @@ ALLOWED = {
     "http": {"http", "config", "base"},  # config: the web configuration is read by the same tables
     "event": {"event", "http", "base"},  # http: handlers of /events and /api/v1/events
     "agent": {"agent", "sys", "config", "metrics", "http", "event", "base", "bpf"},
+    "route": {"route", "sys", "config", "metrics", "http", "event", "base"},
     # agent/oom/hooks.h: the doctor probes with the very tables and the very loader of the agent.
-    "cli": {"cli", "sys", "config", "metrics", "http", "event", "base", "agent/oom/hooks.h"},
+    "cli": {"cli", "route", "sys", "config", "metrics", "http", "event", "base", "agent/oom/hooks.h"},
     "bpf": {"bpf"},
 }
 

@@ -24,8 +24,17 @@ struct queue_options {
 	uint64_t epoch; /* random per start */
 };
 
-enum queue_event { QUEUE_ENQUEUED, QUEUE_SENT, QUEUE_DROPPED, QUEUE_DEAD, QUEUE_RECOVERED, QUEUE_TORN,
-		   QUEUE_CORRUPT, QUEUE_EXPIRED, _QUEUE_EVENT_MAX };
+enum queue_event {
+	QUEUE_ENQUEUED,
+	QUEUE_SENT,
+	QUEUE_DROPPED,
+	QUEUE_DEAD,
+	QUEUE_RECOVERED,
+	QUEUE_TORN,
+	QUEUE_CORRUPT,
+	QUEUE_EXPIRED,
+	_QUEUE_EVENT_MAX
+};
 enum queue_error { QUEUE_NOSPACE, QUEUE_QUOTA, QUEUE_IO, QUEUE_OTHER, _QUEUE_ERROR_MAX };
 struct queue_stats {
 	uint64_t records[_QUEUE_EVENT_MAX], samples[_QUEUE_EVENT_MAX];
@@ -81,6 +90,7 @@ void queue_tick(struct queue *q, int64_t now_ms); /* each second: cursor, free s
 void queue_stats(struct queue *q, struct queue_stats *ret);
 
 /* Directories below <storage>/queue that belong to no configured node (GW-QU-8). */
-typedef void (*queue_orphan_fn)(void *ctx, const char *destination, const char *node, uint64_t bytes);
-int queue_orphans(const char *storage_path, const char *const *known, size_t n_known, queue_orphan_fn fn,
-		  void *ctx); /* known: "destination/node" */
+typedef void (*queue_orphan_fn)(void *ctx, const char *destination, const char *node,
+				uint64_t bytes);
+int queue_orphans(const char *storage_path, const char *const *known, size_t n_known,
+		  queue_orphan_fn fn, void *ctx); /* known: "destination/node" */

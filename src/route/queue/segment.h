@@ -38,7 +38,8 @@ struct record { /* payload and extra: borrowed */
 };
 
 void segment_header_encode(const struct segment_info *i, uint8_t out[SEGMENT_HEADER]);
-int segment_header_decode(const uint8_t in[SEGMENT_HEADER], struct segment_info *ret); /* -EBADMSG */
+int segment_header_decode(const uint8_t in[SEGMENT_HEADER],
+			  struct segment_info *ret); /* -EBADMSG */
 size_t record_size(const struct record *r); /* with header and padding */
 /* Header alone; the checksum covers extra and payload. */
 void record_header_encode(const struct record *r, uint8_t out[RECORD_HEADER]);
@@ -49,7 +50,8 @@ void record_header_encode(const struct record *r, uint8_t out[RECORD_HEADER]);
 ssize_t record_decode(const uint8_t *at, size_t room, struct record *ret);
 /* Offset of the next valid header at 8-byte steps from @from, or -ENODATA. */
 ssize_t record_search(const uint8_t *at, size_t len, size_t from);
-bool record_extra_find(const struct record *r, enum record_extra type, const void **ret, size_t *ret_len);
+bool record_extra_find(const struct record *r, enum record_extra type, const void **ret,
+		       size_t *ret_len);
 /* A whole segment file, mapped or read: calls @fn per record; holes are counted. 0, -EBADMSG for a foreign file. */
 typedef int (*segment_fn)(void *ctx, const struct record *r, uint64_t offset);
 struct segment_walk {

@@ -20,12 +20,12 @@ int decision_cache_new(size_t max_bytes, uint64_t seed, struct decision_cache **
 struct decision_cache *decision_cache_free(struct decision_cache *c);
 DEFINE_CLEANUP(struct decision_cache *, decision_cache_free);
 /* True: known; changed labels are in @context's scratch. */
-bool decision_cache_find(struct decision_cache *c, struct rw_span canon, struct relabel_context *context,
-			 const struct rw_label *labels, size_t n, struct decision *ret,
-			 const struct rw_label **ret_labels, size_t *ret_n);
-void decision_cache_put(struct decision_cache *c, struct rw_span canon, const struct rw_label *labels,
-			size_t n, const struct decision *d, const struct rw_label *changed,
-			size_t n_changed);
+bool decision_cache_find(struct decision_cache *c, struct rw_span canon,
+			 struct relabel_context *context, const struct rw_label *labels, size_t n,
+			 struct decision *ret, const struct rw_label **ret_labels, size_t *ret_n);
+void decision_cache_put(struct decision_cache *c, struct rw_span canon,
+			const struct rw_label *labels, size_t n, const struct decision *d,
+			const struct rw_label *changed, size_t n_changed);
 void decision_cache_clear(struct decision_cache *c);
 struct decision_cache_stats {
 	uint64_t entries, bytes, hits, misses, evictions;

@@ -27,7 +27,8 @@ struct relabel_source { /* one rule as configured; strings NULL = not given */
 	const char *match; /* graphite */
 	const struct config_pair *graphite_labels;
 	size_t n_graphite_labels;
-	unsigned line, column; /* of the rule, for diagnostics; per field below 0 = that of the rule */
+	unsigned line,
+		column; /* of the rule, for diagnostics; per field below 0 = that of the rule */
 	unsigned regex_line, regex_column, action_line, action_column;
 };
 

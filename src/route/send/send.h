@@ -42,7 +42,9 @@ struct sender_stats {
 	uint64_t samples_sent, samples_partial, samples_dead;
 	uint64_t series_sent, series_dead;
 	uint64_t downgrades_rw1, downgrades_snappy;
-	uint64_t latency_us_sum, latency_buckets[12]; /* .001 .005 .01 .025 .05 .1 .25 .5 1 2.5 5 10 s, cumulative is made by the reader */
+	uint64_t latency_us_sum,
+		latency_buckets
+			[12]; /* .001 .005 .01 .025 .05 .1 .25 .5 1 2.5 5 10 s, cumulative is made by the reader */
 	uint64_t errors_timeout, errors_connection, errors_breaker, errors_unknown;
 	int64_t last_request_ms, last_success_ms, last_failure_ms;
 	uint64_t retry_wait_us; /* until the next try, 0 = none */
@@ -51,10 +53,12 @@ struct sender_stats {
 
 struct senders; /* the thread */
 int senders_new(const char *gateway_name, struct senders **ret);
-struct senders *senders_free(struct senders *s); /* cancels what is in flight; blocks go back to their queues */
+struct senders *
+senders_free(struct senders *s); /* cancels what is in flight; blocks go back to their queues */
 struct sender; /* one node */
 /* @q outlives the sender. From any thread. */
-int sender_add(struct senders *s, const struct send_options *o, struct queue *q, struct sender **ret);
+int sender_add(struct senders *s, const struct send_options *o, struct queue *q,
+	       struct sender **ret);
 /* New URL, credentials, limits; connections are kept where they still fit. */
 int sender_change(struct sender *n, const struct send_options *o);
 void sender_remove(struct sender *n); /* waits until nothing of it is in flight */

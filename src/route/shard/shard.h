@@ -13,6 +13,7 @@ enum shard_algorithm { SHARD_NATIVE, SHARD_JUMP, SHARD_HASHMOD };
 extern const char *const shard_algorithm_names[]; /* native jump hashmod NULL */
 
 /* --- compat --- */
+#define SHARD_COMPAT_LABELS_MAX 1024 /* the most that limits.labels_per_series takes */
 uint32_t shard_fnv(const struct rw_label *labels, size_t n); /* GW-SH-1 key of all labels */
 uint32_t shard_fnv_of(const struct rw_label *labels, size_t n, const char *const *names,
 		      size_t n_names); /* of the listed ones that exist */
@@ -35,8 +36,8 @@ DEFINE_CLEANUP(struct shard_key *, shard_key_free);
 uint64_t shard_hash(const struct shard_key *k, const struct rw_label *labels, size_t n,
 		    struct rw_span canon, uint8_t *scratch, size_t scratch_size);
 /* The key bytes themselves, for explain and tests. Length. */
-size_t shard_key_bytes(const struct shard_key *k, const struct rw_label *labels, size_t n, uint8_t *buf,
-		       size_t size);
+size_t shard_key_bytes(const struct shard_key *k, const struct rw_label *labels, size_t n,
+		       uint8_t *buf, size_t size);
 static inline uint32_t shard_task(uint64_t hash, uint32_t tasks)
 {
 	return (uint32_t)(((unsigned __int128)hash * tasks) >> 64);
@@ -70,20 +71,47 @@ struct shard_table { /* one allocation; nodes[rank * tasks + task] = index into 
 int shard_table_build(const struct shard_node *nodes, size_t n, const struct shard_table_options *o,
 		      char *why, size_t why_size, struct shard_table **ret);
 
+/* An empty table, and its hash after nodes[] was filled: for tables that are not computed. */
+struct shard_table *shard_table_alloc(uint32_t tasks, uint32_t replicas, size_t n);
+int shard_table_hash(struct shard_table *t, const struct shard_node *nodes, size_t n);
+
+/* The same with a first rank that is given where @preset (D entries) is not SHARD_NO_NODE. */
+int shard_table_build_over(const struct shard_node *nodes, size_t n,
+			   const struct shard_table_options *o, const uint16_t *preset, char *why,
+			   size_t why_size, struct shard_table **ret);
+
 /* --- pinned tables and plans (GW-SH-10) --- */
-/* JSON text of a table file. */
-int shard_pinned_read(const char *json, size_t len, const struct shard_node *nodes, size_t n,
-		      const struct shard_table_options *o, char *why, size_t why_size,
-		      struct shard_table **ret, unsigned *ret_warnings);
+struct shard_pinned_warnings {
+	uint32_t missing_nodes; /* live nodes that the file does not name: they get nothing */
+	uint32_t absent_tasks; /* tasks of nodes that are not there: they go by the computed table */
+};
+/*
+ * JSON text of a table file: version, destination, tasks, nodes, base64 of u16 LE indexes, their XXH3_64. -EINVAL with @why for a file
+ * that is damaged or made for another destination or D.
+ */
+int shard_pinned_read(const char *json, size_t len, const char *destination,
+		      const struct shard_node *nodes, size_t n, const struct shard_table_options *o,
+		      char *why, size_t why_size, struct shard_table **ret,
+		      struct shard_pinned_warnings *warnings);
+/* malloc'd JSON text, NULL without memory. First rank alone. */
 char *shard_pinned_write(const char *destination, const struct shard_node *nodes, size_t n,
-			 const struct shard_table *t); /* malloc'd JSON */
-/* Ideal movement: quotas by largest remainder, only tasks of leaving or over-quota nodes move. */
+			 const struct shard_table *t);
+/* Ideal movement: quotas by largest remainder, only tasks of leaving or over-quota nodes move. First rank alone. */
 int shard_plan(const struct shard_table *before, const struct shard_node *old_nodes, size_t n_old,
 	       const struct shard_node *nodes, size_t n, struct shard_table **ret);
+
 struct shard_move_row {
+	const char *name; /* borrowed from the nodes */
+	bool joins, leaves;
 	uint32_t before, after, gained, lost;
 };
 struct shard_moves {
-	uint32_t moved, ideal, between_staying;
-	struct shard_move_row rows[]; /* per node of the union, in name order */
+	uint32_t moved, between_staying;
+	uint32_t ideal; /* what a plan would move */
+	size_t n;
+	struct shard_move_row rows[]; /* per node of both, in name order */
 };
+/* free() it. */
+int shard_moves(const struct shard_table *before, const struct shard_node *old_nodes, size_t n_old,
+		const struct shard_table *after, const struct shard_node *nodes, size_t n,
+		struct shard_moves **ret);

@@ -9,7 +9,12 @@
  * Rows are appended in the wire form of the block's version; RW2 symbols are interned once per block. A mark and its rollback take back
  * rows of a request that another queue refused (GW-RX-5). Memory is kept for the next block (rw_block_reset).
  */
-enum rw_loss { RW_LOSS_START_TIMESTAMP, RW_LOSS_CUSTOM_BUCKETS, RW_LOSS_ORPHAN_EXEMPLAR, _RW_LOSS_MAX };
+enum rw_loss {
+	RW_LOSS_START_TIMESTAMP,
+	RW_LOSS_CUSTOM_BUCKETS,
+	RW_LOSS_ORPHAN_EXEMPLAR,
+	_RW_LOSS_MAX
+};
 extern const char *const rw_loss_names[_RW_LOSS_MAX];
 
 enum rw_start_timestamp { RW_START_SAMPLE, RW_START_SERIES, RW_START_BOTH }; /* GW-TX-4 */
@@ -19,7 +24,8 @@ struct rw_convert_options {
 };
 
 struct rw_block;
-int rw_block_new(enum rw_version version, const struct rw_convert_options *o, struct rw_block **ret);
+int rw_block_new(enum rw_version version, const struct rw_convert_options *o,
+		 struct rw_block **ret);
 struct rw_block *rw_block_free(struct rw_block *b);
 DEFINE_CLEANUP(struct rw_block *, rw_block_free);
 void rw_block_reset(struct rw_block *b);
@@ -31,7 +37,8 @@ void rw_block_reset(struct rw_block *b);
 int rw_block_add(struct rw_block *b, const struct rw_series *s, const struct rw_label *labels,
 		 size_t n_labels);
 int rw_block_add_metadata(struct rw_block *b, uint32_t type, struct rw_span family,
-			  struct rw_span help, struct rw_span unit); /* RW1 blocks; RW2 carries it in series */
+			  struct rw_span help,
+			  struct rw_span unit); /* RW1 blocks; RW2 carries it in series */
 struct rw_block_mark {
 	size_t bytes, symbols, symbol_bytes;
 	uint32_t series, samples;

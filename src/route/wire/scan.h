@@ -27,7 +27,13 @@ enum rw_invalid { /* reasons of telamon_route_invalid_series_total (GW-RX-15) */
 };
 extern const char *const rw_invalid_names[_RW_INVALID_MAX];
 
-enum rw_over { RW_OVER_NONE, RW_OVER_SERIES, RW_OVER_SAMPLES, RW_OVER_SYMBOLS, _RW_OVER_MAX }; /* 413 */
+enum rw_over {
+	RW_OVER_NONE,
+	RW_OVER_SERIES,
+	RW_OVER_SAMPLES,
+	RW_OVER_SYMBOLS,
+	_RW_OVER_MAX
+}; /* 413 */
 
 struct rw_limits {
 	uint32_t series, samples, symbols; /* per request */

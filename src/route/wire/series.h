@@ -37,7 +37,8 @@ struct rw_series {
 	struct rw_span samples, histograms, exemplars;
 	struct rw_span metadata; /* RW2 field 5, without tag */
 	uint32_t n_samples, n_histograms, n_exemplars;
-	int64_t min_ts, max_ts; /* ms, over samples and histograms; min > max where there are none */
+	int64_t min_ts,
+		max_ts; /* ms, over samples and histograms; min > max where there are none */
 	int64_t created_ts; /* RW2 TimeSeries field 6, 0 = unset */
 	const struct rw_symbols *symbols; /* RW2: what refs in exemplars and metadata mean */
 };
@@ -57,3 +58,5 @@ int rw_label_compare(const struct rw_label *a, const struct rw_label *b);
 /* Canonical bytes of @labels into @buf: length, or 0 when @size is too small (need: rw_canon_len()). */
 size_t rw_canon_len(const struct rw_label *labels, size_t n);
 size_t rw_canon(const struct rw_label *labels, size_t n, uint8_t *buf, size_t size);
+/* One label in that form at @at, which has room; the end. */
+uint8_t *rw_canon_label(uint8_t *at, const struct rw_label *l);

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Labels of one series: order, family, canonical bytes. */
+
+#include <string.h>
+#include "base/macro.h"
+#include "route/wire/series.h"
+#include "route/wire/varint.h"
+
+const char *const rw_version_names[_RW_VERSION_MAX] = { "rw1", "rw2" };
+
+#define TAG_LABELS 0x0a /* TimeSeries.labels */
+#define TAG_NAME 0x0a
+#define TAG_VALUE 0x12
+
+size_t rw_family_len(const char *name, size_t len)
+{
+	static const char suffixes[][9] = { "_bucket", "_sum", "_count", "_total", "_created" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+		size_t n = strlen(suffixes[i]);
+
+		if (len > n && memcmp(name + len - n, suffixes[i], n) == 0)
+			return len - n;
+	}
+	return len;
+}
+
+int rw_label_compare(const struct rw_label *a, const struct rw_label *b)
+{
+	int r = memcmp(a->name, b->name, MIN(a->name_len, b->name_len));
+
+	if (r)
+		return r;
+	return a->name_len < b->name_len ? -1 : a->name_len > b->name_len;
+}
+
+const struct rw_label *rw_find_label(const struct rw_label *labels, size_t n, const char *name,
+				     size_t name_len)
+{
+	for (size_t i = 0; i < n; i++)
+		if (labels[i].name_len == name_len && memcmp(labels[i].name, name, name_len) == 0)
+			return &labels[i];
+	return NULL;
+}
+
+static size_t label_len(const struct rw_label *l)
+{
+	return 2 + varint_len(l->name_len) + l->name_len + varint_len(l->value_len) + l->value_len;
+}
+
+size_t rw_canon_len(const struct rw_label *labels, size_t n)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t inner = label_len(&labels[i]);
+
+		total += 1 + varint_len(inner) + inner;
+	}
+	return total;
+}
+
+uint8_t *rw_canon_label(uint8_t *at, const struct rw_label *l)
+{
+	*at++ = TAG_LABELS;
+	at = varint_put(at, label_len(l));
+	*at++ = TAG_NAME;
+	at = varint_put(at, l->name_len);
+	memcpy(at, l->name, l->name_len);
+	at += l->name_len;
+	*at++ = TAG_VALUE;
+	at = varint_put(at, l->value_len);
+	memcpy(at, l->value, l->value_len);
+	return at + l->value_len;
+}
+
+size_t rw_canon(const struct rw_label *labels, size_t n, uint8_t *buf, size_t size)
+{
+	uint8_t *at = buf;
+
+	if (rw_canon_len(labels, n) > size)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		at = rw_canon_label(at, &labels[i]);
+	return (size_t)(at - buf);
+}
