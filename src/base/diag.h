@@ -12,7 +12,7 @@ struct diag {
 
 /* All errors of one file, so that ten errors are told at once. More than the capacity are only counted. */
 struct diags {
-	struct diag items[32];
+	struct diag items[50];
 	size_t n, total;
 };
 void diags_add(struct diags *d, const char *file, unsigned line, unsigned column, const char *fmt,

@@ -201,6 +201,28 @@ static int read_strings(struct reader *r, const yaml_node_t *node, const struct 
 	return 0;
 }
 
+/* A value that may be a list, written as one. */
+static int read_one(struct reader *r, const yaml_node_t *node, const struct config_row *row,
+		    const char *path, struct config_strings *ret)
+{
+	const char *text = scalar(r, node, path), **items;
+	char why[256] = "";
+
+	if (!text)
+		return 0;
+	items = arena_alloc(r->config->arena, 2 * sizeof(*items));
+	if (!items)
+		return -ENOMEM;
+	items[0] = arena_strdup(r->config->arena, text);
+	if (!items[0])
+		return -ENOMEM;
+	if (row->check && row->check(items[0], why, sizeof(why)) < 0)
+		complain(r, &node->start_mark, path, why);
+	else
+		*ret = (struct config_strings){ items, 1 };
+	return 0;
+}
+
 static int read_list(struct reader *r, const yaml_node_t *node, const struct config_row *row,
 		     const char *path, struct config_list *ret)
 {
@@ -236,6 +258,8 @@ static int read_sequence(struct reader *r, const yaml_node_t *node, const struct
 	size_t n;
 	char why[96];
 
+	if (node->type == YAML_SCALAR_NODE && row->flags & CONFIG_ONE_OR_MANY)
+		return read_one(r, node, row, path, member);
 	if (node->type != YAML_SEQUENCE_NODE) {
 		complain(r, &node->start_mark, path, "is not a list");
 		return 0;
@@ -348,6 +372,18 @@ static void complain_missing(struct reader *r, const yaml_node_t *node,
 	}
 }
 
+static int read_member(struct reader *r, const yaml_node_t *node, const struct config_row *row,
+		       const char *path, void *member)
+{
+	/* A map is no value of its own: only what stands in it is. */
+	int e = row->type == CONFIG_MAP
+			? 0
+			: config_add_place(r->config, member, (unsigned)node->start_mark.line + 1,
+					   (unsigned)node->start_mark.column + 1);
+
+	return e < 0 ? e : read_value(r, node, row, path, member);
+}
+
 static int read_map(struct reader *r, const yaml_node_t *node, const struct config_row *rows,
 		    const char *path, void *object)
 {
@@ -384,7 +420,7 @@ static int read_map(struct reader *r, const yaml_node_t *node, const struct conf
 		seen |= 1ULL << (row - rows);
 		if (is_null(value) && row->type != CONFIG_STRING)
 			continue; /* "oom:" alone keeps the defaults */
-		e = read_value(r, value, row, full, (char *)object + row->offset);
+		e = read_member(r, value, row, full, (char *)object + row->offset);
 		if (e < 0)
 			return e;
 	}
@@ -392,46 +428,78 @@ static int read_map(struct reader *r, const yaml_node_t *node, const struct conf
 	return 0;
 }
 
-static int read_root(struct reader *r, const yaml_node_t *root)
-{
-	/* Sections are rows of type map, so that unknown and double ones are told the same way. */
-	struct config_row rows[33] = {};
-	size_t n = 0;
-	uint64_t seen = 0;
+#define ROOT_KEYS_MAX 64
 
-	if (!root || is_null(root))
-		return 0; /* an empty file: defaults */
-	if (root->type != YAML_MAPPING_NODE) {
-		complain(r, &root->start_mark, "", "the file is not a map of sections");
+/* Keys of the file itself: sections are rows of type map, so that unknown and double ones are told the same way. */
+struct root {
+	struct config_row rows[ROOT_KEYS_MAX + 1];
+	void *objects[ROOT_KEYS_MAX];
+	size_t n;
+};
+
+static void add_root_row(struct root *root, struct config_row row, void *object)
+{
+	assert(root->n < ROOT_KEYS_MAX);
+	root->rows[root->n] = row;
+	root->objects[root->n++] = object;
+}
+
+static void list_root_rows(const struct config *c, struct root *root)
+{
+	for (size_t i = 0; c->sections[i].name; i++) {
+		const struct config_section *s = &c->sections[i];
+
+		if (*s->name)
+			add_root_row(root,
+				     (struct config_row){
+					     .key = s->name, .type = CONFIG_MAP, .rows = s->rows },
+				     c->values[i]);
+		else
+			for (const struct config_row *row = s->rows; row->key; row++)
+				add_root_row(root, *row, c->values[i]);
+	}
+}
+
+static int read_root_key(struct reader *r, const struct root *root, const yaml_node_t *key,
+			 const yaml_node_t *value, uint64_t *seen)
+{
+	const char *name = scalar(r, key, ""), *nearest;
+	const struct config_row *row;
+	size_t at;
+
+	if (!name)
+		return 0;
+	row = find_row(root->rows, name, &nearest);
+	if (!row) {
+		complain_unknown(r, key, name, nearest);
 		return 0;
 	}
-	for (; r->config->sections[n].name; n++) {
-		assert(n < ARRAY_SIZE(rows) - 1);
-		rows[n] = (struct config_row){ .key = r->config->sections[n].name,
-					       .type = CONFIG_MAP,
-					       .rows = r->config->sections[n].rows };
-	}
-	for (const yaml_node_pair_t *p = root->data.mapping.pairs.start;
-	     p < root->data.mapping.pairs.top; p++) {
-		const yaml_node_t *key = yaml_document_get_node(r->document, p->key);
-		const yaml_node_t *value = yaml_document_get_node(r->document, p->value);
-		const char *name = scalar(r, key, ""), *nearest;
-		const struct config_row *row;
-		int e;
+	at = (size_t)(row - root->rows);
+	if (*seen & (1ULL << at))
+		complain(r, &key->start_mark, name, "stands twice");
+	*seen |= 1ULL << at;
+	if (is_null(value))
+		return 0;
+	return read_member(r, value, row, name, (char *)root->objects[at] + row->offset);
+}
 
-		if (!name)
-			continue;
-		row = find_row(rows, name, &nearest);
-		if (!row) {
-			complain_unknown(r, key, name, nearest);
-			continue;
-		}
-		if (seen & (1ULL << (row - rows)))
-			complain(r, &key->start_mark, name, "stands twice");
-		seen |= 1ULL << (row - rows);
-		if (is_null(value))
-			continue;
-		e = read_value(r, value, row, name, r->config->values[row - rows]);
+static int read_root(struct reader *r, const yaml_node_t *node)
+{
+	struct root root = {};
+	uint64_t seen = 0;
+
+	if (!node || is_null(node))
+		return 0; /* an empty file: defaults */
+	if (node->type != YAML_MAPPING_NODE) {
+		complain(r, &node->start_mark, "", "the file is not a map of sections");
+		return 0;
+	}
+	list_root_rows(r->config, &root);
+	for (const yaml_node_pair_t *p = node->data.mapping.pairs.start;
+	     p < node->data.mapping.pairs.top; p++) {
+		int e = read_root_key(r, &root, yaml_document_get_node(r->document, p->key),
+				      yaml_document_get_node(r->document, p->value), &seen);
+
 		if (e < 0)
 			return e;
 	}
@@ -473,6 +541,7 @@ static int default_strings(const struct config_row *row, struct arena *arena,
 	_cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
 	struct config_section section[2] = { { "default", rows, sizeof(*ret) }, {} };
 	void *values[1] = { ret };
+	int e;
 
 	if (!row->def || streq(row->def, "[]"))
 		return 0;
@@ -481,7 +550,9 @@ static int default_strings(const struct config_row *row, struct arena *arena,
 		return text.error;
 	config.sections = section;
 	config.values = values;
-	return read_document(&r, strbuf_str(&text), text.len) < 0 || diags.total ? -EINVAL : 0;
+	e = read_document(&r, strbuf_str(&text), text.len);
+	free(config.places);
+	return e < 0 || diags.total ? -EINVAL : 0;
 }
 
 int config_defaults(const struct config_row *rows, struct arena *arena, void *object)
@@ -549,6 +620,9 @@ int config_parse(const char *text, size_t len, const char *name,
 	if (r < 0)
 		return r;
 	reader.config = c;
+	c->file = arena_strdup(c->arena, name);
+	if (!c->file)
+		return -ENOMEM;
 	if (len > TEXT_MAX) {
 		diags_add(diags, name, 0, 0, "is larger than 1 MiB");
 		return -EINVAL;
@@ -560,6 +634,7 @@ int config_parse(const char *text, size_t len, const char *name,
 		return r;
 	if (diags->total != before)
 		return -EINVAL;
+	config_sort_places(c);
 	*ret = TAKE_PTR(c);
 	return 0;
 }
@@ -587,6 +662,7 @@ struct config *config_free(struct config *c)
 	if (!c)
 		return NULL;
 	arena_free(c->arena);
+	free(c->places);
 	free(c);
 	return NULL;
 }

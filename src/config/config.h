@@ -17,6 +17,8 @@
 enum config_type {
 	CONFIG_BOOL, /* bool */
 	CONFIG_UINT, /* uint32_t; decimal digits */
+	CONFIG_U64, /* uint64_t; decimal digits */
+	CONFIG_PERCENT, /* uint32_t; "2%", or "off" = 0 */
 	CONFIG_SIZE, /* uint64_t bytes; "1MiB" */
 	CONFIG_DURATION, /* uint64_t microseconds; "500ms" */
 	CONFIG_STRING, /* const char *, never NULL */
@@ -51,6 +53,7 @@ enum config_flags {
 		1 << 0, /* takes effect on reload; others need a restart and a reload says so */
 	CONFIG_SECRET = 1 << 1, /* never printed */
 	CONFIG_REQUIRED = 1 << 2, /* of a list item: the key must be there */
+	CONFIG_ONE_OR_MANY = 1 << 3, /* strings: one value may stand without a list */
 };
 
 struct config_row {
@@ -75,7 +78,7 @@ struct config_row {
 	}
 
 struct config_section {
-	const char *name;
+	const char *name; /* "": the rows are keys of the file itself */
 	const struct config_row *rows;
 	size_t size; /* of the section's struct */
 };
@@ -95,6 +98,24 @@ struct config *config_free(struct config *c);
 DEFINE_CLEANUP(struct config *, config_free);
 const void *config_section(const struct config *c,
 			   const char *name); /* never NULL for a known name */
+
+/* Where the value of a key stands in the file. */
+struct config_place {
+	unsigned line, column;
+};
+/* Was the key of @member written in the file, or is its value the default? @ret may be NULL. */
+bool config_given(const struct config *c, const void *member, struct config_place *ret);
+/* Copies what @from says of @rows to @to where @to's own key was not written: `defaults:` of things in a list. */
+void config_inherit(const struct config *c, const struct config_row *rows, void *to,
+		    const void *from);
+/*
+ * For checks across keys, after the load: an error or warning at the value of @member (NULL, or not written: without a place).
+ * @key: dotted, as in the errors of the reader.
+ */
+void config_complain(const struct config *c, struct diags *diags, const void *member,
+		     const char *key, const char *fmt, ...) PRINTF_LIKE(5, 6);
+struct arena;
+struct arena *config_arena(struct config *c); /* for what is derived and lives as long */
 
 /* One call per key that differs: dotted key, old and new as text (secrets as "<secret>"), and whether it takes effect. */
 typedef void (*config_diff_fn)(void *ctx, const char *key, const char *before, const char *after,

@@ -103,8 +103,11 @@ static void add_example(const struct config_row *rows, unsigned depth, struct st
 void config_write_example(const struct config_section *sections, struct strbuf *out)
 {
 	for (; sections->name; sections++) {
-		strbuf_addf(out, "\n%s:\n", sections->name);
-		add_example(sections->rows, 1, out);
+		if (*sections->name)
+			strbuf_addf(out, "\n%s:\n", sections->name);
+		else
+			strbuf_addch(out, '\n');
+		add_example(sections->rows, *sections->name != '\0', out);
 	}
 }
 
@@ -137,9 +140,10 @@ static void add_entries(const struct config_row *rows, const char *path, struct 
 void config_write_rst(const struct config_section *sections, struct strbuf *out)
 {
 	for (; sections->name; sections++) {
-		size_t len = strlen(sections->name);
+		const char *title = *sections->name ? sections->name : "Keys of the file itself";
+		size_t len = strlen(title);
 
-		strbuf_addf(out, "\n%s\n", sections->name);
+		strbuf_addf(out, "\n%s\n", title);
 		for (size_t i = 0; i < len; i++)
 			strbuf_addch(out, '-');
 		strbuf_addch(out, '\n');

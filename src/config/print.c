@@ -58,7 +58,7 @@ static void diff_rows(const struct diff *d, const struct config_row *rows, const
 		_cleanup_strbuf_ struct strbuf key = STRBUF_INIT, before = STRBUF_INIT,
 					       after = STRBUF_INIT;
 
-		strbuf_addf(&key, "%s.%s", path, row->key);
+		strbuf_addf(&key, "%s%s%s", path, *path ? "." : "", row->key);
 		if (row->type == CONFIG_MAP) {
 			diff_rows(d, row->rows, strbuf_str(&key), a + row->offset, b + row->offset);
 			continue;
@@ -111,8 +111,11 @@ static void write_rows(const struct config_row *rows, unsigned depth, const char
 void config_write_yaml(const struct config *c, struct strbuf *out)
 {
 	for (size_t i = 0; c->sections[i].name; i++) {
-		strbuf_addf(out, "%s:\n", c->sections[i].name);
-		write_rows(c->sections[i].rows, 1, c->values[i], out);
+		bool section = *c->sections[i].name;
+
+		if (section)
+			strbuf_addf(out, "%s:\n", c->sections[i].name);
+		write_rows(c->sections[i].rows, section, c->values[i], out);
 	}
 }
 
@@ -121,6 +124,8 @@ const char *config_type_name(const struct config_row *row)
 	static const char *const names[_CONFIG_TYPE_MAX] = {
 		[CONFIG_BOOL] = "true or false",
 		[CONFIG_UINT] = "number",
+		[CONFIG_U64] = "number",
+		[CONFIG_PERCENT] = "percentage or off",
 		[CONFIG_SIZE] = "size",
 		[CONFIG_DURATION] = "duration",
 		[CONFIG_STRING] = "text",
@@ -184,7 +189,7 @@ void config_write_markdown(const struct config_section *sections, struct strbuf 
 		strbuf_addf(
 			out,
 			"\n## %s\n\n| key | value | default | takes effect | meaning |\n|---|---|---|---|---|\n",
-			sections->name);
+			*sections->name ? sections->name : "Keys of the file itself");
 		write_table(sections->rows, "", out);
 	}
 }

@@ -56,6 +56,23 @@ static int parse_enum(const struct config_row *row, const char *text, void *valu
 	return -EINVAL;
 }
 
+/* "2%"; "off" = 0, which itself is no percentage. */
+static int parse_percent(const char *text, uint32_t *ret)
+{
+	char digits[16];
+	size_t len = strlen(text);
+
+	if (streq(text, "off")) {
+		*ret = 0;
+		return 0;
+	}
+	if (len < 2 || len > sizeof(digits) || text[len - 1] != '%')
+		return -EINVAL;
+	memcpy(digits, text, len - 1);
+	digits[len - 1] = '\0';
+	return parse_u32(digits, ret) < 0 || !*ret ? -EINVAL : 0;
+}
+
 static int parse_text(const struct config_row *row, const char *text, struct arena *arena,
 		      void *value, char *why, size_t why_size)
 {
@@ -71,6 +88,17 @@ static int parse_text(const struct config_row *row, const char *text, struct are
 		r = parse_u32(text, value);
 		if (r < 0)
 			(void)snprintf(why, why_size, "'%s' is not a whole number", text);
+		return r;
+	case CONFIG_U64:
+		r = parse_u64(text, value);
+		if (r < 0)
+			(void)snprintf(why, why_size, "'%s' is not a whole number", text);
+		return r;
+	case CONFIG_PERCENT:
+		r = parse_percent(text, value);
+		if (r < 0)
+			(void)snprintf(why, why_size,
+				       "'%s' is not a percentage such as 2%%, or off", text);
 		return r;
 	case CONFIG_SIZE:
 		r = parse_size(text, value);
@@ -104,7 +132,8 @@ static int parse_text(const struct config_row *row, const char *text, struct are
 
 static uint64_t as_number(const struct config_row *row, const void *value)
 {
-	return row->type == CONFIG_UINT ? *(const uint32_t *)value : *(const uint64_t *)value;
+	return row->type == CONFIG_UINT || row->type == CONFIG_PERCENT ? *(const uint32_t *)value
+								       : *(const uint64_t *)value;
 }
 
 static uint64_t bound(const struct config_row *row, const char *text)
@@ -114,7 +143,7 @@ static uint64_t bound(const struct config_row *row, const char *text)
 	char why[64];
 	int r;
 
-	if (row->type == CONFIG_UINT) {
+	if (row->type == CONFIG_UINT || row->type == CONFIG_PERCENT) {
 		r = parse_text(row, text, NULL, &small, why, sizeof(why));
 		v = small;
 	} else {
@@ -128,8 +157,16 @@ static uint64_t bound(const struct config_row *row, const char *text)
 static int check_bounds(const struct config_row *row, const char *text, const void *value,
 			char *why, size_t why_size)
 {
-	if (row->type != CONFIG_UINT && row->type != CONFIG_SIZE && row->type != CONFIG_DURATION)
+	switch (row->type) {
+	case CONFIG_UINT:
+	case CONFIG_U64:
+	case CONFIG_PERCENT:
+	case CONFIG_SIZE:
+	case CONFIG_DURATION:
+		break;
+	default:
 		return 0;
+	}
 	if (row->min && as_number(row, value) < bound(row, row->min)) {
 		(void)snprintf(why, why_size, "%s is below %s", text, row->min);
 		return -EINVAL;
@@ -197,6 +234,15 @@ void config_value_format(const struct config_row *row, const void *value, struct
 		return;
 	case CONFIG_UINT:
 		strbuf_addu64(out, *(const uint32_t *)value);
+		return;
+	case CONFIG_U64:
+		strbuf_addu64(out, *(const uint64_t *)value);
+		return;
+	case CONFIG_PERCENT:
+		if (*(const uint32_t *)value)
+			strbuf_addf(out, "%u%%", *(const uint32_t *)value);
+		else
+			strbuf_addstr(out, "off");
 		return;
 	case CONFIG_SIZE:
 		format_scaled(*(const uint64_t *)value, size_names, size_values,
