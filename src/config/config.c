@@ -242,7 +242,7 @@ static int read_list(struct reader *r, const yaml_node_t *node, const struct con
 			complain(r, &item->start_mark, name, "is not a map");
 			continue;
 		}
-		e = config_defaults(row->rows, r->config->arena, items + i * row->item_size);
+		e = config_set_defaults(row->rows, r->config->arena, items + i * row->item_size);
 		if (e >= 0)
 			e = read_map(r, item, row->rows, name, items + i * row->item_size);
 		if (e < 0)
@@ -283,6 +283,12 @@ static int read_value(struct reader *r, const yaml_node_t *node, const struct co
 	int e;
 
 	switch (row->type) {
+	case CONFIG_ANY:
+		*(bool *)member = true;
+		return 0;
+	case CONFIG_GONE:
+		complain(r, &node->start_mark, path, row->help);
+		return 0;
 	case CONFIG_MAP:
 		if (node->type == YAML_MAPPING_NODE)
 			return read_map(r, node, row->rows, path, member);
@@ -555,15 +561,18 @@ static int default_strings(const struct config_row *row, struct arena *arena,
 	return e < 0 || diags.total ? -EINVAL : 0;
 }
 
-int config_defaults(const struct config_row *rows, struct arena *arena, void *object)
+/* An assert fails on a default that does not parse. */
+int config_set_defaults(const struct config_row *rows, struct arena *arena, void *object)
 {
 	for (const struct config_row *row = rows; row->key; row++) {
 		void *member = (char *)object + row->offset;
 		char why[256] = "";
 		int r = 0;
 
+		if (row->type == CONFIG_GONE)
+			continue;
 		if (row->type == CONFIG_MAP)
-			r = config_defaults(row->rows, arena, member);
+			r = config_set_defaults(row->rows, arena, member);
 		else if (row->type == CONFIG_STRINGS)
 			r = default_strings(row, arena, member);
 		else if (row->def && row->type != CONFIG_LIST && row->type != CONFIG_PAIRS)
@@ -600,7 +609,7 @@ static int new_config(const struct config_section *sections, struct config **ret
 		c->values[i] = arena_alloc(c->arena, sections[i].size);
 		if (!c->values[i])
 			return -ENOMEM;
-		r = config_defaults(sections[i].rows, c->arena, c->values[i]);
+		r = config_set_defaults(sections[i].rows, c->arena, c->values[i]);
 		if (r < 0)
 			return r;
 	}

@@ -28,6 +28,8 @@ enum config_type {
 	CONFIG_MAP, /* nested struct described by .rows, placed at .offset */
 	CONFIG_PAIRS, /* struct config_pairs: the only row of a map whose keys are free; its key is "*" */
 	CONFIG_LIST, /* struct config_list of structs described by .rows; .item_size, .max_items */
+	CONFIG_ANY, /* bool: is the key there; its value is not looked at */
+	CONFIG_GONE, /* a key that is refused, with .help as the reason; in no document */
 	_CONFIG_TYPE_MAX,
 };
 
@@ -108,14 +110,17 @@ bool config_given(const struct config *c, const void *member, struct config_plac
 /* Copies what @from says of @rows to @to where @to's own key was not written: `defaults:` of things in a list. */
 void config_inherit(const struct config *c, const struct config_row *rows, void *to,
 		    const void *from);
+/* Defaults of @rows into a zeroed struct, for items that no list of the file has. 0 or -ENOMEM. */
+struct arena;
+int config_set_defaults(const struct config_row *rows, struct arena *arena, void *object);
 /*
  * For checks across keys, after the load: an error or warning at the value of @member (NULL, or not written: without a place).
  * @key: dotted, as in the errors of the reader.
  */
 void config_complain(const struct config *c, struct diags *diags, const void *member,
 		     const char *key, const char *fmt, ...) PRINTF_LIKE(5, 6);
-struct arena;
 struct arena *config_arena(struct config *c); /* for what is derived and lives as long */
+const char *config_file(const struct config *c); /* as given to the load; "defaults" without one */
 
 /* One call per key that differs: dotted key, old and new as text (secrets as "<secret>"), and whether it takes effect. */
 typedef void (*config_diff_fn)(void *ctx, const char *key, const char *before, const char *after,

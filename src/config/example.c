@@ -68,6 +68,8 @@ static void add_items(const struct config_row *rows, unsigned depth, struct strb
 	for (const struct config_row *row = rows; row->key; row++) {
 		_cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
 
+		if (row->type == CONFIG_GONE)
+			continue;
 		strbuf_addf(&text, "%s: %s (", row->key, row->help);
 		add_values(row, &text);
 		strbuf_addf(&text, "%s)", row->flags & CONFIG_REQUIRED ? "; required" : "");
@@ -83,6 +85,8 @@ static void add_example(const struct config_row *rows, unsigned depth, struct st
 	for (const struct config_row *row = rows; row->key; row++) {
 		_cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
 
+		if (row->type == CONFIG_GONE)
+			continue;
 		if (row->type == CONFIG_MAP) {
 			strbuf_addf(out, "%*s%s:\n", (int)depth * 2, "", row->key);
 			add_example(row->rows, depth + 1, out);
@@ -117,6 +121,8 @@ static void add_entries(const struct config_row *rows, const char *path, struct 
 	for (const struct config_row *row = rows; row->key; row++) {
 		_cleanup_strbuf_ struct strbuf key = STRBUF_INIT;
 
+		if (row->type == CONFIG_GONE)
+			continue;
 		strbuf_addf(&key, "%s%s%s", path, *path ? "." : "", row->key);
 		if (row->type == CONFIG_MAP) {
 			add_entries(row->rows, strbuf_str(&key), out);

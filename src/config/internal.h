@@ -24,8 +24,6 @@ int config_value_parse(const struct config_row *row, const char *text, struct ar
 		       void *value, char *why, size_t why_size);
 /* As a person would write it. */
 void config_value_format(const struct config_row *row, const void *value, struct strbuf *out);
-/* Defaults of all rows into a zeroed struct; an assert fails on a default that does not parse. */
-int config_defaults(const struct config_row *rows, struct arena *arena, void *object);
 const char *config_type_name(const struct config_row *row); /* "" for an enum: its names say it */
 /* places.c */
 int config_add_place(struct config *c, const void *member, unsigned line, unsigned column);

@@ -60,7 +60,7 @@ void config_inherit(const struct config *c, const struct config_row *rows, void 
 
 		if (row->type == CONFIG_MAP)
 			config_inherit(c, row->rows, member, inherited);
-		else if (!config_given(c, member, NULL))
+		else if (row->size && !config_given(c, member, NULL))
 			memcpy(member, inherited, row->size);
 	}
 }
@@ -77,11 +77,15 @@ void config_complain(const struct config *c, struct diags *diags, const void *me
 	va_end(ap);
 	if (member)
 		(void)config_given(c, member, &at);
-	diags_add(diags, c->file ? c->file : "defaults", at.line, at.column, "%s%s%s", key,
-		  *key ? ": " : "", text);
+	diags_add(diags, config_file(c), at.line, at.column, "%s%s%s", key, *key ? ": " : "", text);
 }
 
 struct arena *config_arena(struct config *c)
 {
 	return c->arena;
+}
+
+const char *config_file(const struct config *c)
+{
+	return c->file ? c->file : "defaults";
 }

@@ -41,6 +41,8 @@ static bool same(const struct config_row *row, const void *a, const void *b)
 static bool same_item(const struct config_row *rows, const char *a, const char *b)
 {
 	for (const struct config_row *row = rows; row->key; row++) {
+		if (row->type == CONFIG_GONE)
+			continue;
 		if (row->type == CONFIG_MAP) {
 			if (!same_item(row->rows, a + row->offset, b + row->offset))
 				return false;
@@ -58,6 +60,8 @@ static void diff_rows(const struct diff *d, const struct config_row *rows, const
 		_cleanup_strbuf_ struct strbuf key = STRBUF_INIT, before = STRBUF_INIT,
 					       after = STRBUF_INIT;
 
+		if (row->type == CONFIG_GONE)
+			continue;
 		strbuf_addf(&key, "%s%s%s", path, *path ? "." : "", row->key);
 		if (row->type == CONFIG_MAP) {
 			diff_rows(d, row->rows, strbuf_str(&key), a + row->offset, b + row->offset);
@@ -89,6 +93,8 @@ static void write_rows(const struct config_row *rows, unsigned depth, const char
 		const char *member = object + row->offset;
 		const struct config_list *list = (const void *)member;
 
+		if (row->type == CONFIG_GONE)
+			continue;
 		strbuf_addf(out, "%*s%s:", (int)depth * 2, "", row->key);
 		if (row->type == CONFIG_MAP) {
 			strbuf_addch(out, '\n');
@@ -135,6 +141,7 @@ const char *config_type_name(const struct config_row *row)
 		[CONFIG_MAP] = "map",
 		[CONFIG_LIST] = "list of maps",
 		[CONFIG_PAIRS] = "text",
+		[CONFIG_ANY] = "anything",
 	};
 
 	return names[row->type];
@@ -154,6 +161,8 @@ static void write_table(const struct config_row *rows, const char *path, struct 
 	for (const struct config_row *row = rows; row->key; row++) {
 		_cleanup_strbuf_ struct strbuf key = STRBUF_INIT;
 
+		if (row->type == CONFIG_GONE)
+			continue;
 		strbuf_addf(&key, "%s%s%s", path, *path ? "." : "", row->key);
 		if (row->type == CONFIG_MAP) {
 			write_table(row->rows, strbuf_str(&key), out);

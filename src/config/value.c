@@ -230,6 +230,7 @@ void config_value_format(const struct config_row *row, const void *value, struct
 
 	switch (row->type) {
 	case CONFIG_BOOL:
+	case CONFIG_ANY:
 		strbuf_addstr(out, *(const bool *)value ? "true" : "false");
 		return;
 	case CONFIG_UINT:

@@ -146,6 +146,7 @@ struct destination_config {
 	const char *name;
 	int type;
 	struct config_list nodes; /* struct node_config */
+	bool discovery, kafka, file; /* given; not built in this version */
 	struct tls_client_config tls_config;
 	struct basic_auth_config basic_auth;
 	struct authorization_config authorization;
@@ -171,6 +172,7 @@ struct route_rule_config {
 	struct relabel *relabel;
 	struct selector *const *selectors;
 	size_t destination_index;
+	int window_route; /* of time_window, -1 = none */
 };
 
 enum routing_mode { ROUTING_ALL, ROUTING_FIRST_MATCH };

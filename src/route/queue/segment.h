@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "base/cleanup.h"
 
 /*
@@ -37,12 +38,17 @@ struct record { /* payload and extra: borrowed */
 	uint32_t payload_len;
 };
 
+uint32_t segment_checksum(const void *data, size_t len);
 void segment_header_encode(const struct segment_info *i, uint8_t out[SEGMENT_HEADER]);
 int segment_header_decode(const uint8_t in[SEGMENT_HEADER],
 			  struct segment_info *ret); /* -EBADMSG */
 size_t record_size(const struct record *r); /* with header and padding */
 /* Header alone; the checksum covers extra and payload. */
 void record_header_encode(const struct record *r, uint8_t out[RECORD_HEADER]);
+/* The header alone: extra and payload stay NULL. -EBADMSG */
+int record_header_decode(const uint8_t in[RECORD_HEADER], struct record *ret);
+/* Do extra and payload of @r fit the header's checksum? 0 or -EBADMSG */
+int record_body_check(const uint8_t header[RECORD_HEADER], const struct record *r);
 /*
  * Record at @at with @room bytes behind it. Size of the record; -ENODATA when there are not enough bytes; -EBADMSG when a checksum or a
  * length is wrong. Pointers go into @at.
@@ -52,6 +58,9 @@ ssize_t record_decode(const uint8_t *at, size_t room, struct record *ret);
 ssize_t record_search(const uint8_t *at, size_t len, size_t from);
 bool record_extra_find(const struct record *r, enum record_extra type, const void **ret,
 		       size_t *ret_len);
+/* Appends one field at @at: bytes used, 0 = no room. */
+size_t record_extra_put(uint8_t *at, size_t room, enum record_extra type, const void *value,
+			size_t len);
 /* A whole segment file, mapped or read: calls @fn per record; holes are counted. 0, -EBADMSG for a foreign file. */
 typedef int (*segment_fn)(void *ctx, const struct record *r, uint64_t offset);
 struct segment_walk {
