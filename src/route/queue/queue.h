@@ -44,6 +44,7 @@ struct queue_stats {
 	uint64_t blocks; /* waiting */
 	int64_t oldest_enqueued_ms, oldest_sample_ts; /* of what is unsent; 0 / INT64_MAX = empty */
 	uint64_t syncs, sync_us; /* fdatasync */
+	uint64_t dead_dropped; /* dead letters that had to make room, in segments, or did not fit */
 	bool full;
 };
 

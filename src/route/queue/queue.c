@@ -1,0 +1,687 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The queue of one node
+ *
+ * Appends go to the window while there is room in memory and nothing waits on disk alone; else to the backlog, from which the sender's side
+ * loads again. One lock; reading a block from disk happens outside of it.
+ */
+#define LOG_MODULE "queue"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "base/macro.h"
+#include "base/time.h"
+#include "route/queue/internal.h"
+
+void queue_count(struct queue *q, enum queue_event e, uint64_t records, uint64_t samples)
+{
+	q->stats.records[e] += records;
+	q->stats.samples[e] += samples;
+}
+
+uint64_t queue_lowest_unsent(const struct queue *q)
+{
+	struct record r;
+	uint64_t offset = q->load.offset;
+
+	if (q->oldest)
+		return q->oldest->public.record.index;
+	if (!q->backlog || !q->load.segment)
+		return q->next_index;
+	/* Rare: nothing is loaded. */
+	if (q->load.segment->fd >= 0 && disk_read_header(q->load.segment, &offset, &r, NULL) > 0)
+		return r.index;
+	return q->load.segment->first_index;
+}
+
+/* --- lists --- */
+
+static size_t weight(const struct block *b)
+{
+	return sizeof(*b) +
+	       (b->bytes ? b->public.record.extra_len + b->public.record.payload_len : 0);
+}
+
+static struct lane *lane_of(struct queue *q, const struct block *b)
+{
+	return &q->lanes[b->public.record.lane % q->o.lanes];
+}
+
+static void push_lane(struct block **first, struct block **last, struct block *b)
+{
+	b->lane_next = NULL;
+	if (*last)
+		(*last)->lane_next = b;
+	else
+		*first = b;
+	*last = b;
+}
+
+static void window_add(struct queue *q, struct block *b)
+{
+	/* By index: nearly always at the end. */
+	struct block *after = q->newest;
+
+	while (after && after->public.record.index > b->public.record.index)
+		after = after->older;
+	b->older = after;
+	b->newer = after ? after->newer : q->oldest;
+	if (b->newer)
+		b->newer->older = b;
+	else
+		q->newest = b;
+	if (after)
+		after->newer = b;
+	else
+		q->oldest = b;
+	q->window++;
+	q->memory += weight(b);
+}
+
+static void window_remove(struct queue *q, struct block *b)
+{
+	if (b->older)
+		b->older->newer = b->newer;
+	else
+		q->oldest = b->newer;
+	if (b->newer)
+		b->newer->older = b->older;
+	else
+		q->newest = b->older;
+	q->window--;
+	q->memory -= MIN(weight(b), q->memory);
+}
+
+static void unlink_lane(struct block **first, struct block **last, struct block *b)
+{
+	struct block *before = NULL;
+
+	for (struct block *x = *first; x; before = x, x = x->lane_next) {
+		if (x != b)
+			continue;
+		if (before)
+			before->lane_next = b->lane_next;
+		else
+			*first = b->lane_next;
+		if (*last == b)
+			*last = before;
+		return;
+	}
+}
+
+static void free_block(struct block *b)
+{
+	free(b->bytes);
+	free(b);
+}
+
+/* The block is no longer of this queue. */
+static void finish(struct queue *q, struct block *b, enum queue_event e)
+{
+	queue_count(q, e, 1, b->public.record.samples);
+	window_remove(q, b);
+	if (b->segment)
+		disk_release(q, b->segment, 1, b->public.record.samples);
+	q->cursor_behind++;
+	free_block(b);
+	cursor_write(q, false);
+}
+
+static void set_bytes(struct block *b, uint8_t *bytes)
+{
+	b->bytes = bytes;
+	b->public.record.extra = bytes;
+	b->public.record.payload = bytes ? bytes + b->public.record.extra_len : NULL;
+}
+
+/* --- room --- */
+
+static uint64_t block_weight(uint64_t bytes)
+{
+	return bytes + sizeof(struct block);
+}
+
+static bool fits_disk(const struct queue *q, uint64_t bytes)
+{
+	return q->o.disk && !q->no_space && q->disk + q->reserved + bytes <= q->o.disk;
+}
+
+/* What is reserved is of no matter here: the block that comes was admitted by its own reservation. */
+static bool fits_memory(const struct queue *q, uint64_t bytes)
+{
+	return q->memory + block_weight(bytes) <= q->o.memory;
+}
+
+static bool fits(const struct queue *q, uint64_t bytes)
+{
+	return fits_disk(q, bytes) ||
+	       (q->o.ack == QUEUE_ACK_MEMORY && !q->backlog && fits_memory(q, q->reserved + bytes));
+}
+
+/* Blocks of @s that are on the way just now. */
+static uint64_t count_taken(const struct queue *q, const struct segment_file *s,
+			    uint64_t *ret_samples)
+{
+	uint64_t n = 0;
+
+	*ret_samples = 0;
+	for (const struct block *b = q->oldest; b; b = b->newer)
+		if (b->segment == s && b->taken) {
+			n++;
+			*ret_samples += b->public.record.samples;
+		}
+	return n;
+}
+
+static void drop_window_of(struct queue *q, struct segment_file *s)
+{
+	for (struct block *b = q->oldest, *next; b; b = next) {
+		next = b->newer;
+		if (b->segment != s || b->taken)
+			continue;
+		unlink_lane(&lane_of(q, b)->first, &lane_of(q, b)->last, b);
+		unlink_lane(&lane_of(q, b)->fresh_first, &lane_of(q, b)->fresh_last, b);
+		q->stats.dropped_oldest_samples += b->public.record.samples;
+		queue_count(q, QUEUE_DROPPED, 1, b->public.record.samples);
+		window_remove(q, b);
+		s->released++;
+		s->samples -= MIN(b->public.record.samples, s->samples);
+		free_block(b);
+	}
+}
+
+/* The oldest segment with something that is not on the way: its blocks of the window, then its records of the backlog. */
+static bool drop_oldest_segment(struct queue *q)
+{
+	struct segment_file *s = q->segments;
+	uint64_t taken = 0, taken_samples = 0, rest, samples;
+
+	for (; s; s = s->next) {
+		taken = s->sent ? 0 : count_taken(q, s, &taken_samples);
+		if (!s->sent && s->records - s->released > taken)
+			break;
+	}
+	if (!s)
+		return false;
+	if (s == q->last_segment)
+		disk_seal(q);
+	drop_window_of(q, s);
+	rest = s->records - s->released - taken;
+	samples = s->samples - MIN(taken_samples, s->samples);
+	q->stats.dropped_oldest_samples += samples;
+	queue_count(q, QUEUE_DROPPED, rest, samples);
+	q->backlog -= MIN(rest, q->backlog);
+	if (q->load.segment == s) {
+		q->load.segment = s->next;
+		q->load.offset = SEGMENT_HEADER;
+	}
+	disk_release(q, s, rest, samples);
+	cursor_write(q, true);
+	return true;
+}
+
+static bool drop_oldest_block(struct queue *q)
+{
+	struct block *b = q->oldest;
+
+	while (b && b->taken)
+		b = b->newer;
+	if (!b)
+		return false;
+	unlink_lane(&lane_of(q, b)->first, &lane_of(q, b)->last, b);
+	q->stats.dropped_oldest_samples += b->public.record.samples;
+	finish(q, b, QUEUE_DROPPED);
+	return true;
+}
+
+static bool make_room(struct queue *q, uint64_t bytes)
+{
+	while (!fits(q, bytes))
+		if (!(q->o.disk && !q->no_space ? drop_oldest_segment(q) : drop_oldest_block(q)))
+			return false;
+	return true;
+}
+
+int queue_reserve(struct queue *q, uint64_t bytes)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&q->lock);
+	if (q->o.full == QUEUE_FULL_DROP_OLDEST && !fits(q, bytes))
+		(void)make_room(q, bytes);
+	if (!fits(q, bytes))
+		r = q->o.full == QUEUE_FULL_DROP_NEWEST ? 1 : -EAGAIN;
+	else
+		q->reserved += bytes;
+	q->stats.full = r != 0;
+	pthread_mutex_unlock(&q->lock);
+	return r;
+}
+
+void queue_unreserve(struct queue *q, uint64_t bytes)
+{
+	pthread_mutex_lock(&q->lock);
+	q->reserved -= MIN(bytes, q->reserved);
+	pthread_mutex_unlock(&q->lock);
+}
+
+void queue_drop_newest(struct queue *q, uint32_t samples)
+{
+	pthread_mutex_lock(&q->lock);
+	q->stats.dropped_newest_samples += samples;
+	pthread_mutex_unlock(&q->lock);
+}
+
+/* --- append --- */
+
+static struct block *new_block(const struct record *r, bool with_bytes)
+{
+	struct block *b = calloc(1, sizeof(*b));
+	uint8_t *bytes = NULL;
+
+	if (!b)
+		return NULL;
+	b->public.record = *r;
+	if (with_bytes) {
+		bytes = malloc((size_t)r->extra_len + r->payload_len + 1);
+		if (!bytes) {
+			free(b);
+			return NULL;
+		}
+		if (r->extra_len)
+			memcpy(bytes, r->extra, r->extra_len);
+		memcpy(bytes + r->extra_len, r->payload, r->payload_len);
+	}
+	set_bytes(b, bytes);
+	return b;
+}
+
+/* Fresh data that may overtake the backlog: remembered, so that the load passes over it. */
+static bool note_fresh(struct queue *q, uint64_t index)
+{
+	struct index_range *last = q->n_fresh ? &q->fresh[q->n_fresh - 1] : NULL;
+
+	if (last && last->end == index) {
+		last->end++;
+		return true;
+	}
+	if (q->n_fresh == FRESH_RANGES_MAX)
+		return false;
+	q->fresh[q->n_fresh++] = (struct index_range){ index, index + 1 };
+	return true;
+}
+
+static bool lane_idle(const struct queue *q, uint32_t lane)
+{
+	const struct lane *l = &q->lanes[lane % q->o.lanes];
+
+	return !l->taken && !l->first && !l->fresh_first;
+}
+
+/* Where a record that was accepted waits: true = in the window. */
+static bool enter_window(struct queue *q, const struct record *r, struct segment_file *s,
+			 uint64_t offset, bool *ret_ready)
+{
+	bool fresh = q->backlog > 0;
+	struct block *b;
+	struct lane *lane;
+
+	if (fresh && (q->o.drain != QUEUE_FRESH_FIRST || !fits_memory(q, r->payload_len)))
+		return false;
+	if (s && !fits_memory(q, (uint64_t)r->extra_len + r->payload_len))
+		return false;
+	if (fresh && !note_fresh(q, r->index))
+		return false;
+	b = new_block(r, true);
+	if (!b)
+		return false;
+	b->segment = s;
+	b->offset = offset;
+	window_add(q, b);
+	lane = lane_of(q, b);
+	*ret_ready = lane_idle(q, r->lane);
+	if (fresh)
+		push_lane(&lane->fresh_first, &lane->fresh_last, b);
+	else
+		push_lane(&lane->first, &lane->last, b);
+	return true;
+}
+
+/* Group commit: one of those who wait syncs for all that was written before it began. */
+static int wait_durable(struct queue *q, uint64_t number)
+{
+	int r = 0;
+
+	while (q->durable < number && r == 0) {
+		uint64_t covers = q->written, from = time_mono_us();
+		int fd;
+
+		if (q->syncing) {
+			pthread_cond_wait(&q->synced, &q->lock);
+			continue;
+		}
+		/* Files before the last were synced when they were sealed. */
+		fd = q->last_segment && q->last_segment->fd >= 0 ? dup(q->last_segment->fd) : -1;
+		q->syncing = true;
+		pthread_mutex_unlock(&q->lock);
+		if (fd >= 0 && fdatasync(fd) < 0)
+			r = -errno;
+		if (fd >= 0)
+			(void)close(fd);
+		pthread_mutex_lock(&q->lock);
+		q->syncing = false;
+		q->stats.syncs++;
+		q->stats.sync_us += time_mono_us() - from;
+		if (r == 0)
+			q->durable = MAX(q->durable, covers);
+		pthread_cond_broadcast(&q->synced);
+	}
+	return r;
+}
+
+static int append_locked(struct queue *q, struct record *r, bool *ret_ready)
+{
+	bool to_disk = q->o.ack != QUEUE_ACK_MEMORY || q->backlog ||
+		       !fits_memory(q, (uint64_t)r->extra_len + r->payload_len);
+	struct segment_file *s = NULL;
+	uint64_t offset = 0, number;
+	int e = 0;
+
+	if (!q->o.disk)
+		to_disk = false;
+	if (to_disk && q->no_space)
+		return -EAGAIN;
+	if (!to_disk && q->memory + block_weight(r->payload_len) > q->o.memory && q->window)
+		return -EAGAIN;
+	r->index = q->next_index;
+	if (to_disk) {
+		e = disk_append(q, r, &s, &offset);
+		if (e < 0) {
+			disk_count_error(q, e);
+			q->no_space |= e == -ENOSPC || e == -EDQUOT || e == -EIO;
+			return e;
+		}
+	}
+	number = ++q->written;
+	if (!enter_window(q, r, s, offset, ret_ready)) {
+		if (!s) /* no memory for a block that is nowhere else */
+			return -ENOMEM;
+		if (!q->backlog) {
+			q->load.segment = s;
+			q->load.offset = offset;
+		}
+		q->backlog++;
+		*ret_ready = lane_idle(q, r->lane);
+	}
+	q->next_index++;
+	queue_count(q, QUEUE_ENQUEUED, 1, r->samples);
+	return to_disk && q->o.ack == QUEUE_ACK_FSYNC ? wait_durable(q, number) : 0;
+}
+
+int queue_append(struct queue *q, struct record *r)
+{
+	bool ready = false;
+	int e;
+
+	pthread_mutex_lock(&q->lock);
+	e = append_locked(q, r, &ready);
+	if (e == -EAGAIN && q->o.full == QUEUE_FULL_DROP_OLDEST &&
+	    make_room(q, (uint64_t)r->extra_len + r->payload_len))
+		e = append_locked(q, r, &ready);
+	pthread_mutex_unlock(&q->lock);
+	if (ready && q->ready)
+		q->ready(q->ready_ctx, r->lane % q->o.lanes);
+	return e;
+}
+
+/* --- the sender's side --- */
+
+static bool was_fresh(struct queue *q, uint64_t index)
+{
+	while (q->n_fresh && q->fresh[0].end <= index) {
+		memmove(q->fresh, q->fresh + 1, --q->n_fresh * sizeof(q->fresh[0]));
+	}
+	return q->n_fresh && index >= q->fresh[0].first;
+}
+
+static int load_one(struct queue *q)
+{
+	struct segment_file *s = q->load.segment;
+	struct record r;
+	struct block *b;
+	ssize_t n;
+	int e = disk_open_file(q, s);
+
+	if (e < 0)
+		return e;
+	n = disk_read_header(s, &q->load.offset, &r, NULL);
+	if (n < 0)
+		return (int)n;
+	if (n == 0) { /* the end of this file */
+		if (!s->next)
+			return -ENODATA;
+		if (s->sealed)
+			disk_close_file(s);
+		q->load.segment = s->next;
+		q->load.offset = SEGMENT_HEADER;
+		return 0;
+	}
+	if (was_fresh(q, r.index)) {
+		q->load.offset += (uint64_t)n;
+		return 0;
+	}
+	b = new_block(&r, false);
+	if (!b)
+		return -ENOMEM;
+	b->segment = s;
+	b->offset = q->load.offset;
+	q->load.offset += (uint64_t)n;
+	q->backlog--;
+	window_add(q, b);
+	push_lane(&lane_of(q, b)->first, &lane_of(q, b)->last, b);
+	return 0;
+}
+
+/* Records that headers promised and files do not hold: holes. */
+static void forget_missing(struct queue *q)
+{
+	if (!q->backlog)
+		return;
+	log_warning("%s: %" PRIu64 " records are missing in the segments", q->path, q->backlog);
+	queue_count(q, QUEUE_CORRUPT, q->backlog, 0);
+	q->backlog = 0;
+}
+
+static void load(struct queue *q)
+{
+	while (q->backlog && q->load.segment && q->window < WINDOW_LOAD_MAX) {
+		int e = load_one(q);
+
+		if (e == -ENODATA)
+			forget_missing(q);
+		if (e < 0) {
+			if (e != -ENODATA)
+				disk_count_error(q, e);
+			return;
+		}
+	}
+}
+
+static struct block *next_of(struct queue *q, struct lane *l)
+{
+	struct block *b;
+
+	if (!l->first)
+		load(q);
+	if (l->fresh_first && (!l->first || l->fresh_turn)) {
+		l->fresh_turn = false;
+		b = l->fresh_first;
+		unlink_lane(&l->fresh_first, &l->fresh_last, b);
+		return b;
+	}
+	l->fresh_turn = true;
+	b = l->first;
+	if (b)
+		unlink_lane(&l->first, &l->last, b);
+	return b;
+}
+
+/* Its bytes from disk, outside the lock: it is taken, so its segment stays. */
+static int fetch(struct queue *q, struct block *b)
+{
+	uint64_t sequence = b->segment->sequence, offset = b->offset;
+	struct record r;
+	uint8_t *bytes;
+	int e;
+
+	pthread_mutex_unlock(&q->lock);
+	e = disk_read_body(q, sequence, offset, &r, &bytes);
+	pthread_mutex_lock(&q->lock);
+	if (e < 0)
+		return e;
+	q->memory -= MIN(weight(b), q->memory);
+	set_bytes(b, bytes);
+	q->memory += weight(b);
+	return 0;
+}
+
+static bool too_old(const struct queue *q, const struct block *b, int64_t now_ms)
+{
+	return q->o.max_age_us &&
+	       now_ms - b->public.record.enqueued_ms > (int64_t)(q->o.max_age_us / 1000);
+}
+
+struct queue_block *queue_take(struct queue *q, uint32_t lane, int64_t now_ms)
+{
+	struct lane *l = &q->lanes[lane % q->o.lanes];
+	struct block *b;
+
+	pthread_mutex_lock(&q->lock);
+	while ((b = next_of(q, l))) {
+		int e;
+
+		if (too_old(q, b, now_ms)) {
+			q->stats.expired_samples += b->public.record.samples;
+			finish(q, b, QUEUE_EXPIRED);
+			continue;
+		}
+		b->taken = l->taken = true;
+		e = b->bytes ? 0 : fetch(q, b);
+		if (e >= 0)
+			break;
+		b->taken = l->taken = false;
+		if (e == -EBADMSG) {
+			q->stats.corrupt_samples += b->public.record.samples;
+			finish(q, b, QUEUE_CORRUPT);
+			continue;
+		}
+		disk_count_error(q, e);
+		b->lane_next = l->first; /* again later */
+		l->first = b;
+		if (!l->last)
+			l->last = b;
+		b = NULL;
+		break;
+	}
+	pthread_mutex_unlock(&q->lock);
+	return b ? &b->public : NULL;
+}
+
+static struct block *untake(struct queue *q, struct queue_block *public)
+{
+	struct block *b = container_of(public, struct block, public);
+
+	b->taken = false;
+	lane_of(q, b)->taken = false;
+	return b;
+}
+
+void queue_put_back(struct queue *q, struct queue_block *public)
+{
+	struct block *b;
+	struct lane *l;
+
+	pthread_mutex_lock(&q->lock);
+	b = untake(q, public);
+	l = lane_of(q, b);
+	b->lane_next = l->first;
+	l->first = b;
+	if (!l->last)
+		l->last = b;
+	/* Of a long outage the bytes need not stay: they are on disk, too. */
+	if (b->segment && q->memory > q->o.memory) {
+		q->memory -= MIN(weight(b), q->memory);
+		free(b->bytes);
+		set_bytes(b, NULL);
+		q->memory += weight(b);
+	}
+	pthread_mutex_unlock(&q->lock);
+}
+
+void queue_release(struct queue *q, struct queue_block *public)
+{
+	pthread_mutex_lock(&q->lock);
+	finish(q, untake(q, public), QUEUE_SENT);
+	pthread_mutex_unlock(&q->lock);
+}
+
+int queue_dead_letter(struct queue *q, struct queue_block *b, const struct record *what, int status,
+		      const char *reason, const char *series)
+{
+	int r;
+
+	pthread_mutex_lock(&q->lock);
+	r = dead_write(q, what ? what : &b->record, status, reason, series);
+	if (!what)
+		finish(q, untake(q, b), QUEUE_DEAD);
+	pthread_mutex_unlock(&q->lock);
+	return r;
+}
+
+void queue_on_ready(struct queue *q, void (*fn)(void *ctx, uint32_t lane), void *ctx)
+{
+	q->ready = fn;
+	q->ready_ctx = ctx;
+}
+
+/* --- time and figures --- */
+
+void queue_tick(struct queue *q, int64_t now_ms)
+{
+	(void)now_ms;
+	pthread_mutex_lock(&q->lock);
+	if (q->o.disk)
+		(void)disk_free_space(q);
+	cursor_write(q, true);
+	pthread_mutex_unlock(&q->lock);
+}
+
+static void oldest(const struct queue *q, struct queue_stats *s)
+{
+	s->oldest_enqueued_ms = 0;
+	s->oldest_sample_ts = INT64_MAX;
+	for (const struct block *b = q->oldest; b; b = b->newer)
+		s->oldest_sample_ts = MIN(s->oldest_sample_ts, b->public.record.min_ts);
+	for (const struct segment_file *f = q->load.segment; q->backlog && f; f = f->next)
+		s->oldest_sample_ts = MIN(s->oldest_sample_ts, f->min_ts);
+	if (q->oldest)
+		s->oldest_enqueued_ms = q->oldest->public.record.enqueued_ms;
+	else if (q->backlog && q->load.segment)
+		s->oldest_enqueued_ms = q->load.segment->oldest_ms;
+}
+
+void queue_stats(struct queue *q, struct queue_stats *ret)
+{
+	pthread_mutex_lock(&q->lock);
+	*ret = q->stats;
+	ret->memory_bytes = q->memory;
+	ret->disk_bytes = q->disk;
+	ret->dead_bytes = q->dead;
+	ret->blocks = q->window + q->backlog;
+	oldest(q, ret);
+	pthread_mutex_unlock(&q->lock);
+}

@@ -1,0 +1,699 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The queue of one node: order, limits, restart, damage; counts that add up. */
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/macro.h"
+#include "route/queue/queue.h"
+#include "scratch.h"
+#include "test.h"
+
+#define PAYLOAD 1000
+
+static struct scratch new_scratch(void)
+{
+	struct scratch s;
+
+	scratch_init(&s);
+	return s;
+}
+
+static struct queue_options options(const char *directory)
+{
+	return (struct queue_options){
+		.storage_path = directory,
+		.destination = "dest",
+		.node = "node-0",
+		.memory = 1 << 20,
+		.disk = 64 << 20,
+		.segment = 1 << 20,
+		.dead_letter = 1 << 20,
+		.ack = QUEUE_ACK_DISK,
+		.lanes = 4,
+		.epoch = 7,
+	};
+}
+
+static struct queue *open_queue(const struct queue_options *o)
+{
+	struct queue *q = NULL;
+	char why[256];
+	int r = queue_open(o, why, sizeof(why), &q);
+
+	if (r < 0)
+		fail_msg("%s", why);
+	return q;
+}
+
+/* A payload that says its own number. */
+static int append(struct queue *q, uint64_t number, uint16_t lane, size_t size)
+{
+	_cleanup_(freep) uint8_t *payload = malloc(size);
+	struct record r = { .enqueued_ms = (int64_t)number,
+			    .min_ts = (int64_t)number,
+			    .max_ts = (int64_t)number,
+			    .series = 1,
+			    .samples = 2,
+			    .lane = lane,
+			    .schema = RECORD_RW1,
+			    .codec = RECORD_SNAPPY,
+			    .extra = "\1\3\0abc",
+			    .extra_len = 6,
+			    .payload = payload,
+			    .payload_len = (uint32_t)size };
+
+	memset(payload, (int)number, size);
+	memcpy(payload, &number, sizeof(number));
+	return queue_append(q, &r);
+}
+
+static uint64_t number_of(const struct queue_block *b)
+{
+	uint64_t number;
+	const void *tenant;
+	size_t len;
+
+	memcpy(&number, b->record.payload, sizeof(number));
+	assert_int_equal(((const uint8_t *)b->record.payload)[b->record.payload_len - 1],
+			 number & 0xff);
+	assert_true(record_extra_find(&b->record, EXTRA_TENANT, &tenant, &len));
+	assert_int_equal(len, 3);
+	assert_memory_equal(tenant, "abc", 3);
+	return number;
+}
+
+/* Everything out, lane by lane; order within a lane is checked. Number of blocks. */
+static size_t drain(struct queue *q, bool *seen, size_t max)
+{
+	size_t n = 0;
+	bool any = true;
+	uint64_t last[4] = {};
+
+	while (any) {
+		any = false;
+		for (uint32_t lane = 0; lane < 4; lane++) {
+			struct queue_block *b = queue_take(q, lane, 0);
+			uint64_t number;
+
+			if (!b)
+				continue;
+			number = number_of(b);
+			assert_true(number < max);
+			assert_true(number >= last[lane]);
+			last[lane] = number;
+			seen[number] = true;
+			queue_release(q, b);
+			any = true;
+			n++;
+		}
+	}
+	return n;
+}
+
+static void check_sum(struct queue *q)
+{
+	struct queue_stats s;
+
+	queue_stats(q, &s);
+	assert_int_equal(s.records[QUEUE_ENQUEUED] + s.records[QUEUE_RECOVERED],
+			 s.records[QUEUE_SENT] + s.records[QUEUE_DROPPED] + s.records[QUEUE_DEAD] +
+				 s.records[QUEUE_EXPIRED] + s.blocks);
+}
+
+static size_t count_files(const char *directory, const char *pattern)
+{
+	char path[4096];
+	glob_t g;
+	size_t n;
+
+	(void)snprintf(path, sizeof(path), "%s/queue/dest/node-0/%s", directory, pattern);
+	n = glob(path, 0, NULL, &g) == 0 ? g.gl_pathc : 0;
+	globfree(&g);
+	return n;
+}
+
+static void order_in_memory_and_on_disk(void **state)
+{
+	for (int ack = 0; ack <= QUEUE_ACK_FSYNC; ack++)
+		for (size_t memory = 1 << 14; memory <= 4 << 20; memory <<= 8) {
+			_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+			const char *dir = scratch.path;
+			struct queue_options o = options(dir);
+			_cleanup_(queue_closep) struct queue *q = NULL;
+			bool seen[500] = {};
+
+			o.ack = (enum queue_ack)ack;
+			o.memory = memory;
+			o.segment = 1 << 16;
+			q = open_queue(&o);
+			for (uint64_t i = 0; i < 500; i++)
+				assert_int_equal(append(q, i, (uint16_t)(i * 7 % 4), PAYLOAD), 0);
+			check_sum(q);
+			assert_int_equal(drain(q, seen, 500), 500);
+			check_sum(q);
+			/* What is sent is gone at once, but for the file that is written. */
+			assert_true(count_files(dir, "*.seg") <= 1);
+			assert_int_equal(count_files(dir, "*.sent"), 0);
+		}
+}
+
+static void a_block_is_retried_before_its_lane(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	struct queue_options o = options(dir);
+	_cleanup_(queue_closep) struct queue *q = NULL;
+	struct queue_block *b;
+
+	o.memory = 1 << 16;
+	q = open_queue(&o);
+	for (uint64_t i = 0; i < 200; i++)
+		assert_int_equal(append(q, i, 1, PAYLOAD), 0);
+	for (int round = 0; round < 3; round++) {
+		b = queue_take(q, 1, 0);
+		assert_int_equal(number_of(b), 0);
+		queue_put_back(q, b);
+	}
+	b = queue_take(q, 1, 0);
+	queue_release(q, b);
+	b = queue_take(q, 1, 0);
+	assert_int_equal(number_of(b), 1);
+	queue_put_back(q, b);
+	assert_null(queue_take(q, 0, 0));
+}
+
+/* A process that dies keeps nothing in memory: what was acknowledged is there afterwards. */
+static void killed(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	struct queue_options o = options(dir);
+	bool seen[300] = {};
+	pid_t child;
+	int status;
+
+	o.segment = 1 << 16;
+	o.memory = 1 << 16;
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct queue *q = open_queue(&o);
+
+		for (uint64_t i = 0; i < 300; i++)
+			if (append(q, i, (uint16_t)(i % 4), PAYLOAD) < 0)
+				_exit(1);
+		for (int i = 0; i < 100; i++) /* 100 are sent, most of them known to the cursor */
+			queue_release(q, queue_take(q, (uint32_t)i % 4, 0));
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	{
+		_cleanup_(queue_closep) struct queue *q = open_queue(&o);
+		size_t n = drain(q, seen, 300);
+
+		assert_in_range(n, 200, 200 + 64);
+		for (size_t i = 100; i < 300; i++)
+			assert_true(seen[i]);
+		check_sum(q);
+	}
+}
+
+static void memory_goes_to_disk_at_close(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	struct queue_options o = options(dir);
+	bool seen[200] = {};
+
+	o.ack = QUEUE_ACK_MEMORY;
+	o.memory = 100 * (PAYLOAD + 256);
+	{
+		_cleanup_(queue_closep) struct queue *q = open_queue(&o);
+
+		for (uint64_t i = 0; i < 200; i++)
+			assert_int_equal(append(q, i, (uint16_t)(i % 4), PAYLOAD), 0);
+		assert_int_equal(number_of(queue_take(q, 0, 0)),
+				 0); /* in flight at the close: not sent */
+	}
+	{
+		_cleanup_(queue_closep) struct queue *q = open_queue(&o);
+
+		assert_int_equal(drain(q, seen, 200), 200);
+	}
+}
+
+static void full_blocks(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	struct queue_options o = options(dir);
+	_cleanup_(queue_closep) struct queue *q = NULL;
+	bool seen[1000] = {};
+	uint64_t n = 0;
+
+	o.disk = 100 << 10;
+	o.segment = 10 << 10;
+	q = open_queue(&o);
+	while (queue_reserve(q, PAYLOAD + 200) == 0) {
+		assert_int_equal(append(q, n++, 0, PAYLOAD), 0);
+		queue_unreserve(q, PAYLOAD + 200);
+		assert_true(n < 1000);
+	}
+	assert_in_range(n, 80, 95);
+	assert_int_equal(queue_reserve(q, PAYLOAD + 200), -EAGAIN);
+	assert_int_equal(drain(q, seen, n), n);
+	assert_int_equal(queue_reserve(q, PAYLOAD + 200), 0);
+}
+
+static void full_drops_oldest(void **state)
+{
+	for (int disk = 0; disk < 2; disk++) {
+		_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+		const char *dir = scratch.path;
+		struct queue_options o = options(dir);
+		_cleanup_(queue_closep) struct queue *q = NULL;
+		struct queue_block *flying;
+		struct queue_stats s;
+		bool seen[500] = {};
+		size_t left;
+
+		o.full = QUEUE_FULL_DROP_OLDEST;
+		o.disk = disk ? 100 << 10 : 0;
+		o.memory = disk ? 20 << 10 : 100 << 10;
+		o.segment = 10 << 10;
+		q = open_queue(&o);
+		assert_int_equal(append(q, 0, 0, PAYLOAD), 0);
+		flying = queue_take(q, 0, 0);
+		for (uint64_t i = 1; i < 500; i++) {
+			assert_int_equal(queue_reserve(q, PAYLOAD + 200), 0);
+			assert_int_equal(append(q, i, (uint16_t)(i % 4), PAYLOAD), 0);
+			queue_unreserve(q, PAYLOAD + 200);
+		}
+		check_sum(q);
+		queue_release(q, flying); /* what is on the way is not dropped */
+		left = drain(q, seen, 500);
+		queue_stats(q, &s);
+		assert_int_equal(s.records[QUEUE_DROPPED] + left + 1, 500);
+		assert_int_equal(s.dropped_oldest_samples, 2 * s.records[QUEUE_DROPPED]);
+		assert_int_equal(s.samples[QUEUE_DROPPED], 2 * s.records[QUEUE_DROPPED]);
+		for (size_t i = 500 - left; i < 500; i++)
+			assert_true(seen[i]); /* the newest are there */
+		check_sum(q);
+	}
+}
+
+static void full_drops_newest(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	struct queue_options o = options(dir);
+	_cleanup_(queue_closep) struct queue *q = NULL;
+
+	o.full = QUEUE_FULL_DROP_NEWEST;
+	o.disk = 10 << 10;
+	q = open_queue(&o);
+	assert_int_equal(queue_reserve(q, 9 << 10), 0);
+	assert_int_equal(queue_reserve(q, 9 << 10), 1);
+	queue_unreserve(q, 9 << 10);
+	assert_int_equal(queue_reserve(q, 9 << 10), 0);
+}
+
+static void old_blocks_expire(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	struct queue_options o = options(dir);
+	_cleanup_(queue_closep) struct queue *q = NULL;
+	struct queue_stats s;
+	struct queue_block *b;
+
+	o.max_age_us = 50000; /* 50 ms */
+	q = open_queue(&o);
+	for (uint64_t i = 0; i < 100; i++)
+		assert_int_equal(append(q, i, 0, PAYLOAD), 0);
+	b = queue_take(q, 0, 100);
+	assert_int_equal(number_of(b), 50);
+	queue_put_back(q, b);
+	queue_stats(q, &s);
+	assert_int_equal(s.expired_samples, 100);
+	check_sum(q);
+}
+
+static void dead_letters(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	struct queue_options o = options(dir);
+	_cleanup_(queue_closep) struct queue *q = NULL;
+	struct queue_stats s;
+	char line[512] = "", path[4096];
+	FILE *f;
+
+	q = open_queue(&o);
+	for (uint64_t i = 0; i < 5; i++)
+		assert_int_equal(append(q, i, 0, PAYLOAD), 0);
+	assert_int_equal(queue_dead_letter(q, queue_take(q, 0, 0), NULL, 400, "bad \"sample\"",
+					   "up{job=\"x\"}"),
+			 0);
+	(void)snprintf(path, sizeof(path), "%s/queue/dest/node-0/dead/index.jsonl", dir);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	assert_non_null(fgets(line, sizeof(line), f));
+	(void)fclose(f);
+	assert_non_null(strstr(line, "\"status\":400"));
+	assert_non_null(strstr(
+		line, "\"reason\":\"bad \\\"sample\\\"\",\"series\":\"up{job=\\\"x\\\"}\"}"));
+	queue_stats(q, &s);
+	assert_int_equal(s.records[QUEUE_DEAD], 1);
+	assert_true(s.dead_bytes > PAYLOAD);
+	check_sum(q);
+}
+
+static void dead_letters_are_bounded(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	struct queue_options o = options(dir);
+	_cleanup_(queue_closep) struct queue *q = NULL;
+	struct queue_stats s;
+
+	o.dead_letter = 3 << 20;
+	q = open_queue(&o);
+	for (uint64_t i = 0; i < 60; i++) {
+		assert_int_equal(append(q, i, 0, 100000), 0);
+		assert_int_equal(queue_dead_letter(q, queue_take(q, 0, 0), NULL, 400, "no", ""), 0);
+	}
+	queue_stats(q, &s);
+	assert_true(s.dead_bytes <= o.dead_letter);
+	assert_true(s.dead_dropped > 0);
+	assert_int_equal(s.records[QUEUE_DEAD], 60);
+}
+
+static void one_process_at_a_time(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	struct queue_options o = options(dir);
+	_cleanup_(queue_closep) struct queue *q = open_queue(&o);
+	struct queue *other = NULL;
+	char why[256], pid[32];
+
+	assert_int_equal(queue_open(&o, why, sizeof(why), &other), -EBUSY);
+	(void)snprintf(pid, sizeof(pid), "process %d", (int)getpid());
+	assert_non_null(strstr(why, pid));
+	assert_null(other);
+}
+
+static void count_orphan(void *ctx, const char *destination, const char *node, uint64_t bytes)
+{
+	assert_string_equal(destination, "dest");
+	assert_string_equal(node, "node-0");
+	assert_true(bytes > PAYLOAD);
+	++*(int *)ctx;
+}
+
+static void orphans(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	struct queue_options o = options(dir);
+	const char *known[] = { "dest/node-0" }, *others[] = { "dest/node-1" };
+	int n = 0;
+
+	{
+		_cleanup_(queue_closep) struct queue *q = open_queue(&o);
+
+		assert_int_equal(append(q, 1, 0, PAYLOAD), 0);
+	}
+	assert_int_equal(queue_orphans(dir, known, 1, count_orphan, &n), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(queue_orphans(dir, others, 1, count_orphan, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(queue_orphans("/nonexistent", known, 1, count_orphan, &n), 0);
+}
+
+static void foreign_directory(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	struct queue_options o = options(dir);
+	char from[4096], to[4096];
+	struct queue_stats s;
+
+	{
+		_cleanup_(queue_closep) struct queue *q = open_queue(&o);
+
+		assert_int_equal(append(q, 1, 0, PAYLOAD), 0);
+	}
+	(void)snprintf(from, sizeof(from), "%s/queue/dest/node-0", dir);
+	(void)snprintf(to, sizeof(to), "%s/queue/dest/node-1", dir);
+	assert_int_equal(rename(from, to), 0);
+	o.node = "node-1";
+	{
+		_cleanup_(queue_closep) struct queue *q = open_queue(&o);
+
+		queue_stats(q, &s);
+		assert_int_equal(s.blocks, 0);
+		assert_int_equal(s.records[QUEUE_CORRUPT], 1);
+	}
+	(void)snprintf(to, sizeof(to), "%s/queue/dest/node-1.foreign", dir);
+	assert_int_equal(access(to, F_OK), 0);
+}
+
+/* --- damage --- */
+
+static char *last_segment(const char *directory, size_t which)
+{
+	char path[4096];
+	char *found = NULL;
+	glob_t g;
+
+	(void)snprintf(path, sizeof(path), "%s/queue/dest/node-0/*.seg", directory);
+	if (glob(path, 0, NULL, &g) == 0 && g.gl_pathc > which)
+		found = strdup(g.gl_pathv[which]);
+	globfree(&g);
+	assert_non_null(found);
+	return found;
+}
+
+/* @n blocks that nobody sent, in a directory of a process that died. */
+static void fill(const struct queue_options *o, uint64_t n, size_t size)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		struct queue *q = open_queue(o);
+
+		for (uint64_t i = 0; i < n; i++)
+			if (append(q, i, (uint16_t)(i % 4), size) < 0)
+				_exit(1);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+static void torn_at_every_byte(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	struct queue_options o = options(dir);
+	_cleanup_(freep) char *path = NULL;
+	_cleanup_(freep) uint8_t *bytes = NULL;
+	struct stat st;
+	size_t one;
+	int fd;
+
+	fill(&o, 3, 40);
+	path = last_segment(dir, 0);
+	assert_int_equal(stat(path, &st), 0);
+	one = ((size_t)st.st_size - SEGMENT_HEADER) / 3;
+	bytes = malloc((size_t)st.st_size);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(pread(fd, bytes, (size_t)st.st_size, 0), st.st_size);
+	for (size_t cut = SEGMENT_HEADER + 2 * one; cut < (size_t)st.st_size; cut++) {
+		bool seen[3] = {};
+		struct queue_stats s;
+		_cleanup_(queue_closep) struct queue *q = NULL;
+		int again = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+		assert_int_equal(pwrite(again, bytes, (size_t)st.st_size, 0), st.st_size);
+		assert_int_equal(ftruncate(again, (off_t)cut), 0);
+		(void)close(again);
+		{
+			char cursor[4096];
+
+			(void)snprintf(cursor, sizeof(cursor), "%s/queue/dest/node-0/cursor", dir);
+			(void)unlink(cursor);
+		}
+		q = open_queue(&o);
+		assert_int_equal(drain(q, seen, 3), 2);
+		queue_stats(q, &s);
+		assert_int_equal(s.records[QUEUE_TORN], cut > SEGMENT_HEADER + 2 * one);
+	}
+	(void)close(fd);
+}
+
+static void flipped_bits(void **state)
+{
+	unsigned seed = 99;
+
+	for (int round = 0; round < 100; round++) {
+		_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+		const char *dir = scratch.path;
+		struct queue_options o = options(dir);
+		_cleanup_(freep) char *path = NULL;
+		_cleanup_(queue_closep) struct queue *q = NULL;
+		struct queue_stats s;
+		bool seen[40] = {};
+		struct stat st;
+		uint8_t byte;
+		size_t n;
+		off_t at;
+		int fd;
+
+		o.segment = 1 << 20;
+		fill(&o, 40, 100);
+		path = last_segment(dir, 0);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		assert_int_equal(fstat(fd, &st), 0);
+		seed = seed * 1103515245 + 12345;
+		at = SEGMENT_HEADER +
+		     (off_t)((seed >> 8) % (unsigned)(st.st_size - SEGMENT_HEADER));
+		assert_int_equal(pread(fd, &byte, 1, at), 1);
+		byte ^= (uint8_t)(1 << (round % 8));
+		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+		(void)close(fd);
+		q = open_queue(&o);
+		n = drain(q, seen, 40);
+		queue_stats(q, &s);
+		/* One record at most, and then it is counted; padding is of no matter. */
+		assert_in_range(n, 39, 40);
+		if (n == 39)
+			assert_int_equal(s.records[QUEUE_CORRUPT] + s.records[QUEUE_TORN], 1);
+	}
+}
+
+static void missing_segment_and_cursor(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	struct queue_options o = options(dir);
+	_cleanup_(freep) char *path = NULL;
+	_cleanup_(queue_closep) struct queue *q = NULL;
+	struct queue_stats s;
+	bool seen[100] = {};
+	uint8_t zeros[128] = {};
+	char cursor[4096];
+	size_t n;
+	int fd;
+
+	o.segment = 10 << 10;
+	fill(&o, 100, PAYLOAD);
+	path = last_segment(dir, 3);
+	assert_int_equal(unlink(path), 0);
+	(void)snprintf(cursor, sizeof(cursor), "%s/queue/dest/node-0/cursor", dir);
+	fd = open(cursor, O_RDWR | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, zeros, sizeof(zeros), 0), sizeof(zeros));
+	(void)close(fd);
+	q = open_queue(&o);
+	n = drain(q, seen, 100);
+	assert_in_range(n, 88, 92);
+	queue_stats(q, &s);
+	assert_int_equal(s.records[QUEUE_CORRUPT], 2); /* the file and the cursor */
+	assert_true(seen[0] && seen[99]);
+}
+
+static void stuck_lane_frees_the_rest(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	struct queue_options o = options(dir);
+	struct queue *q;
+	struct queue_block *stuck;
+	bool seen[200] = {};
+	struct queue_stats s;
+
+	o.segment = 10 << 10;
+	q = open_queue(&o);
+	for (uint64_t i = 0; i < 200; i++)
+		assert_int_equal(append(q, i, (uint16_t)(i == 0 ? 3 : i % 3), PAYLOAD), 0);
+	stuck = queue_take(q, 3, 0);
+	assert_int_equal(drain(q, seen, 200), 199);
+	queue_stats(q, &s);
+	assert_true(s.disk_bytes < 3 * o.segment);
+	queue_put_back(q, stuck);
+	queue_close(q);
+	q = open_queue(&o);
+	queue_stats(q, &s);
+	assert_int_equal(s.records[QUEUE_CORRUPT], 0); /* marks: nothing seems to be missing */
+	assert_true(drain(q, seen, 200) >= 1);
+	queue_close(q);
+}
+
+static void fresh_first(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	struct queue_options o = options(dir);
+	_cleanup_(queue_closep) struct queue *q = NULL;
+	bool seen[400] = {};
+	size_t n = 0, fresh_in_first_20 = 0;
+	struct queue_block *b;
+
+	o.drain = QUEUE_FRESH_FIRST;
+	o.memory = 100 << 10;
+	o.lanes = 1;
+	q = open_queue(&o);
+	for (uint64_t i = 0; i < 300; i++)
+		assert_int_equal(append(q, i, 0, PAYLOAD), 0);
+	for (int i = 0; i < 60; i++) /* room for what comes */
+		queue_release(q, queue_take(q, 0, 0));
+	for (uint64_t i = 300; i < 330; i++)
+		assert_int_equal(append(q, i, 0, PAYLOAD), 0);
+	while ((b = queue_take(q, 0, 0))) {
+		uint64_t number = number_of(b);
+
+		assert_false(seen[number]);
+		seen[number] = true;
+		fresh_in_first_20 += n < 20 && number >= 300;
+		queue_release(q, b);
+		n++;
+	}
+	assert_int_equal(n, 330 - 60);
+	assert_int_equal(fresh_in_first_20, 10);
+	check_sum(q);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(order_in_memory_and_on_disk),
+		cmocka_unit_test(a_block_is_retried_before_its_lane),
+		cmocka_unit_test(killed),
+		cmocka_unit_test(memory_goes_to_disk_at_close),
+		cmocka_unit_test(full_blocks),
+		cmocka_unit_test(full_drops_oldest),
+		cmocka_unit_test(full_drops_newest),
+		cmocka_unit_test(old_blocks_expire),
+		cmocka_unit_test(dead_letters),
+		cmocka_unit_test(dead_letters_are_bounded),
+		cmocka_unit_test(one_process_at_a_time),
+		cmocka_unit_test(orphans),
+		cmocka_unit_test(foreign_directory),
+		cmocka_unit_test(torn_at_every_byte),
+		cmocka_unit_test(flipped_bits),
+		cmocka_unit_test(missing_segment_and_cursor),
+		cmocka_unit_test(stuck_lane_frees_the_rest),
+		cmocka_unit_test(fresh_first),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
