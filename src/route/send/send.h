@@ -34,7 +34,7 @@ struct send_options { /* of one node; strings are copied */
 
 struct sender_stats {
 	enum breaker_state breaker;
-	const char *reason; /* why it is open; "" */
+	char reason[64]; /* why it is open; "" */
 	bool up; /* last request 2xx */
 	bool rw1_only; /* learnt (GW-TX-3) */
 	uint64_t requests, successes, failures, retries, bytes;
@@ -52,7 +52,8 @@ struct sender_stats {
 };
 
 struct senders; /* the thread */
-int senders_new(const char *gateway_name, struct senders **ret);
+/* @epoch: of this start, part of the block ids. */
+int senders_new(const char *gateway_name, uint64_t epoch, struct senders **ret);
 struct senders *
 senders_free(struct senders *s); /* cancels what is in flight; blocks go back to their queues */
 struct sender; /* one node */
