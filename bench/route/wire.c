@@ -11,9 +11,9 @@
 #include <time.h>
 #include <xxhash.h>
 #include "base/macro.h"
+#include "route/wire/block.h"
 #include "route/wire/sample_body.h"
 #include "route/wire/scan.h"
-#include "route/wire/snappy.h"
 
 #define ROUNDS_MAX 99
 #define TS 1778573000123
@@ -23,7 +23,10 @@ struct body {
 	struct sample_shape shape;
 	uint32_t series;
 	struct rw_buf raw, packed, out;
+	enum rw_version version;
 	struct rw_scan *scan;
+	struct rw_encoder *encoder;
+	struct rw_block *block[_RW_VERSION_MAX];
 	size_t bytes; /* of the last candidate's output */
 };
 
@@ -64,7 +67,7 @@ static void scan_with(struct body *b, bool hash, bool all)
 	struct rw_series s;
 	uint64_t sum = 0;
 
-	if (rw_scan_begin(b->scan, RW1, &limits, b->raw.data, b->raw.len) < 0)
+	if (rw_scan_begin(b->scan, b->version, &limits, b->raw.data, b->raw.len) < 0)
 		return;
 	while (all && rw_scan_next(b->scan, &s) == 1)
 		if (hash)
@@ -87,13 +90,45 @@ static void scan_hash(struct body *b)
 	scan_with(b, true, true);
 }
 
+static void own_encode(struct body *b)
+{
+	b->bytes = rw_snappy_encode(b->encoder, b->raw.data, b->raw.len, b->out.data);
+}
+
+static void fill_block(struct body *b, struct rw_block *block)
+{
+	const struct rw_limits limits = { .labels = 128,
+					  .series_bytes = 65536,
+					  .require_metric_name = true };
+	struct rw_series s;
+
+	rw_block_reset(block);
+	if (rw_scan_begin(b->scan, b->version, &limits, b->raw.data, b->raw.len) < 0)
+		return;
+	while (rw_scan_next(b->scan, &s) == 1)
+		if (rw_block_add(block, &s, NULL, 0) < 0)
+			return;
+	b->bytes = rw_block_info(block).raw_bytes;
+}
+
+static void block1(struct body *b)
+{
+	fill_block(b, b->block[RW1]);
+}
+
+static void block2(struct body *b)
+{
+	fill_block(b, b->block[RW2]);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct body *b);
 } candidates[] = {
 	{ "libsnappy in", lib_decode },	  { "libsnappy out", lib_encode },
 	{ "scan: structure", walk_only }, { "scan: series", scan_only },
-	{ "scan + xxh3", scan_hash },
+	{ "scan + xxh3", scan_hash },	  { "scan + block RW1", block1 },
+	{ "scan + block RW2", block2 },	  { "own snappy out", own_encode },
 };
 
 static int by_value(const void *a, const void *b)
@@ -105,8 +140,13 @@ static int by_value(const void *a, const void *b)
 
 static int prepare(struct body *b)
 {
+	const struct rw_convert_options o = {};
 	size_t bound;
 
+	b->encoder = rw_encoder_new();
+	if (!b->encoder || rw_block_new(RW1, &o, &b->block[RW1]) < 0 ||
+	    rw_block_new(RW2, &o, &b->block[RW2]) < 0)
+		return -1;
 	if (!sample_body_rw1(&b->shape, 0, b->series, TS, &b->raw))
 		return -1;
 	bound = snappy_max_compressed_length(b->raw.len);
@@ -157,6 +197,9 @@ int main(int argc, char **argv)
 			return 1;
 		measure(&bodies[i], CLAMP(rounds, 1u, (unsigned)ROUNDS_MAX));
 		bodies[i].scan = rw_scan_free(bodies[i].scan);
+		bodies[i].encoder = rw_encoder_free(bodies[i].encoder);
+		for (size_t v = 0; v < _RW_VERSION_MAX; v++)
+			bodies[i].block[v] = rw_block_free(bodies[i].block[v]);
 		rw_buf_done(&bodies[i].raw);
 		rw_buf_done(&bodies[i].packed);
 		rw_buf_done(&bodies[i].out);

@@ -189,8 +189,9 @@ static void check_metadata(struct rw_scan *s, const struct rw_field *metadata)
 			check_ref(s, f.value);
 }
 
-static void add_field(struct rw_scan *s, struct rw_series *x, const uint8_t *at,
-		      const struct rw_field *f, const uint8_t *end)
+static __attribute__((noinline)) void add_field(struct rw_scan *s, struct rw_series *x,
+						const uint8_t *at, const struct rw_field *f,
+						const uint8_t *end)
 {
 	switch (f->number < 7 ? roles[s->version][f->number] : OTHER) {
 	case LABELS:
@@ -230,7 +231,8 @@ static int by_time(const void *a, const void *b)
 }
 
 /* Samples or histograms out of time order, stably sorted into scratch (GW-RX-14). */
-static void sort_part(struct rw_scan *s, struct rw_series *x, enum part p, uint32_t n)
+static __attribute__((noinline)) void sort_part(struct rw_scan *s, struct rw_series *x, enum part p,
+						uint32_t n)
 {
 	struct rw_span *span = part_span(x, p);
 	const uint8_t *at = span->at, *end = at + span->len;
@@ -308,6 +310,20 @@ static void make_canon(struct rw_scan *s, struct rw_series *x)
 				     rw_canon(x->labels, x->n_labels, s->canon.data, len) };
 }
 
+/* Field by field: as a whole, compilers clear it by an instruction that takes 20 ns to start. */
+static inline void series_init(const struct rw_scan *s, struct rw_series *x)
+{
+	const struct rw_span none = {};
+
+	x->version = s->version;
+	x->canon = x->samples = x->histograms = x->exemplars = x->metadata = none;
+	x->n_samples = x->n_histograms = x->n_exemplars = x->n_starts = 0;
+	x->min_ts = INT64_MAX;
+	x->max_ts = INT64_MIN;
+	x->created_ts = 0;
+	x->symbols = s->version == RW2 ? &s->symbols : NULL;
+}
+
 /* Everything between @at and @end into @x, judged: s->reason. */
 static void read_series(struct rw_scan *s, const uint8_t *at, const uint8_t *end,
 			struct rw_series *x)
@@ -315,10 +331,7 @@ static void read_series(struct rw_scan *s, const uint8_t *at, const uint8_t *end
 	const uint8_t *seen = s->walk.seen.data + s->seen_at;
 	uint32_t n_seen = s->seen_at < s->walk.seen.len ? *seen : 0;
 
-	*x = (struct rw_series){ .version = s->version,
-				 .min_ts = INT64_MAX,
-				 .max_ts = INT64_MIN,
-				 .symbols = s->version == RW2 ? &s->symbols : NULL };
+	series_init(s, x);
 	s->seen_at += 1 + 2 * n_seen;
 	rw_labels_begin(&s->labels, s->limits.labels);
 	memset(s->gathered, 0, sizeof(s->gathered));
@@ -335,7 +348,7 @@ static void read_series(struct rw_scan *s, const uint8_t *at, const uint8_t *end
 
 		if (usual) {
 			at += usual;
-			time_seen(s, x, SAMPLES, x->n_samples++ == 0, usual_ts_get(at - USUAL_TS));
+			time_seen(s, x, SAMPLES, x->n_samples++ == 0, usual_ts_get(at));
 			part_add(s, x, SAMPLES, start, at);
 			continue;
 		}

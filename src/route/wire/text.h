@@ -7,29 +7,36 @@
 #include "base/macro.h"
 #include "base/text.h"
 
-/* Is every byte below 0x80? 16 bytes a step. */
+typedef uint64_t rw_pair __attribute__((vector_size(16)));
+
+static inline rw_pair rw_load_pair(const char *at)
+{
+	rw_pair v;
+
+	memcpy(&v, at, sizeof(v));
+	return v;
+}
+
+/* Is every byte below 0x80? 32 bytes a step; the last step may overlap the one before, which no branch has to decide. */
 static inline bool rw_ascii(const void *text, size_t len)
 {
-	typedef uint64_t pair __attribute__((vector_size(16)));
-	const char *at = text;
-	pair all = {};
-	uint64_t rest = 0;
+	const char *at = text, *end = at + len;
+	rw_pair a = {}, b = {};
+	uint64_t few = 0;
 
-	for (; len >= 16; at += 16, len -= 16) {
-		pair v;
-
-		memcpy(&v, at, sizeof(v));
-		all |= v;
+	if (len >= 16) {
+		for (; end - at > 32; at += 32) {
+			a |= rw_load_pair(at);
+			b |= rw_load_pair(at + 16);
+		}
+		if (end - at > 16)
+			a |= rw_load_pair(at);
+		a |= b | rw_load_pair(end - 16);
+		return ((a[0] | a[1]) & 0x8080808080808080) == 0;
 	}
-	for (; len >= 8; at += 8, len -= 8) {
-		uint64_t v;
-
-		memcpy(&v, at, sizeof(v));
-		rest |= v;
-	}
-	for (; len; at++, len--)
-		rest |= (uint8_t)*at;
-	return ((all[0] | all[1] | rest) & 0x8080808080808080) == 0;
+	for (; at < end; at++)
+		few |= (uint8_t)*at;
+	return few < 0x80;
 }
 
 static inline bool rw_text_valid(const void *text, size_t len)

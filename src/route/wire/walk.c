@@ -156,42 +156,47 @@ static int check_field(struct rw_walk *w, unsigned form, const struct rw_field *
 }
 
 /*
- * Labels in the usual form at the start of a series: behind them. Structure and meaning in one look, because both wait for the same bytes. It is the
- * loop over nearly all bytes that come in; what it notes stays in registers.
+ * Labels `0A n 0A name 12 value` of one-byte lengths at the start of a series: behind them. Structure and meaning in one look, because both wait for the
+ * same bytes. It is the loop over nearly all bytes that come in. That lengths and text are below 0x80 is seen for all labels together; where they are not,
+ * nothing of it holds, and the table starts anew.
  */
-static const uint8_t *usual_labels(struct rw_walk *w, const uint8_t *at, const uint8_t *end)
+static __attribute__((noinline)) const uint8_t *
+usual_labels(struct rw_walk *w, const uint8_t *start, const uint8_t *end)
 {
-	const struct rw_limits *l = w->limits;
-	const uint8_t *start = at, *last = at;
-	uint32_t last_len = 0, n = 0, max = MIN(l->labels, (uint32_t)UINT8_MAX);
-	uint32_t longest_name = 0, longest_value = 0;
-	bool good = true, named = false;
+	const uint8_t *at = start, *last = start;
 	uint8_t *lens = w->seen.data + w->seen.len + 1;
+	uint32_t last_len = 0, n = 0, max = w->seen_labels;
+	bool bad = false, named = !w->limits->require_metric_name;
 	uint64_t last_key = 0;
-	size_t len;
 
-	for (; n < max && (len = usual_label(at, end)); at += len, n++) {
-		uint32_t name_len = at[3], value_len = (uint32_t)len - 6 - name_len;
-		uint64_t key = rw_name_key(at + 4, name_len, w->end);
+	for (; n < max && w->end - at > USUAL_LABEL_MAX; n++) {
+		uint64_t head = rw_load64(at);
+		uint32_t len = head >> 8 & 0xff, name_len = head >> 24 & 0xff;
+		uint32_t value_len = len - 4 - name_len;
+		uint64_t key;
 
+		if ((head & 0xff00ff) != 0x0a000a || len + 2 > (size_t)(end - at) ||
+		    at[4 + name_len] != 0x12 || at[5 + name_len] != value_len)
+			break;
+		key = rw_name_key(at + 4, name_len, w->end);
 		if (key <= last_key && n && rw_name_compare(last, last_len, at + 4, name_len) >= 0)
-			good = false;
+			bad = true;
 		named |= key == RW_NAME_KEY && name_len == 8;
-		good &= name_len && value_len;
-		longest_name = MAX(longest_name, name_len);
-		longest_value = MAX(longest_value, value_len);
+		bad |= !name_len | !value_len;
 		last_key = key;
 		last = at + 4;
 		last_len = name_len;
 		lens[2 * n] = (uint8_t)name_len;
 		lens[2 * n + 1] = (uint8_t)value_len;
+		at += len + 2;
 	}
-	good = good && n && (named || !l->require_metric_name) && longest_name <= l->name_bytes &&
-	       longest_value <= l->value_bytes && (size_t)(at - start) <= l->series_bytes &&
-	       rw_ascii(start, (size_t)(at - start));
-	lens[-1] = good ? (uint8_t)n : 0;
+	if (!rw_ascii(start, (size_t)(at - start)))
+		at = start;
+	if (bad || !named || at == start || (size_t)(at - start) > w->limits->series_bytes)
+		n = 0;
 	w->seen_last = w->seen.len;
-	w->seen.len += good ? 1 + 2 * n : 1;
+	w->seen.data[w->seen.len] = (uint8_t)n;
+	w->seen.len += 1 + 2 * n;
 	return at;
 }
 
@@ -216,7 +221,7 @@ static int check_message(struct rw_walk *w, enum message m, const uint8_t *at, c
 	int r = count(w, counted_as[m]);
 
 	if (m == SERIES1)
-		at = seen_room(w) ? usual_labels(w, at, end) : usual_labels_skip(at, end);
+		at = seen_room(w) ? usual_labels(w, at, end) : at;
 	while (r == 0 && at < end) {
 		struct rw_field f;
 
@@ -242,5 +247,8 @@ int rw_walk(struct rw_walk *w, enum rw_version version, const uint8_t *body, siz
 	w->seen.len = 0;
 	w->seen_full = false;
 	w->end = body + len;
+	w->seen_labels = 0; /* lengths are not looked at where a limit could be below a byte */
+	if (w->limits->name_bytes >= INT8_MAX && w->limits->value_bytes >= INT8_MAX)
+		w->seen_labels = MIN(w->limits->labels, (uint32_t)UINT8_MAX);
 	return check_message(w, version == RW1 ? WRITE1 : REQUEST2, body, body + len);
 }

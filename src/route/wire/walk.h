@@ -22,6 +22,7 @@ struct rw_walk {
 	 * each, a byte each. These labels are canonical, within all limits, and all that the series has, at its start. Count 0: look again.
 	 */
 	struct rw_buf seen;
+	uint32_t seen_labels; /* most in a record */
 	size_t seen_last; /* where the last record begins */
 	bool seen_full; /* series from there on have no record */
 };
