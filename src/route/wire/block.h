@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/cleanup.h"
+#include "route/wire/buf.h"
 #include "route/wire/series.h"
+#include "route/wire/snappy.h"
 
 /*
  * Open block: the rows of one node and lane until they are sealed to one request body
@@ -17,7 +19,12 @@ enum rw_loss {
 };
 extern const char *const rw_loss_names[_RW_LOSS_MAX];
 
-enum rw_start_timestamp { RW_START_SAMPLE, RW_START_SERIES, RW_START_BOTH }; /* GW-TX-4 */
+enum rw_start_timestamp { /* GW-TX-4 */
+			  RW_START_SAMPLE,
+			  RW_START_SERIES,
+			  RW_START_BOTH,
+			  RW_START_AS_IS, /* where the sender put them: for bodies that are only cut */
+};
 struct rw_convert_options {
 	bool send_custom_buckets; /* rw1_custom_buckets: send */
 	enum rw_start_timestamp start;
@@ -36,6 +43,8 @@ void rw_block_reset(struct rw_block *b);
  */
 int rw_block_add(struct rw_block *b, const struct rw_series *s, const struct rw_label *labels,
 		 size_t n_labels);
+/* RW2 blocks: what the family table knows of the next series, if that comes as RW1 (GW-CV-5). Its texts live until then. */
+void rw_block_next_metadata(struct rw_block *b, const struct rw_metadata *m);
 int rw_block_add_metadata(struct rw_block *b, uint32_t type, struct rw_span family,
 			  struct rw_span help,
 			  struct rw_span unit); /* RW1 blocks; RW2 carries it in series */
@@ -43,6 +52,7 @@ struct rw_block_mark {
 	size_t bytes, symbols, symbol_bytes;
 	uint32_t series, samples;
 	int64_t min_ts, max_ts;
+	uint64_t losses[_RW_LOSS_MAX];
 };
 struct rw_block_mark rw_block_mark(const struct rw_block *b);
 void rw_block_rollback(struct rw_block *b, struct rw_block_mark m);
@@ -55,14 +65,11 @@ struct rw_block_info {
 struct rw_block_info rw_block_info(const struct rw_block *b);
 const uint64_t *rw_block_losses(const struct rw_block *b); /* [_RW_LOSS_MAX] since reset */
 
-enum rw_snappy { RW_SNAPPY_OWN, RW_SNAPPY_LIB };
-enum rw_codec { RW_CODEC_SNAPPY = 1, RW_CODEC_ZSTD = 2 }; /* as in queue records */
-/*
- * Compressed body of the block. @buf grows as needed (malloc), @ret_len is what is used of it. The own snappy encoder knows where
- * labels begin (GW-TX-5). 0, -ENOMEM.
- */
-int rw_block_seal(struct rw_block *b, enum rw_codec codec, enum rw_snappy snappy, uint8_t **buf,
-		  size_t *buf_size, size_t *ret_len);
+/* The whole block as one message. It lies in the block or in @scratch until either changes. False: no memory. */
+bool rw_block_body(const struct rw_block *b, struct rw_buf *scratch, struct rw_span *ret);
+/* Compressed by the worker's encoder. @buf grows as needed (malloc), @ret_len is what is used of it. 0, -ENOMEM. */
+int rw_block_seal(const struct rw_block *b, struct rw_encoder *e, enum rw_codec codec,
+		  enum rw_snappy snappy, uint8_t **buf, size_t *buf_size, size_t *ret_len);
 
 /* Whole bodies, decoded: for RW2 → RW1 on the way out (GW-TX-2), halving (GW-TX-10) and replay. */
 int rw_body_convert(const void *body, size_t len, enum rw_version from, enum rw_version to,

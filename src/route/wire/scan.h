@@ -39,19 +39,14 @@ struct rw_limits {
 	uint32_t series, samples, symbols; /* per request */
 	uint32_t labels, name_bytes, value_bytes, series_bytes; /* per series: reason label_limit */
 	bool require_metric_name, validate_histograms;
-};
+}; /* 0 = no limit */
 
 struct rw_totals { /* of the request, complete after the scan ended */
-	uint32_t series, invalid_series;
+	uint32_t series, invalid_series; /* all of the request; of these invalid */
 	uint64_t samples, histograms, exemplars; /* valid ones */
 	uint64_t invalid[_RW_INVALID_MAX];
 	uint32_t empty_labels; /* removed labels with an empty value */
 	enum rw_over over;
-};
-
-struct rw_metadata { /* RW1: WriteRequest.metadata */
-	uint32_t type; /* 0 unspecified counter gauge histogram gaugehistogram summary info stateset */
-	struct rw_span family, help, unit;
 };
 
 struct rw_scan;
@@ -70,7 +65,7 @@ int rw_scan_next(struct rw_scan *s, struct rw_series *ret);
 /* RW1 metadata, after the series: 1, 0 the end. */
 int rw_scan_metadata(struct rw_scan *s, struct rw_metadata *ret);
 const struct rw_totals *rw_scan_totals(const struct rw_scan *s);
-/* The first 10 bad series as `series 17: duplicate_label "job"`, escaped, one a line (GW-RX-15). */
+/* The first 10 bad series as `series 17: duplicate_label "job"`, counted from 0, escaped, one a line (GW-RX-15). */
 const char *rw_scan_why(const struct rw_scan *s);
 
 /* GW-RX-16. @at: one Histogram message. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include "base/macro.h"
+#include "route/wire/field.h"
 #include "route/wire/series.h"
 #include "route/wire/varint.h"
 
@@ -83,4 +84,45 @@ size_t rw_canon(const struct rw_label *labels, size_t n, uint8_t *buf, size_t si
 	for (size_t i = 0; i < n; i++)
 		at = rw_canon_label(at, &labels[i]);
 	return (size_t)(at - buf);
+}
+
+static struct rw_span symbol_text(const struct rw_symbols *symbols, uint64_t ref)
+{
+	return ref < symbols->n ? symbols->items[ref] : (struct rw_span){};
+}
+
+#define TYPE_HISTOGRAM 3
+#define TYPE_GAUGE_HISTOGRAM 4
+#define TYPE_SUMMARY 5
+
+/*
+ * Metadata of @s with texts in the symbols of its request. The family is the name, of histograms and summaries less the suffix. False where the
+ * series has no metadata, only the unspecified type without texts, or no name.
+ */
+bool rw_series_metadata(const struct rw_series *s, struct rw_metadata *ret)
+{
+	const uint8_t *at = s->metadata.at, *end = at + s->metadata.len;
+	const struct rw_label *name = rw_find_label(s->labels, s->n_labels, "__name__", 8);
+	struct rw_metadata m = {};
+	struct rw_field f;
+
+	if (!at || !s->symbols || !name)
+		return false;
+	while (at < end && (at = rw_field_get(at, end, &f))) {
+		if (f.type != RW_VARINT)
+			continue;
+		if (f.number == 1)
+			m.type = (uint32_t)f.value;
+		else if (f.number == 3)
+			m.help = symbol_text(s->symbols, f.value);
+		else if (f.number == 4)
+			m.unit = symbol_text(s->symbols, f.value);
+	}
+	if (!m.type && !m.help.len && !m.unit.len)
+		return false;
+	m.family = (struct rw_span){ (const uint8_t *)name->value, name->value_len };
+	if (m.type == TYPE_HISTOGRAM || m.type == TYPE_GAUGE_HISTOGRAM || m.type == TYPE_SUMMARY)
+		m.family.len = rw_family_len(name->value, name->value_len);
+	*ret = m;
+	return true;
 }

@@ -34,19 +34,33 @@ struct rw_series {
 	 * rw_canon().
 	 */
 	struct rw_span canon; /* at NULL = not made yet */
+	/*
+	 * Usually canon, samples, exemplars, histograms lie one behind the other in the body and are copied as one. Who leaves samples
+	 * out sets a span of its own and the counts.
+	 */
 	struct rw_span samples, histograms, exemplars;
 	struct rw_span metadata; /* RW2 field 5, without tag */
 	uint32_t n_samples, n_histograms, n_exemplars;
+	uint32_t n_starts; /* RW2: samples and histograms with a start timestamp of their own */
 	int64_t min_ts,
 		max_ts; /* ms, over samples and histograms; min > max where there are none */
 	int64_t created_ts; /* RW2 TimeSeries field 6, 0 = unset */
 	const struct rw_symbols *symbols; /* RW2: what refs in exemplars and metadata mean */
+	const uint32_t *refs; /* RW2: name and value of each label as symbols, 2 x n_labels */
 };
 
 struct rw_symbols {
 	const struct rw_span *items; /* symbols[0] = "" */
 	uint32_t n;
+	uint64_t id; /* of the request, unique in this process: what a block learnt about a symbol holds as long */
 };
+
+struct rw_metadata { /* RW1: WriteRequest.metadata */
+	uint32_t type; /* 0 unspecified counter gauge histogram gaugehistogram summary info stateset */
+	struct rw_span family, help, unit;
+};
+/* What an RW2 series says of its family, as RW1 has it (GW-CV-5). False: nothing. */
+bool rw_series_metadata(const struct rw_series *s, struct rw_metadata *ret);
 
 /* Family of a series name (GW-SH-3): one suffix of _bucket _sum _count _total _created cut, never to empty. Length of the family. */
 size_t rw_family_len(const char *name, size_t len);

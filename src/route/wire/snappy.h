@@ -2,6 +2,7 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+#include "base/cleanup.h"
 
 /*
  * Compressed bodies: snappy block format and zstd, with bounds checked before anything is allocated (GW-RX-3)
@@ -20,13 +21,23 @@ int rw_decoded_size(enum rw_encoding e, const void *body, size_t len, size_t max
  */
 int rw_decode(enum rw_encoding e, const void *body, size_t len, size_t max, uint8_t **buf,
 	      size_t *buf_size, size_t *ret_len);
+/* --- out --- */
+enum rw_snappy { RW_SNAPPY_OWN, RW_SNAPPY_LIB };
+enum rw_codec { RW_CODEC_SNAPPY = 1, RW_CODEC_ZSTD = 2 }; /* as in queue records */
+
+struct rw_encoder; /* tables, zstd context and scratch of one worker */
+struct rw_encoder *rw_encoder_new(void);
+struct rw_encoder *rw_encoder_free(struct rw_encoder *e);
+DEFINE_CLEANUP(struct rw_encoder *, rw_encoder_free);
+struct rw_buf;
+struct rw_buf *rw_encoder_scratch(struct rw_encoder *e); /* for the caller, between two calls */
+
+/* Any message. @buf grows as needed (malloc), @ret_len is what is used of it. 0, -ENOMEM. */
+int rw_encode(struct rw_encoder *e, enum rw_codec codec, enum rw_snappy snappy, const void *body,
+	      size_t len, uint8_t **buf, size_t *buf_size, size_t *ret_len);
 /* Largest output for @len bytes of input. */
 size_t rw_snappy_bound(size_t len);
 /*
- * Own encoder of a snappy block for a RW1 or RW2 body. @series: offsets of the series messages in @body, ascending, NULL = none known.
- * Any input gives a valid block. Length of the output.
+ * Own encoder of a snappy block, made for RW1 bodies: it finds series and labels itself. Any input gives a valid block. Length of the output.
  */
-struct rw_encoder; /* tables of one worker */
-struct rw_encoder *rw_encoder_new(void);
-struct rw_encoder *rw_encoder_free(struct rw_encoder *e);
 size_t rw_snappy_encode(struct rw_encoder *e, const uint8_t *body, size_t len, uint8_t *out);

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the wire room costs per sample
+ *
+ * Bodies A (10,000 series, ten labels) and B (2,000 series, eight labels) of sample_body.h through libsnappy, scanner, block and encoders. CPU
+ * time of the thread, median of rounds that alternate between the candidates. `bench_wire [rounds]`.
+ */
+
+#include <snappy-c.h>
+#include <stdio.h>
+#include <time.h>
+#include <xxhash.h>
+#include "base/macro.h"
+#include "route/wire/block.h"
+#include "route/wire/sample_body.h"
+#include "route/wire/scan.h"
+
+#define ROUNDS_MAX 99
+#define TS 1778573000123
+
+struct body {
+	const char *name;
+	struct sample_shape shape;
+	uint32_t series;
+	struct rw_buf raw, packed, out;
+	enum rw_version version;
+	struct rw_scan *scan;
+	struct rw_encoder *encoder;
+	struct rw_block *block[_RW_VERSION_MAX];
+	size_t bytes; /* of the last candidate's output */
+};
+
+static double now_ns(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static void lib_encode(struct body *b)
+{
+	size_t len = b->out.size;
+
+	if (snappy_compress((char *)b->raw.data, b->raw.len, (char *)b->out.data, &len) ==
+	    SNAPPY_OK)
+		b->bytes = len;
+}
+
+static void lib_decode(struct body *b)
+{
+	size_t len = 0;
+
+	if (rw_decode(RW_ENCODING_SNAPPY, b->packed.data, b->packed.len, SIZE_MAX / 2, &b->out.data,
+		      &b->out.size, &len) == 0)
+		b->bytes = len;
+}
+
+static void scan_with(struct body *b, bool hash, bool all)
+{
+	const struct rw_limits limits = { .require_metric_name = true,
+					  .validate_histograms = true,
+					  .labels = 128,
+					  .name_bytes = 1024,
+					  .value_bytes = 4096,
+					  .series_bytes = 65536 };
+	struct rw_series s;
+	uint64_t sum = 0;
+
+	if (rw_scan_begin(b->scan, b->version, &limits, b->raw.data, b->raw.len) < 0)
+		return;
+	while (all && rw_scan_next(b->scan, &s) == 1)
+		if (hash)
+			sum += XXH3_64bits(s.canon.at, s.canon.len);
+	b->bytes = rw_scan_totals(b->scan)->series + (sum & 1);
+}
+
+static void walk_only(struct body *b)
+{
+	scan_with(b, false, false);
+}
+
+static void scan_only(struct body *b)
+{
+	scan_with(b, false, true);
+}
+
+static void scan_hash(struct body *b)
+{
+	scan_with(b, true, true);
+}
+
+static void own_encode(struct body *b)
+{
+	b->bytes = rw_snappy_encode(b->encoder, b->raw.data, b->raw.len, b->out.data);
+}
+
+static void fill_block(struct body *b, struct rw_block *block)
+{
+	const struct rw_limits limits = { .labels = 128,
+					  .series_bytes = 65536,
+					  .require_metric_name = true };
+	struct rw_series s;
+
+	rw_block_reset(block);
+	if (rw_scan_begin(b->scan, b->version, &limits, b->raw.data, b->raw.len) < 0)
+		return;
+	while (rw_scan_next(b->scan, &s) == 1)
+		if (rw_block_add(block, &s, NULL, 0) < 0)
+			return;
+	b->bytes = rw_block_info(block).raw_bytes;
+}
+
+static void block1(struct body *b)
+{
+	fill_block(b, b->block[RW1]);
+}
+
+static void block2(struct body *b)
+{
+	fill_block(b, b->block[RW2]);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(struct body *b);
+} candidates[] = {
+	{ "libsnappy in", lib_decode },	  { "libsnappy out", lib_encode },
+	{ "scan: structure", walk_only }, { "scan: series", scan_only },
+	{ "scan + xxh3", scan_hash },	  { "scan + block RW1", block1 },
+	{ "scan + block RW2", block2 },	  { "own snappy out", own_encode },
+};
+
+static int by_value(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static int prepare(struct body *b)
+{
+	const struct rw_convert_options o = {};
+	size_t bound;
+
+	b->encoder = rw_encoder_new();
+	if (!b->encoder || rw_block_new(RW1, &o, &b->block[RW1]) < 0 ||
+	    rw_block_new(RW2, &o, &b->block[RW2]) < 0)
+		return -1;
+	if (!sample_body_rw1(&b->shape, 0, b->series, TS, &b->raw))
+		return -1;
+	bound = snappy_max_compressed_length(b->raw.len);
+	if (!rw_buf_room(&b->packed, bound) || !rw_buf_room(&b->out, bound) ||
+	    rw_scan_new(&b->scan) < 0)
+		return -1;
+	b->packed.len = bound;
+	if (snappy_compress((char *)b->raw.data, b->raw.len, (char *)b->packed.data,
+			    &b->packed.len) != SNAPPY_OK)
+		return -1;
+	printf("body %s: %u series, %.0f B a series, %.1f B by libsnappy, ratio %.1f\n", b->name,
+	       b->series, (double)b->raw.len / b->series, (double)b->packed.len / b->series,
+	       (double)b->raw.len / (double)b->packed.len);
+	return 0;
+}
+
+static void measure(struct body *b, unsigned rounds)
+{
+	static double ns[ARRAY_SIZE(candidates)][ROUNDS_MAX];
+	size_t bytes[ARRAY_SIZE(candidates)];
+
+	for (unsigned round = 0; round < rounds; round++)
+		for (size_t i = 0; i < ARRAY_SIZE(candidates); i++) {
+			double start = now_ns();
+
+			candidates[i].run(b);
+			ns[i][round] = (now_ns() - start) / b->series;
+			bytes[i] = b->bytes;
+		}
+	for (size_t i = 0; i < ARRAY_SIZE(candidates); i++) {
+		qsort(ns[i], rounds, sizeof(double), by_value);
+		printf("  %-24s %7.1f ns a sample (min %.1f)  %8.1f B a sample\n",
+		       candidates[i].name, ns[i][rounds / 2], ns[i][0],
+		       (double)bytes[i] / b->series);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct body bodies[] = {
+		{ .name = "A", .shape = { .kind = SAMPLE_BODY_MIXED }, .series = 10000 },
+		{ .name = "B", .shape = { .kind = SAMPLE_BODY_EVEN }, .series = 2000 },
+	};
+	unsigned rounds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 31;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		if (prepare(&bodies[i]) < 0)
+			return 1;
+		measure(&bodies[i], CLAMP(rounds, 1u, (unsigned)ROUNDS_MAX));
+		bodies[i].scan = rw_scan_free(bodies[i].scan);
+		bodies[i].encoder = rw_encoder_free(bodies[i].encoder);
+		for (size_t v = 0; v < _RW_VERSION_MAX; v++)
+			bodies[i].block[v] = rw_block_free(bodies[i].block[v]);
+		rw_buf_done(&bodies[i].raw);
+		rw_buf_done(&bodies[i].packed);
+		rw_buf_done(&bodies[i].out);
+	}
+	return 0;
+}

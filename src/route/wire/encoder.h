@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "route/wire/buf.h"
+#include "route/wire/snappy.h"
+
+#define RW_MEMORY_BITS 11
+
+/* Inside of an encoder: between encode.c and snappy.c. */
+struct rw_encoder {
+	struct ZSTD_CCtx_s *zstd;
+	struct rw_buf scratch;
+	uint32_t memory[1 << RW_MEMORY_BITS]; /* where a label with this hash was seen last + 1 */
+};
