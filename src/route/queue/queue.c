@@ -650,6 +650,21 @@ void queue_on_ready(struct queue *q, void (*fn)(void *ctx, uint32_t lane), void 
 
 /* --- time and figures --- */
 
+void queue_change(struct queue *q, const struct queue_options *o)
+{
+	pthread_mutex_lock(&q->lock);
+	q->o.memory = o->memory;
+	q->o.disk = o->disk;
+	q->o.segment = o->segment;
+	q->o.min_free_disk = o->min_free_disk;
+	q->o.dead_letter = o->dead_letter;
+	q->o.max_age_us = o->max_age_us;
+	q->o.ack = o->disk ? o->ack : QUEUE_ACK_MEMORY;
+	q->o.full = o->full;
+	q->o.drain = o->drain;
+	pthread_mutex_unlock(&q->lock);
+}
+
 void queue_tick(struct queue *q, int64_t now_ms)
 {
 	(void)now_ms;

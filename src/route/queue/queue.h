@@ -57,6 +57,8 @@ int queue_open(const struct queue_options *o, char *why, size_t why_size, struct
 /* Seals what is in memory to disk (but disk: 0), writes the cursor. */
 struct queue *queue_close(struct queue *q);
 DEFINE_CLEANUP(struct queue *, queue_close);
+/* New limits, ages, ack and full; names, lanes and segments written so far stay. From any thread. */
+void queue_change(struct queue *q, const struct queue_options *o);
 
 /* --- workers: any thread --- */
 /*

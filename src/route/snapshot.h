@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "route/config.h"
+#include "route/nodes.h"
+#include "route/shard/shard.h"
+
+/*
+ * A configuration that is ready to be used: immutable, shared by all workers, replaced whole
+ */
+struct destination {
+	const struct destination_config *config;
+	struct shard_key *key; /* native */
+	struct shard_table *table; /* native */
+	struct node **nodes; /* in the order of the file: compat hashes to places */
+	size_t n_nodes;
+	uint32_t lanes, replicas;
+	size_t first_slot; /* of its open blocks in a worker */
+	struct rw_convert_options *convert; /* per node */
+	struct rw_label *add_labels; /* sorted */
+	size_t n_add_labels;
+	enum rw_codec codec;
+};
+
+struct snapshot {
+	unsigned refs; /* under the gateway's lock */
+	uint64_t generation;
+	struct route_config *config;
+	struct nodes *registry;
+	struct destination *destinations;
+	size_t n_destinations, n_routes;
+	size_t slots; /* of open blocks, all destinations */
+	bool use_cache; /* some route has rules or selectors */
+};
+
+/*
+ * Queues are opened, tables computed. @warnings gets what a person should know. Takes @config on success. 0; -errno with @why.
+ */
+int snapshot_new(struct route_config *config, struct nodes *registry, struct diags *warnings,
+		 char *why, size_t why_size, struct snapshot **ret);
+struct snapshot *snapshot_free(struct snapshot *s);
+DEFINE_CLEANUP(struct snapshot *, snapshot_free);
+
+/* Where a series goes: pure, shared with `telamon route explain`. */
+struct placement {
+	uint64_t hash;
+	uint32_t task;
+	uint16_t lane;
+	bool reject; /* task_label.on_existing: reject met one */
+};
+/* @labels after relabelling. @scratch holds key bytes. */
+struct placement destination_place(const struct destination *d, const struct rw_label *labels,
+				   size_t n, struct rw_span canon, uint8_t *scratch,
+				   size_t scratch_size);
+/* Node of rank @rank (0..replicas-1) for that placement; SHARD_NO_NODE = none. */
+uint16_t destination_node(const struct destination *d, const struct placement *p, uint32_t rank,
+			  const struct rw_label *labels, size_t n);
