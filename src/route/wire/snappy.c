@@ -184,7 +184,7 @@ static void encode_series(struct encode *e, const uint8_t *at, const uint8_t *fi
 			  const uint8_t *limit)
 {
 	size_t distance = e->tail_before ? (size_t)(at - e->tail_before) : 0;
-	const uint8_t *stop = MIN(limit, e->safe), *next;
+	const uint8_t *stop = MIN(limit, e->safe), *from = at, *next;
 	unsigned j = 0;
 
 	if (e->tail_before && at < stop) {
@@ -218,7 +218,7 @@ static void encode_series(struct encode *e, const uint8_t *at, const uint8_t *fi
 	/* Labels that were not reached are not known to the next series. */
 	e->n_before = j;
 	memcpy(e->before, e->labels, (j + 1) * sizeof(*e->before));
-	e->tail_before = limit;
+	e->tail_before = from;
 }
 
 static const uint8_t *tail_of(const uint8_t *first, const uint8_t *end)
@@ -243,15 +243,16 @@ size_t rw_snappy_encode(struct rw_encoder *encoder, const uint8_t *body, size_t 
 	e.out = varint_put(out, len);
 	memset(encoder->memory, 0, sizeof(encoder->memory));
 	while (at < e.safe && len <= UINT32_MAX) {
-		const uint8_t *first, *end;
+		const uint8_t *first, *end, *tail;
 		uint64_t size;
 
 		first = *at == 0x0a ? varint_get(at + 1, e.end, &size) : NULL;
 		if (!first || size > (size_t)(e.end - first))
 			break;
 		end = first + size;
-		encode_series(&e, from, first, tail_of(first, end));
-		from = e.tail_before;
+		tail = tail_of(first, end);
+		encode_series(&e, from, first, tail);
+		from = tail;
 		at = end;
 		if (!worth(&e, at, out)) {
 			size_t bound = rw_snappy_bound(len);
