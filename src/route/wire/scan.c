@@ -566,7 +566,8 @@ static bool metadata_get(const struct rw_field *message, struct rw_metadata *m)
 int rw_scan_metadata(struct rw_scan *s, struct rw_metadata *ret)
 {
 	while (s->version == RW1 && s->metadata_at < s->end) {
-		struct rw_metadata m = {};
+		const struct rw_span none = { (const uint8_t *)"", 0 };
+		struct rw_metadata m = { 0, none, none, none };
 		struct rw_field f;
 
 		s->metadata_at = rw_field_get(s->metadata_at, s->end, &f);
