@@ -404,13 +404,13 @@ int rw_block_add_as2(struct rw_block *b, const struct rw_series *s, const struct
 	}
 	if (!s->n_samples || !s->n_histograms)
 		return add2(b, s, labels, n_labels);
-	part.histograms = (struct rw_span){};
+	part.histograms = RW_EMPTY;
 	part.n_histograms = 0;
 	r = add2(b, &part, labels, n_labels);
 	if (r < 0)
 		return r;
 	part = *s;
-	part.samples = part.exemplars = (struct rw_span){};
+	part.samples = part.exemplars = RW_EMPTY;
 	part.n_samples = part.n_exemplars = 0;
 	return add2(b, &part, labels, n_labels);
 }

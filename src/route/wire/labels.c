@@ -73,7 +73,8 @@ const uint8_t *rw_labels_seen(struct rw_labels *l, const uint8_t *at, const uint
 void rw_label_get(const uint8_t *at, size_t len, struct rw_label *ret)
 {
 	const uint8_t *end = at + len;
-	struct rw_label l = { "", "", 0, 0 };
+	/* What is missing is empty, but within the body: names are read eight bytes at a time. */
+	struct rw_label l = { (const char *)at, (const char *)at, 0, 0 };
 	struct rw_field f;
 
 	while (at < end && (at = rw_field_get(at, end, &f))) {

@@ -316,7 +316,8 @@ static inline void series_init(const struct rw_scan *s, struct rw_series *x)
 	const struct rw_span none = {};
 
 	x->version = s->version;
-	x->canon = x->samples = x->histograms = x->exemplars = x->metadata = none;
+	x->canon = x->metadata = none;
+	x->samples = x->histograms = x->exemplars = RW_EMPTY;
 	x->n_samples = x->n_histograms = x->n_exemplars = x->n_starts = 0;
 	x->min_ts = INT64_MAX;
 	x->max_ts = INT64_MIN;
@@ -566,8 +567,7 @@ static bool metadata_get(const struct rw_field *message, struct rw_metadata *m)
 int rw_scan_metadata(struct rw_scan *s, struct rw_metadata *ret)
 {
 	while (s->version == RW1 && s->metadata_at < s->end) {
-		const struct rw_span none = { (const uint8_t *)"", 0 };
-		struct rw_metadata m = { 0, none, none, none };
+		struct rw_metadata m = { 0, RW_EMPTY, RW_EMPTY, RW_EMPTY };
 		struct rw_field f;
 
 		s->metadata_at = rw_field_get(s->metadata_at, s->end, &f);

@@ -22,6 +22,7 @@ struct rw_span {
 	const uint8_t *at;
 	size_t len;
 };
+#define RW_EMPTY ((struct rw_span){ (const uint8_t *)"", 0 }) /* may be walked; at NULL may not */
 
 /* Bytes are wire fields with their tags, in the numbers of the request's own version, many fields one after the other. */
 struct rw_series {
