@@ -289,7 +289,7 @@ static void test_seal(void **state)
 						       cases[i].snappy, &sealed, &sealed_size,
 						       &len),
 					 0);
-			assert_true(len < rw_block_info(w->blocks[v]).raw_bytes / 2);
+			assert_true(len < rw_block_info(w->blocks[v]).raw_bytes * 3 / 4);
 			assert_int_equal(rw_decode(cases[i].encoding, sealed, len, 1 << 20, &back,
 						   &back_size, &back_len),
 					 0);
