@@ -39,7 +39,15 @@ void rw_labels_begin(struct rw_labels *l, uint32_t max)
 
 static inline void note_order(struct rw_labels *l, const struct rw_label *x)
 {
-	uint64_t key = rw_name_key((const uint8_t *)x->name, x->name_len, l->body_end);
+	const uint8_t *name = (const uint8_t *)x->name;
+	uint8_t last_bytes[8] = {};
+	uint64_t key;
+
+	if (l->body_end - name < 8) {
+		memcpy(last_bytes, name, MIN(x->name_len, 8));
+		name = last_bytes;
+	}
+	key = rw_name_key(name, x->name_len);
 
 	if (key <= l->last_key && l->n && rw_label_compare(x - 1, x) >= 0)
 		l->ascending = false;

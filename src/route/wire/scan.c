@@ -325,24 +325,45 @@ static inline void series_init(const struct rw_scan *s, struct rw_series *x)
 	x->symbols = s->version == RW2 ? &s->symbols : NULL;
 }
 
-/* Everything between @at and @end into @x, judged: s->reason. */
-static void read_series(struct rw_scan *s, const uint8_t *at, const uint8_t *end,
-			struct rw_series *x)
+/* What nearly every series is: labels that the walk found canonical, and samples in order. False: look at it the long way. */
+static inline bool read_usual(struct rw_scan *s, const uint8_t *at, const uint8_t *end,
+			      const uint8_t *seen, struct rw_series *x)
 {
-	const uint8_t *seen = s->walk.seen.data + s->seen_at;
-	uint32_t n_seen = s->seen_at < s->walk.seen.len ? *seen : 0;
+	const uint8_t *samples = rw_labels_seen(&s->labels, at, seen + 1, *seen);
+	int64_t last = INT64_MIN, first = INT64_MAX;
+	uint32_t n = 0;
+	size_t usual;
 
+	if (!samples)
+		return false;
+	x->canon = (struct rw_span){ at, (size_t)(samples - at) };
+	for (at = samples; (usual = usual_sample(at, end)); n++) {
+		int64_t ts = usual_ts_get(at += usual);
+
+		if (ts < last)
+			return false;
+		last = ts;
+		first = MIN(first, ts);
+	}
+	if (at != end || !n)
+		return false;
+	x->samples = (struct rw_span){ samples, (size_t)(end - samples) };
+	x->n_samples = n;
+	x->min_ts = first;
+	x->max_ts = last;
+	give_labels(s, x);
+	return true;
+}
+
+/* Everything between @at and @end into @x, judged: s->reason. */
+static __attribute__((noinline)) void read_series(struct rw_scan *s, const uint8_t *at,
+						  const uint8_t *end, struct rw_series *x)
+{
 	series_init(s, x);
-	s->seen_at += 1 + 2 * n_seen;
 	rw_labels_begin(&s->labels, s->limits.labels);
 	memset(s->gathered, 0, sizeof(s->gathered));
 	memset(s->unsorted, 0, sizeof(s->unsorted));
-	s->reason = -1;
-	if (n_seen)
-		at = rw_labels_seen(&s->labels, at, seen + 1, n_seen);
-	if (!at)
-		s->no_memory = true;
-	while (at && at < end) {
+	while (at < end) {
 		const uint8_t *start = at;
 		size_t usual = usual_sample(at, end);
 		struct rw_field f;
@@ -364,10 +385,7 @@ static void read_series(struct rw_scan *s, const uint8_t *at, const uint8_t *end
 		sort_part(s, x, SAMPLES, x->n_samples);
 	if (s->unsorted[HISTOGRAMS])
 		sort_part(s, x, HISTOGRAMS, x->n_histograms);
-	if (n_seen)
-		give_labels(s, x);
-	else
-		finish_labels(s, x);
+	finish_labels(s, x);
 	if (s->version == RW1 && s->reason < 0)
 		make_canon(s, x);
 }
@@ -402,6 +420,8 @@ static void tell_why(struct rw_scan *s)
 int rw_scan_next(struct rw_scan *s, struct rw_series *ret)
 {
 	const uint32_t wanted = s->version == RW1 ? 1 : 5;
+	static const uint8_t none = 0;
+	const uint8_t *seen;
 
 	while (s->at < s->end) {
 		struct rw_field f;
@@ -409,7 +429,12 @@ int rw_scan_next(struct rw_scan *s, struct rw_series *ret)
 		s->at = rw_field_get(s->at, s->end, &f);
 		if (f.number != wanted)
 			continue;
-		read_series(s, f.at, f.at + f.len, ret);
+		series_init(s, ret);
+		s->reason = -1;
+		seen = s->seen_at < s->walk.seen.len ? s->walk.seen.data + s->seen_at : &none;
+		s->seen_at += 1 + 2 * *seen;
+		if (!*seen || !read_usual(s, f.at, f.at + f.len, seen, ret))
+			read_series(s, f.at, f.at + f.len, ret);
 		if (s->no_memory)
 			return -ENOMEM;
 		if (s->reason >= 0) {

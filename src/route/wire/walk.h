@@ -16,7 +16,7 @@ struct rw_walk {
 	struct rw_span *symbols; /* kept for the next body */
 	size_t symbols_size;
 	const struct rw_limits *limits; /* set by the caller, as max; none of them 0 */
-	const uint8_t *end;
+	const uint8_t *usual_end; /* labels that begin below may be looked at without a bound */
 	/*
 	 * RW1: what the walk learnt of the labels of each series, so that it is not found out twice: a count, then the length of name and value of
 	 * each, a byte each. These labels are canonical, within all limits, and all that the series has, at its start. Count 0: look again.
