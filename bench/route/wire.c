@@ -95,6 +95,20 @@ static void own_encode(struct body *b)
 	b->bytes = rw_snappy_encode(b->encoder, b->raw.data, b->raw.len, b->out.data);
 }
 
+/* The same series as RW2. */
+static int to_rw2(struct body *b, const struct body *from)
+{
+	const struct rw_convert_options o = {};
+	uint64_t losses[_RW_LOSS_MAX] = {};
+	uint8_t *body;
+	size_t len;
+
+	if (rw_body_convert(from->raw.data, from->raw.len, RW1, RW2, &o, &body, &len, losses) < 0)
+		return -1;
+	b->raw = (struct rw_buf){ body, len, len };
+	return 0;
+}
+
 static void fill_block(struct body *b, struct rw_block *block)
 {
 	const struct rw_limits limits = { .labels = 128,
@@ -138,7 +152,7 @@ static int by_value(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-static int prepare(struct body *b)
+static int prepare(struct body *b, const struct body *of)
 {
 	const struct rw_convert_options o = {};
 	size_t bound;
@@ -147,7 +161,8 @@ static int prepare(struct body *b)
 	if (!b->encoder || rw_block_new(RW1, &o, &b->block[RW1]) < 0 ||
 	    rw_block_new(RW2, &o, &b->block[RW2]) < 0)
 		return -1;
-	if (!sample_body_rw1(&b->shape, 0, b->series, TS, &b->raw))
+	if (b->version == RW2 ? to_rw2(b, of) < 0
+			      : !sample_body_rw1(&b->shape, 0, b->series, TS, &b->raw))
 		return -1;
 	bound = snappy_max_compressed_length(b->raw.len);
 	if (!rw_buf_room(&b->packed, bound) || !rw_buf_room(&b->out, bound) ||
@@ -188,14 +203,18 @@ int main(int argc, char **argv)
 {
 	struct body bodies[] = {
 		{ .name = "A", .shape = { .kind = SAMPLE_BODY_MIXED }, .series = 10000 },
+		{ .name = "A as RW2", .version = RW2, .series = 10000 },
 		{ .name = "B", .shape = { .kind = SAMPLE_BODY_EVEN }, .series = 2000 },
+		{ .name = "B as RW2", .version = RW2, .series = 2000 },
 	};
 	unsigned rounds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 31;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
-		if (prepare(&bodies[i]) < 0)
+		if (prepare(&bodies[i], &bodies[i - i % 2]) < 0)
 			return 1;
 		measure(&bodies[i], CLAMP(rounds, 1u, (unsigned)ROUNDS_MAX));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
 		bodies[i].scan = rw_scan_free(bodies[i].scan);
 		bodies[i].encoder = rw_encoder_free(bodies[i].encoder);
 		for (size_t v = 0; v < _RW_VERSION_MAX; v++)

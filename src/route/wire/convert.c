@@ -82,14 +82,33 @@ static void put_refs(struct writer *w, const struct rw_field *f)
 		rw_out_varint(&w->out, symbol(w, ref));
 }
 
+/* Refs of the labels of the series: nearly all are known. */
+static void put_own_refs(struct writer *w)
+{
+	const struct rw_series *s = w->s;
+	struct rw_buf *buf = w->out.buf;
+	uint8_t *at;
+
+	if (!remap_begin(w->b, s->symbols) || !rw_out_room(&w->out, 2 * s->n_labels * VARINT_MAX)) {
+		w->no_memory = true;
+		return;
+	}
+	at = buf->data + buf->len;
+	for (uint32_t i = 0; i < 2 * s->n_labels; i++) {
+		uint32_t known = w->b->remap[s->refs[i]];
+
+		at = varint_put(at, known ? known - 1 : symbol(w, s->refs[i]));
+	}
+	buf->len = (size_t)(at - buf->data);
+}
+
 static void put_labels2(struct writer *w, const struct rw_label *labels, size_t n)
 {
 	const struct rw_series *s = w->s;
 	size_t open = rw_out_open(&w->out, 1);
 
 	if (!labels && s->version == RW2) {
-		for (uint32_t i = 0; i < 2 * s->n_labels; i++)
-			rw_out_varint(&w->out, symbol(w, s->refs[i]));
+		put_own_refs(w);
 	} else {
 		if (!labels) {
 			labels = s->labels;
@@ -171,6 +190,11 @@ static void put_samples(struct writer *w)
 	const uint8_t *at = w->s->samples.at, *end = at + w->s->samples.len;
 	struct rw_field f;
 
+	if (w->s->version == RW2 && w->b->version == RW2 && !w->s->n_starts && !w->s->created_ts) {
+		w->samples += w->s->n_samples;
+		rw_out_add(&w->out, at, w->s->samples.len);
+		return;
+	}
 	while (at < end) {
 		size_t usual = usual_sample(at, end);
 		struct rw_sample x;

@@ -325,19 +325,16 @@ static inline void series_init(const struct rw_scan *s, struct rw_series *x)
 	x->symbols = s->version == RW2 ? &s->symbols : NULL;
 }
 
-/* What nearly every series is: labels that the walk found canonical, and samples in order. False: look at it the long way. */
-static inline bool read_usual(struct rw_scan *s, const uint8_t *at, const uint8_t *end,
-			      const uint8_t *seen, struct rw_series *x)
+/* Samples of the usual form, in order, and nothing else up to @end. */
+static inline bool usual_samples(const struct rw_scan *s, const uint8_t *at, const uint8_t *end,
+				 struct rw_series *x)
 {
-	const uint8_t *samples = rw_labels_seen(&s->labels, at, seen + 1, *seen);
 	int64_t last = INT64_MIN, first = INT64_MAX;
+	const uint8_t *start = at;
 	uint32_t n = 0;
 	size_t usual;
 
-	if (!samples)
-		return false;
-	x->canon = (struct rw_span){ at, (size_t)(samples - at) };
-	for (at = samples; (usual = usual_sample(at, end)); n++) {
+	for (; (usual = usual_sample(at, end)); n++) {
 		int64_t ts = usual_ts_get(at += usual);
 
 		if (ts < last)
@@ -347,12 +344,34 @@ static inline bool read_usual(struct rw_scan *s, const uint8_t *at, const uint8_
 	}
 	if (at != end || !n)
 		return false;
-	x->samples = (struct rw_span){ samples, (size_t)(end - samples) };
+	x->samples = (struct rw_span){ start, (size_t)(end - start) };
 	x->n_samples = n;
 	x->min_ts = first;
 	x->max_ts = last;
 	give_labels(s, x);
 	return true;
+}
+
+/*
+ * What nearly every series is: canonical labels, which for RW1 the walk has found already, and samples in order. False: look at it the long way.
+ */
+static inline bool read_usual(struct rw_scan *s, const uint8_t *at, const uint8_t *end,
+			      const uint8_t *seen, struct rw_series *x)
+{
+	const uint8_t *labels = at;
+
+	if (s->version == RW1) {
+		at = *seen ? rw_labels_seen(&s->labels, at, seen + 1, *seen) : NULL;
+		if (!at)
+			return false;
+		x->canon = (struct rw_span){ labels, (size_t)(at - labels) };
+		return usual_samples(s, at, end, x);
+	}
+	if (s->any_bad_symbol || end - at < 2 || at[0] != RW_TAG(1, RW_BYTES) || at[1] >= 0x80)
+		return false;
+	at += 2 + at[1];
+	return rw_labels_usual_refs(&s->labels, &s->limits, labels + 2, at, &s->symbols) &&
+	       usual_samples(s, at, end, x);
 }
 
 /* Everything between @at and @end into @x, judged: s->reason. */
@@ -433,7 +452,7 @@ int rw_scan_next(struct rw_scan *s, struct rw_series *ret)
 		s->reason = -1;
 		seen = s->seen_at < s->walk.seen.len ? s->walk.seen.data + s->seen_at : &none;
 		s->seen_at += 1 + 2 * *seen;
-		if (!*seen || !read_usual(s, f.at, f.at + f.len, seen, ret))
+		if (!read_usual(s, f.at, f.at + f.len, seen, ret))
 			read_series(s, f.at, f.at + f.len, ret);
 		if (s->no_memory)
 			return -ENOMEM;

@@ -62,6 +62,8 @@ static inline uint64_t rw_name_key(const uint8_t *name, uint32_t len)
 	return be64toh(v) & masks[MIN(len, 8)];
 }
 
+#define RW_NAME_KEY 0x5f5f6e616d655f5f /* __name__ */
+
 /* As memcmp, the shorter first. */
 static inline int rw_name_compare(const void *a, uint32_t a_len, const void *b, uint32_t b_len)
 {
