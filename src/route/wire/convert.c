@@ -40,6 +40,22 @@ static void put_text(struct writer *w, const void *text, size_t len)
 	rw_out_varint(&w->out, n);
 }
 
+/* The same, where the text is likely that of symbol *@recent. */
+static void put_recent_text(struct writer *w, const void *text, size_t len, uint32_t *recent)
+{
+	const struct rw_intern *symbols = &w->b->symbols;
+	const struct rw_intern_item *x = &symbols->items[*recent];
+
+	if (*recent >= symbols->n || x->len != len ||
+	    memcmp(symbols->bytes.data + x->at, text, len) != 0) {
+		uint32_t n = rw_intern(&w->b->symbols, text, len);
+
+		w->no_memory |= n == UINT32_MAX;
+		*recent = n == UINT32_MAX ? 0 : n;
+	}
+	rw_out_varint(&w->out, *recent);
+}
+
 static bool remap_begin(struct rw_block *b, const struct rw_symbols *symbols)
 {
 	if (b->remap_id == symbols->id)
@@ -115,8 +131,10 @@ static void put_labels2(struct writer *w, const struct rw_label *labels, size_t 
 			n = s->n_labels;
 		}
 		for (size_t i = 0; i < n; i++) {
-			put_text(w, labels[i].name, labels[i].name_len);
-			put_text(w, labels[i].value, labels[i].value_len);
+			uint32_t *recent = w->b->recent + 2 * MIN(i, RECENT_LABELS - 1U);
+
+			put_recent_text(w, labels[i].name, labels[i].name_len, recent);
+			put_recent_text(w, labels[i].value, labels[i].value_len, recent + 1);
 		}
 	}
 	rw_out_close(&w->out, open);

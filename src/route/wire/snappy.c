@@ -8,8 +8,8 @@
  * label of the series before. Positions of labels come from those of the series before, as long as bytes are equal, so that lengths are read only where
  * something differs.
  *
- * Whatever the input is, positions are bounded by the message and every copy is compared first: a body that is no RW1 only compresses badly. That is
- * noticed (GIVE_UP_AFTER), and libsnappy does it.
+ * Whatever the input is, positions are bounded by the message and every copy is compared first: a body that is no RW1, or is of histograms, only compresses
+ * badly. That is noticed, and libsnappy does it.
  *
  * Format: google/snappy format_description.txt. Copies: 1..64 bytes at offsets below 64 KiB in three bytes, 4..11 below 2 KiB in two, else five.
  */
@@ -31,8 +31,11 @@
 #define PARTS 3
 #define PART_MIN 5
 #define TAIL 7 /* of a usual sample: the timestamp with its tag */
-#define GIVE_UP_AFTER 65536 /* bytes; by then output has to be half of the input */
+#define GIVE_UP_AFTER \
+	65536 /* bytes; by then, and at the end, output is at most half of the input */
 #define NOWHERE INT32_MAX
+#define TAG_SERIES 0x0a
+#define TAG_METADATA 0x1a
 
 /* Offsets into the body: where labels begin, the end of the last, then NOWHERE. */
 struct positions {
@@ -298,7 +301,8 @@ static bool encode_body(struct encode *e, const uint8_t *end, uint8_t *out)
 {
 	const uint8_t *at = e->body, *from = at;
 
-	while ((size_t)(at - e->body) < e->safe && *at == 0x0a) {
+	while ((size_t)(at - e->body) < e->safe && (*at == TAG_SERIES || *at == TAG_METADATA)) {
+		bool series = *at == TAG_SERIES;
 		const uint8_t *first, *tail;
 		uint64_t size;
 
@@ -306,6 +310,8 @@ static bool encode_body(struct encode *e, const uint8_t *end, uint8_t *out)
 		if (!first || size > (size_t)(end - first))
 			break;
 		at = first + size;
+		if (!series)
+			continue; /* a literal, or part of a copy from the tail before on */
 		tail = tail_of(first, at);
 		encode_series(e, (uint32_t)(from - e->body), (uint32_t)(first - e->body),
 			      (uint32_t)(tail - e->body));
@@ -328,7 +334,7 @@ size_t rw_snappy_encode(struct rw_encoder *encoder, const uint8_t *body, size_t 
 {
 	struct encode e = { .body = body, .memory = encoder->memory };
 
-	if (len <= MARGIN || len >= NOWHERE)
+	if (len <= MARGIN || len >= NOWHERE || *body != TAG_SERIES)
 		return by_library(body, len, out);
 	e.safe = (uint32_t)(len - MARGIN);
 	e.out = varint_put(out, len);
@@ -346,5 +352,6 @@ size_t rw_snappy_encode(struct rw_encoder *encoder, const uint8_t *body, size_t 
 	if (e.run_len)
 		flush(&e);
 	e.out = put_long_literal(e.out, body + e.literal, len - e.literal);
-	return (size_t)(e.out - out);
+	return (size_t)(e.out - out) <= len / 2 ? (size_t)(e.out - out)
+						: by_library(body, len, out);
 }
