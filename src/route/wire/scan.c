@@ -565,11 +565,13 @@ int rw_scan_begin(struct rw_scan *s, enum rw_version version, const struct rw_li
 	strbuf_clear(&s->why);
 	take_limits(s, l);
 	s->walk.limits = &s->limits;
-	r = len ? rw_walk(&s->walk, version, body, len) : 0;
+	if (!len)
+		body = ""; /* an empty message is one, too */
+	r = rw_walk(&s->walk, version, body, len);
 	s->totals.over = s->walk.over;
 	if (r == 0 && version == RW2)
 		r = take_symbols(s);
-	if (r < 0 || !len)
+	if (r < 0)
 		return r;
 	s->totals.series = (uint32_t)s->walk.count[RW_OVER_SERIES];
 	s->labels.body_end = (const uint8_t *)body + len;
