@@ -113,8 +113,8 @@ static void test_order_of_names(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char want[128];
 
-		put_series1(&w->o, cases[i].in, 1, 7);
-		snprintf(want, sizeof(want), "%s s7=1;", cases[i].out);
+		put_series1(&w->o, cases[i].in, 1, TS);
+		snprintf(want, sizeof(want), "%s" AT_TS ";", cases[i].out);
 		expect(w, RW1, 0, want);
 	}
 }
@@ -160,9 +160,13 @@ static void test_forms(void **state)
 		  "0a1d 0a0d0a085f5f6e616d655f5f120178 120c10ffffffffffffffffff8101", -EBADMSG,
 		  "" },
 		{ "nothing", "", 0, "" },
+		{ "a label beyond its series",
+		  "0a10 0a0d0a085f5f6e616d655f5f120178 0a0d 0a085f5f6e616d655f5f120178", -EBADMSG,
+		  "" },
 		{ "a series beyond the end", "0a05 0a", -EBADMSG, "" },
 		{ "length of 2^63", "0affffffffffffffff7f", -EBADMSG, "" },
 	};
+	static const uint8_t unknown[600];
 	struct world *w = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -171,6 +175,11 @@ static void test_forms(void **state)
 			    cases[i].r ||
 		    !streq(strbuf_str(&w->text), cases[i].text))
 			fail_msg("%s: '%s'", cases[i].name, strbuf_str(&w->text));
+		rw_out_bytes(&w->o, 15, unknown,
+			     sizeof(unknown)); /* nothing gets right by what follows */
+		assert_int_equal(tell(w->scan, RW1, &test_limits, w->buf.data, w->buf.len,
+				      &w->text),
+				 cases[i].r);
 		w->buf.len = 0;
 	}
 }
@@ -271,11 +280,12 @@ static void test_invalid1(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const struct rw_totals *t = rw_scan_totals(w->scan);
 
-		put_series1(&w->o, "__name__=first", 1, 1);
-		put_series1(&w->o, cases[i].labels, 1, 1);
-		put_series1(&w->o, "__name__=with blank.and-dot,\303\251t\303\251=oui", 1, 1);
+		put_series1(&w->o, "__name__=first", 1, TS);
+		put_series1(&w->o, cases[i].labels, 1, TS);
+		put_series1(&w->o, "__name__=with blank.and-dot,\303\251t\303\251=oui", 1, TS);
 		expect(w, RW1, 0,
-		       "__name__=first s1=1;__name__=with blank.and-dot,\303\251t\303\251=oui s1=1;");
+		       "__name__=first" AT_TS
+		       ";__name__=with blank.and-dot,\303\251t\303\251=oui" AT_TS ";");
 		assert_string_equal(rw_scan_why(w->scan), cases[i].why);
 		assert_int_equal(t->invalid[cases[i].reason], 1);
 		assert_int_equal(t->invalid_series, 1);
@@ -479,6 +489,46 @@ static void test_rw2(void **state)
 	}
 }
 
+/* Labels and nothing but a sample of today: symbols 1 __name__, 2 up, 3 job, 4 node, 5 __name__s, 6 invalid */
+static void test_rw2_usual(void **state)
+{
+	static const struct {
+		const char *refs, *text;
+		int reason;
+	} cases[] = {
+		{ "1234", "__name__=up,job=node" AT_TS ";", -1 },
+		{ "125434", "__name__=up,__name__s=node,job=node" AT_TS ";", -1 },
+		{ "541234", "__name__=up,__name__s=node,job=node" AT_TS ";", -1 },
+		{ "3412", "__name__=up,job=node" AT_TS ";", -1 },
+		{ "121234", "", RW_DUPLICATE_LABEL },
+		{ "34", "", RW_MISSING_METRIC_NAME },
+		{ "54", "", RW_MISSING_METRIC_NAME },
+		{ "123", "", RW_ODD_SYMBOL_REFS },
+		{ "1299", "", RW_BAD_SYMBOL_REF },
+		{ "1230", "__name__=up" AT_TS ";", -1 },
+		{ "0412", "", RW_EMPTY_LABEL_NAME },
+		{ "", "", RW_NO_LABELS },
+		{ "1236", "", RW_INVALID_UTF8 },
+	};
+	static const char symbols[] = "__name__,up,job,node,__name__s,\xff";
+	struct world *w = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		size_t open;
+
+		put_symbols(&w->o, cases[i].reason == RW_INVALID_UTF8
+					   ? symbols
+					   : "__name__,up,job,node,__name__s");
+		open = rw_out_open(&w->o, 5);
+		put_refs(&w->o, 1, cases[i].refs);
+		put_sample(&w->o, 1, TS);
+		rw_out_close(&w->o, open);
+		expect(w, RW2, 0, cases[i].text);
+		for (int r = 0; r < _RW_INVALID_MAX; r++)
+			assert_int_equal(rw_scan_totals(w->scan)->invalid[r], r == cases[i].reason);
+	}
+}
+
 static void test_rw2_refused(void **state)
 {
 	struct world *w = *state;
@@ -596,6 +646,28 @@ static void test_gathered(void **state)
 	rw_out_close(&w->o, open);
 	expect(w, RW1, 0, "__name__=x s1=1 s2=2 h8 h9;");
 	assert_int_equal(rw_scan_totals(w->scan)->histograms, 2);
+
+	open = rw_out_open(&w->o, 1); /* usual at first */
+	put_labels(&w->o, "__name__=x");
+	put_sample(&w->o, 1, TS);
+	put_labels(&w->o, "a=1");
+	rw_out_close(&w->o, open);
+	put_series1(&w->o, "__name__=next", 1, TS);
+	expect(w, RW1, 0, "__name__=x,a=1" AT_TS ";__name__=next" AT_TS ";");
+
+	for (enum rw_version v = RW1; v <= RW2; v++) {
+		if (v == RW2)
+			put_symbols(&w->o, "__name__,x");
+		open = rw_out_open(&w->o, v == RW1 ? 1 : 5);
+		if (v == RW1)
+			put_labels(&w->o, "__name__=x");
+		else
+			put_refs(&w->o, 1, "12");
+		put_sample(&w->o, 1, TS);
+		put_sample(&w->o, 2, TS - 1);
+		rw_out_close(&w->o, open);
+		expect(w, v, 0, "__name__=x s1778573000122=2" AT_TS ";");
+	}
 }
 
 /* Hostile: a million labels, samples backwards. It ends, and soon. */
@@ -638,6 +710,7 @@ int main(void)
 		TEST(test_why),
 		TEST(test_metadata1),
 		TEST(test_rw2),
+		TEST(test_rw2_usual),
 		TEST(test_rw2_refused),
 		TEST(test_damaged),
 		TEST(test_gathered),
