@@ -204,7 +204,6 @@ usual_labels(struct rw_walk *w, const uint8_t *start, const uint8_t *end)
 		at = start;
 	good = good && at > start && (size_t)(at - start) <= w->limits->series_bytes &&
 	       (!w->limits->require_metric_name || is_named(start, at));
-	w->seen_last = w->seen.len;
 	w->seen.data[w->seen.len] = good ? (uint8_t)((lens - record) / 2) : 0;
 	w->seen.len += good ? (size_t)(lens - record) : 1;
 	return at;
@@ -215,15 +214,6 @@ static bool seen_room(struct rw_walk *w)
 	if (!w->seen_full && (w->seen.len >= RW_SEEN_MAX || !rw_buf_room(&w->seen, RW_SEEN_RECORD)))
 		w->seen_full = true;
 	return !w->seen_full;
-}
-
-/* There are further labels: what was seen is not all. */
-static void seen_forget(struct rw_walk *w)
-{
-	if (w->seen_full)
-		return;
-	w->seen.data[w->seen_last] = 0;
-	w->seen.len = w->seen_last + 1;
 }
 
 static int check_message(struct rw_walk *w, enum message m, const uint8_t *at, const uint8_t *end)
@@ -243,8 +233,6 @@ static int check_message(struct rw_walk *w, enum message m, const uint8_t *at, c
 		at = rw_field_get(at, end, &f);
 		if (!at)
 			return -EBADMSG;
-		if (m == SERIES1 && f.number == 1)
-			seen_forget(w);
 		r = check_field(w, f.number < FIELDS ? forms[m][f.number] : UNKNOWN, &f);
 	}
 	return r;
