@@ -265,6 +265,69 @@ static void test_changed_labels(void **state)
 	rw_buf_done(&bodies[RW2]);
 }
 
+static void put_many_labels(struct rw_out *o, unsigned n)
+{
+	size_t open = rw_out_open(o, 1);
+
+	for (unsigned i = 0; i < n; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "l%02u", i);
+		put_label(o, 1, name, "value");
+	}
+	put_sample(o, 1, TS);
+	rw_out_close(o, open);
+}
+
+/* Random edits of labels, many of them to a part of the sender's text: the bytes are those of rw_canon(). */
+static void test_edited_labels(void **state)
+{
+	struct world *w = *state;
+	const struct rw_limits none = {};
+	struct rw_block *b = w->blocks[RW1];
+	uint64_t seed = 88172645463325252;
+	static const char other[] = "other";
+	struct rw_series s;
+
+	put_many_labels(&(struct rw_out){ &w->body, false }, 60);
+	assert_true(sample_body_rw1(&(struct sample_shape){ SAMPLE_BODY_MIXED, 0, 16 }, 0, 200,
+				    1778573000123, &w->body));
+	assert_int_equal(rw_scan_begin(w->scan, RW1, &none, w->body.data, w->body.len), 0);
+	while (rw_scan_next(w->scan, &s) == 1) {
+		for (unsigned round = 0; round < 50; round++) {
+			struct rw_label edited[64];
+			uint8_t canon[8192];
+			size_t n = 0, len;
+			struct rw_field f;
+
+			for (uint32_t i = 0; i < s.n_labels; i++) {
+				seed = seed * 6364136223846793005 + 1442695040888963407;
+				if (seed >> 60 == 0)
+					continue;
+				edited[n] = s.labels[i];
+				if (seed >> 60 == 1)
+					edited[n].value_len--;
+				else if (seed >> 60 == 2)
+					edited[n].value = other;
+				else if (seed >> 60 == 3)
+					edited[n].name++, edited[n].name_len--;
+				n++;
+			}
+			for (size_t i = 0; i < n; i++)
+				if (edited[i].value == other)
+					edited[i].value_len = 5;
+			len = rw_canon(edited, n, canon, sizeof(canon));
+			rw_block_reset(b);
+			assert_int_equal(rw_block_add(b, &s, edited, n), 0);
+			assert_non_null(rw_field_get(body_of(w, RW1).at,
+						     body_of(w, RW1).at + body_of(w, RW1).len, &f));
+			assert_int_equal(f.len, len + s.samples.len);
+			assert_memory_equal(f.at, canon, len);
+			assert_memory_equal(f.at + len, s.samples.at, s.samples.len);
+		}
+	}
+}
+
 /* Each codec gives the body back. */
 static void test_seal(void **state)
 {
@@ -356,8 +419,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_same_bytes),	   TEST(test_symbols),
 		TEST(test_rollback),	   TEST(test_rollback_within_a_request),
-		TEST(test_changed_labels), TEST(test_seal),
-		TEST(test_no_allocation),
+		TEST(test_changed_labels), TEST(test_edited_labels),
+		TEST(test_seal),	   TEST(test_no_allocation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
