@@ -707,6 +707,34 @@ static void test_long_series(void **state)
 	assert_memory_equal(strbuf_str(&w->text), "__name__=x s1=1 s2=1 ", 21);
 }
 
+/* More than the walk remembers of labels: the series behind are looked at the long way, and are the same. */
+static void test_many_labels(void **state)
+{
+	struct world *w = *state;
+	size_t open = rw_out_open(&w->o, 1), len;
+	struct rw_series s;
+	unsigned n = 0;
+
+	put_many(&w->o, 255);
+	put_sample(&w->o, 1, TS);
+	rw_out_close(&w->o, open);
+	len = w->buf.len;
+	for (unsigned i = 1; i < 9000; i++) {
+		assert_true(rw_buf_room(&w->buf, len));
+		memcpy(w->buf.data + w->buf.len, w->buf.data, len);
+		w->buf.len += len;
+	}
+	assert_int_equal(
+		rw_scan_begin(w->scan, RW1, &(struct rw_limits){}, w->buf.data, w->buf.len), 0);
+	for (; rw_scan_next(w->scan, &s) == 1; n++) {
+		assert_int_equal(s.n_labels, 255);
+		assert_int_equal(s.canon.len, len - 3 - s.samples.len);
+		assert_ptr_equal(s.canon.at, w->buf.data + n * len + 3);
+		assert_ptr_equal(s.samples.at, s.canon.at + s.canon.len);
+	}
+	assert_int_equal(n, 9000);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -731,6 +759,7 @@ int main(void)
 		TEST(test_damaged),
 		TEST(test_gathered),
 		TEST(test_long_series),
+		TEST(test_many_labels),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
