@@ -16,6 +16,7 @@
 #include "route/wire/scan.h"
 
 #define ROUNDS_MAX 99
+#define LABELS_MAX 128
 #define TS 1778573000123
 
 struct body {
@@ -60,7 +61,7 @@ static void scan_with(struct body *b, bool hash, bool all)
 {
 	const struct rw_limits limits = { .require_metric_name = true,
 					  .validate_histograms = true,
-					  .labels = 128,
+					  .labels = LABELS_MAX - 1,
 					  .name_bytes = 1024,
 					  .value_bytes = 4096,
 					  .series_bytes = 65536 };
@@ -95,9 +96,39 @@ static void own_encode(struct body *b)
 	b->bytes = rw_snappy_encode(b->encoder, b->raw.data, b->raw.len, b->out.data);
 }
 
-static void fill_block(struct body *b, struct rw_block *block)
+/* The same series as RW2. */
+static int to_rw2(struct body *b, const struct body *from)
 {
-	const struct rw_limits limits = { .labels = 128,
+	const struct rw_convert_options o = {};
+	uint64_t losses[_RW_LOSS_MAX] = {};
+	uint8_t *body;
+	size_t len;
+
+	if (rw_body_convert(from->raw.data, from->raw.len, RW1, RW2, &o, &body, &len, losses) < 0)
+		return -1;
+	b->raw = (struct rw_buf){ body, len, len };
+	return 0;
+}
+
+/* The labels of a series and one more, in its place. */
+static size_t insert(const struct rw_series *s, const struct rw_label *more,
+		     struct rw_label out[LABELS_MAX])
+{
+	uint32_t at = 0;
+
+	while (at < s->n_labels && rw_label_compare(&s->labels[at], more) < 0)
+		at++;
+	memcpy(out, s->labels, at * sizeof(*out));
+	out[at] = *more;
+	memcpy(out + at + 1, s->labels + at, (s->n_labels - at) * sizeof(*out));
+	return s->n_labels + 1;
+}
+
+static void fill_block(struct body *b, struct rw_block *block, bool change)
+{
+	const struct rw_label task = { "pool_task_id", "3025", 12, 4 };
+	struct rw_label labels[LABELS_MAX];
+	const struct rw_limits limits = { .labels = LABELS_MAX - 1,
 					  .series_bytes = 65536,
 					  .require_metric_name = true };
 	struct rw_series s;
@@ -106,29 +137,40 @@ static void fill_block(struct body *b, struct rw_block *block)
 	if (rw_scan_begin(b->scan, b->version, &limits, b->raw.data, b->raw.len) < 0)
 		return;
 	while (rw_scan_next(b->scan, &s) == 1)
-		if (rw_block_add(block, &s, NULL, 0) < 0)
+		if (rw_block_add(block, &s, change ? labels : NULL,
+				 change ? insert(&s, &task, labels) : 0) < 0)
 			return;
 	b->bytes = rw_block_info(block).raw_bytes;
 }
 
 static void block1(struct body *b)
 {
-	fill_block(b, b->block[RW1]);
+	fill_block(b, b->block[RW1], false);
+}
+
+static void block1_changed(struct body *b)
+{
+	fill_block(b, b->block[RW1], true);
 }
 
 static void block2(struct body *b)
 {
-	fill_block(b, b->block[RW2]);
+	fill_block(b, b->block[RW2], false);
 }
 
 static const struct {
 	const char *name;
 	void (*run)(struct body *b);
 } candidates[] = {
-	{ "libsnappy in", lib_decode },	  { "libsnappy out", lib_encode },
-	{ "scan: structure", walk_only }, { "scan: series", scan_only },
-	{ "scan + xxh3", scan_hash },	  { "scan + block RW1", block1 },
-	{ "scan + block RW2", block2 },	  { "own snappy out", own_encode },
+	{ "libsnappy in", lib_decode },
+	{ "libsnappy out", lib_encode },
+	{ "scan: structure", walk_only },
+	{ "scan: series", scan_only },
+	{ "scan + xxh3", scan_hash },
+	{ "scan + block RW1", block1 },
+	{ "scan + label + block RW1", block1_changed },
+	{ "scan + block RW2", block2 },
+	{ "own snappy out", own_encode },
 };
 
 static int by_value(const void *a, const void *b)
@@ -138,7 +180,7 @@ static int by_value(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-static int prepare(struct body *b)
+static int prepare(struct body *b, const struct body *of)
 {
 	const struct rw_convert_options o = {};
 	size_t bound;
@@ -147,7 +189,8 @@ static int prepare(struct body *b)
 	if (!b->encoder || rw_block_new(RW1, &o, &b->block[RW1]) < 0 ||
 	    rw_block_new(RW2, &o, &b->block[RW2]) < 0)
 		return -1;
-	if (!sample_body_rw1(&b->shape, 0, b->series, TS, &b->raw))
+	if (b->version == RW2 ? to_rw2(b, of) < 0
+			      : !sample_body_rw1(&b->shape, 0, b->series, TS, &b->raw))
 		return -1;
 	bound = snappy_max_compressed_length(b->raw.len);
 	if (!rw_buf_room(&b->packed, bound) || !rw_buf_room(&b->out, bound) ||
@@ -178,7 +221,7 @@ static void measure(struct body *b, unsigned rounds)
 		}
 	for (size_t i = 0; i < ARRAY_SIZE(candidates); i++) {
 		qsort(ns[i], rounds, sizeof(double), by_value);
-		printf("  %-24s %7.1f ns a sample (min %.1f)  %8.1f B a sample\n",
+		printf("  %-26s %7.1f ns a sample (min %.1f)  %8.1f B a sample\n",
 		       candidates[i].name, ns[i][rounds / 2], ns[i][0],
 		       (double)bytes[i] / b->series);
 	}
@@ -188,14 +231,18 @@ int main(int argc, char **argv)
 {
 	struct body bodies[] = {
 		{ .name = "A", .shape = { .kind = SAMPLE_BODY_MIXED }, .series = 10000 },
+		{ .name = "A as RW2", .version = RW2, .series = 10000 },
 		{ .name = "B", .shape = { .kind = SAMPLE_BODY_EVEN }, .series = 2000 },
+		{ .name = "B as RW2", .version = RW2, .series = 2000 },
 	};
 	unsigned rounds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 31;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
-		if (prepare(&bodies[i]) < 0)
+		if (prepare(&bodies[i], &bodies[i - i % 2]) < 0)
 			return 1;
 		measure(&bodies[i], CLAMP(rounds, 1u, (unsigned)ROUNDS_MAX));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
 		bodies[i].scan = rw_scan_free(bodies[i].scan);
 		bodies[i].encoder = rw_encoder_free(bodies[i].encoder);
 		for (size_t v = 0; v < _RW_VERSION_MAX; v++)

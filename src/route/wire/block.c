@@ -42,6 +42,7 @@ struct rw_block *rw_block_free(struct rw_block *b)
 	if (!b)
 		return NULL;
 	rw_buf_done(&b->data);
+	rw_buf_done(&b->labels);
 	rw_intern_done(&b->symbols);
 	free(b->remap);
 	free(b);
@@ -115,44 +116,107 @@ void rw_block_counted(struct rw_block *b, uint32_t samples, const struct rw_seri
 	b->info.max_ts = MAX(b->info.max_ts, s->max_ts);
 }
 
-/* --- RW1 to RW1: spans that lie one behind the other are one copy --- */
+/* --- RW1 to RW1: what lies one behind the other in the body is one copy --- */
 
-static size_t join(struct rw_span *spans, size_t n)
+#define LABEL_PIECES 24 /* with more, all labels are written anew */
+#define SPANS_MAX (LABEL_PIECES + 3)
+
+struct pieces {
+	struct rw_span spans[SPANS_MAX];
+	size_t n, len;
+	bool full;
+};
+
+static inline void add_piece(struct pieces *p, size_t max, const uint8_t *at, size_t len)
 {
-	size_t kept = 0;
+	struct rw_span *last = p->n ? &p->spans[p->n - 1] : NULL;
 
+	if (!len)
+		return;
+	p->len += len;
+	if (last && last->at + last->len == at)
+		last->len += len;
+	else if (p->n < max)
+		p->spans[p->n++] = (struct rw_span){ at, len };
+	else
+		p->full = true;
+}
+
+/*
+ * The field of a label as it stands in the canonical bytes of its series, if it does. Pointers of changed labels may go anywhere, also to a part of a
+ * text, so the bytes around decide.
+ */
+static const uint8_t *field_of(const struct rw_label *l, struct rw_span canon, size_t *ret_len)
+{
+	const uint8_t *name = (const uint8_t *)l->name, *value = name + l->name_len + 2;
+	size_t inner = 4 + (size_t)l->name_len + l->value_len;
+
+	if (inner >= 0x80 || (uintptr_t)name < (uintptr_t)canon.at + 4 ||
+	    (uintptr_t)value + l->value_len > (uintptr_t)canon.at + canon.len ||
+	    value != (const uint8_t *)l->value || name[-4] != 0x0a || name[-3] != inner ||
+	    name[-2] != 0x0a || name[-1] != l->name_len || value[-2] != 0x12 ||
+	    value[-1] != l->value_len)
+		return NULL;
+	*ret_len = inner + 2;
+	return name - 4;
+}
+
+/* Changed labels: most are the sender's. The others are written to scratch. */
+static bool add_labels(struct rw_block *b, struct pieces *p, struct rw_span canon,
+		       const struct rw_label *labels, size_t n)
+{
+	size_t most = 0;
+
+	for (size_t i = 0; i < n; i++)
+		most += (size_t)labels[i].name_len + labels[i].value_len + 4 * VARINT_MAX;
+	b->labels.len = 0;
+	if (!rw_buf_room(&b->labels, most))
+		return false;
 	for (size_t i = 0; i < n; i++) {
-		if (!spans[i].len)
-			continue;
-		if (kept && spans[kept - 1].at + spans[kept - 1].len == spans[i].at)
-			spans[kept - 1].len += spans[i].len;
-		else
-			spans[kept++] = spans[i];
+		uint8_t *made = b->labels.data + b->labels.len;
+		const uint8_t *field = NULL;
+		size_t len;
+
+		if (canon.at)
+			field = field_of(&labels[i], canon, &len);
+		if (!field) {
+			field = made;
+			len = (size_t)(rw_canon_label(made, &labels[i]) - made);
+			b->labels.len += len;
+		}
+		add_piece(p, LABEL_PIECES, field, len);
 	}
-	return kept;
+	if (p->full) {
+		b->labels.len = rw_canon(labels, n, b->labels.data, b->labels.size);
+		*p = (struct pieces){};
+		add_piece(p, LABEL_PIECES, b->labels.data, b->labels.len);
+	}
+	return true;
 }
 
 static int add_same1(struct rw_block *b, const struct rw_series *s, const struct rw_label *labels,
 		     size_t n_labels)
 {
-	struct rw_span spans[] = { labels ? (struct rw_span){} : s->canon, s->samples, s->exemplars,
-				   s->histograms };
-	size_t canon = labels ? rw_canon_len(labels, n_labels) : 0;
-	size_t n = join(spans, ARRAY_SIZE(spans)), len = canon;
+	struct pieces p;
 	uint8_t *at;
 
-	for (size_t i = 0; i < n; i++)
-		len += spans[i].len;
-	if (!rw_buf_room(&b->data, len + 1 + VARINT_MAX))
+	p.n = p.len = 0;
+	p.full = false;
+	if (!labels)
+		add_piece(&p, SPANS_MAX, s->canon.at, s->canon.len);
+	else if (!add_labels(b, &p, s->canon, labels, n_labels))
+		return -ENOMEM;
+	add_piece(&p, SPANS_MAX, s->samples.at, s->samples.len);
+	add_piece(&p, SPANS_MAX, s->exemplars.at, s->exemplars.len);
+	add_piece(&p, SPANS_MAX, s->histograms.at, s->histograms.len);
+	if (!rw_buf_room(&b->data, p.len + 1 + VARINT_MAX))
 		return -ENOMEM;
 	at = b->data.data + b->data.len;
 	*at++ = TAG_SERIES1;
-	at = varint_put(at, len);
-	if (labels)
-		at += rw_canon(labels, n_labels, at, canon);
-	for (size_t i = 0; i < n; i++) {
-		memcpy(at, spans[i].at, spans[i].len);
-		at += spans[i].len;
+	at = varint_put(at, p.len);
+	for (size_t i = 0; i < p.n; i++) {
+		memcpy(at, p.spans[i].at, p.spans[i].len);
+		at += p.spans[i].len;
 	}
 	b->data.len = (size_t)(at - b->data.data);
 	rw_block_counted(b, s->n_samples + s->n_histograms, s);

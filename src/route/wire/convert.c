@@ -40,6 +40,22 @@ static void put_text(struct writer *w, const void *text, size_t len)
 	rw_out_varint(&w->out, n);
 }
 
+/* The same, where the text is likely that of symbol *@recent. */
+static void put_recent_text(struct writer *w, const void *text, size_t len, uint32_t *recent)
+{
+	const struct rw_intern *symbols = &w->b->symbols;
+	const struct rw_intern_item *x = &symbols->items[*recent];
+
+	if (*recent >= symbols->n || x->len != len ||
+	    memcmp(symbols->bytes.data + x->at, text, len) != 0) {
+		uint32_t n = rw_intern(&w->b->symbols, text, len);
+
+		w->no_memory |= n == UINT32_MAX;
+		*recent = n == UINT32_MAX ? 0 : n;
+	}
+	rw_out_varint(&w->out, *recent);
+}
+
 static bool remap_begin(struct rw_block *b, const struct rw_symbols *symbols)
 {
 	if (b->remap_id == symbols->id)
@@ -82,22 +98,43 @@ static void put_refs(struct writer *w, const struct rw_field *f)
 		rw_out_varint(&w->out, symbol(w, ref));
 }
 
+/* Refs of the labels of the series: nearly all are known. */
+static void put_own_refs(struct writer *w)
+{
+	const struct rw_series *s = w->s;
+	struct rw_buf *buf = w->out.buf;
+	uint8_t *at;
+
+	if (!remap_begin(w->b, s->symbols) || !rw_out_room(&w->out, 2 * s->n_labels * VARINT_MAX)) {
+		w->no_memory = true;
+		return;
+	}
+	at = buf->data + buf->len;
+	for (uint32_t i = 0; i < 2 * s->n_labels; i++) {
+		uint32_t known = w->b->remap[s->refs[i]];
+
+		at = varint_put(at, known ? known - 1 : symbol(w, s->refs[i]));
+	}
+	buf->len = (size_t)(at - buf->data);
+}
+
 static void put_labels2(struct writer *w, const struct rw_label *labels, size_t n)
 {
 	const struct rw_series *s = w->s;
 	size_t open = rw_out_open(&w->out, 1);
 
 	if (!labels && s->version == RW2) {
-		for (uint32_t i = 0; i < 2 * s->n_labels; i++)
-			rw_out_varint(&w->out, symbol(w, s->refs[i]));
+		put_own_refs(w);
 	} else {
 		if (!labels) {
 			labels = s->labels;
 			n = s->n_labels;
 		}
 		for (size_t i = 0; i < n; i++) {
-			put_text(w, labels[i].name, labels[i].name_len);
-			put_text(w, labels[i].value, labels[i].value_len);
+			uint32_t *recent = w->b->recent + 2 * MIN(i, RECENT_LABELS - 1U);
+
+			put_recent_text(w, labels[i].name, labels[i].name_len, recent);
+			put_recent_text(w, labels[i].value, labels[i].value_len, recent + 1);
 		}
 	}
 	rw_out_close(&w->out, open);
@@ -171,6 +208,11 @@ static void put_samples(struct writer *w)
 	const uint8_t *at = w->s->samples.at, *end = at + w->s->samples.len;
 	struct rw_field f;
 
+	if (w->s->version == RW2 && w->b->version == RW2 && !w->s->n_starts && !w->s->created_ts) {
+		w->samples += w->s->n_samples;
+		rw_out_add(&w->out, at, w->s->samples.len);
+		return;
+	}
 	while (at < end) {
 		size_t usual = usual_sample(at, end);
 		struct rw_sample x;
@@ -404,13 +446,13 @@ int rw_block_add_as2(struct rw_block *b, const struct rw_series *s, const struct
 	}
 	if (!s->n_samples || !s->n_histograms)
 		return add2(b, s, labels, n_labels);
-	part.histograms = (struct rw_span){};
+	part.histograms = RW_EMPTY;
 	part.n_histograms = 0;
 	r = add2(b, &part, labels, n_labels);
 	if (r < 0)
 		return r;
 	part = *s;
-	part.samples = part.exemplars = (struct rw_span){};
+	part.samples = part.exemplars = RW_EMPTY;
 	part.n_samples = part.n_exemplars = 0;
 	return add2(b, &part, labels, n_labels);
 }

@@ -31,7 +31,7 @@ int rw_decoded_size(enum rw_encoding e, const void *body, size_t len, size_t max
 		return -EBADMSG;
 	if (claim > max)
 		return -E2BIG;
-	if (claim / RATIO_MAX > len)
+	if (claim > len * RATIO_MAX)
 		return -EBADMSG;
 	*ret = claim;
 	return 0;

@@ -38,8 +38,6 @@ size_t rw_snappy_bound(size_t len)
  * @buf:     grows as needed, with its size; free() it
  * @ret_len: bytes of it that are the result
  *
- * The own snappy encoder is for bodies that begin with an RW1 series; others are left to libsnappy, which is as fast on them.
- *
  * Return: 0; -ENOMEM.
  */
 int rw_encode(struct rw_encoder *e, enum rw_codec codec, enum rw_snappy snappy, const void *body,
@@ -61,7 +59,7 @@ int rw_encode(struct rw_encoder *e, enum rw_codec codec, enum rw_snappy snappy, 
 		bound = ZSTD_compressCCtx(e->zstd, *buf, bound, body, len, ZSTD_LEVEL);
 		if (ZSTD_isError(bound))
 			return -ENOMEM;
-	} else if (snappy == RW_SNAPPY_OWN && len && *(const uint8_t *)body == 0x0a) {
+	} else if (snappy == RW_SNAPPY_OWN) {
 		bound = rw_snappy_encode(e, body, len, *buf);
 	} else if (snappy_compress(body, len, (char *)*buf, &bound) != SNAPPY_OK) {
 		return -ENOMEM;

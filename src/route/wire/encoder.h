@@ -3,11 +3,12 @@
 #include "route/wire/buf.h"
 #include "route/wire/snappy.h"
 
-#define RW_MEMORY_BITS 11
+#define RW_MEMORY_BITS 14
 
 /* Inside of an encoder: between encode.c and snappy.c. */
 struct rw_encoder {
 	struct ZSTD_CCtx_s *zstd;
 	struct rw_buf scratch;
-	uint32_t memory[1 << RW_MEMORY_BITS]; /* where a label with this hash was seen last + 1 */
+	uint32_t memory[1 << RW_MEMORY_BITS]; /* base + where a label of this hash ended last */
+	uint32_t base; /* bytes of all messages before, so that nothing has to be cleared */
 };

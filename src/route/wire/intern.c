@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Symbols of a block. */
 
+#define XXH_INLINE_ALL /* texts are short: a call costs as much as the hash */
 #include <errno.h>
 #include <xxhash.h>
 #include "base/hash.h"

@@ -11,6 +11,7 @@
 #include "route/wire/usual.h"
 
 #define FINE (-1)
+#define LABEL_EXTRA 24 /* more than tags and lengths of a label take */
 
 struct rw_labels_item {
 	struct rw_label label;
@@ -39,7 +40,15 @@ void rw_labels_begin(struct rw_labels *l, uint32_t max)
 
 static inline void note_order(struct rw_labels *l, const struct rw_label *x)
 {
-	uint64_t key = rw_name_key((const uint8_t *)x->name, x->name_len, l->body_end);
+	const uint8_t *name = (const uint8_t *)x->name;
+	uint8_t last_bytes[8] = {};
+	uint64_t key;
+
+	if (l->body_end - name < 8) {
+		memcpy(last_bytes, name, MIN(x->name_len, 8));
+		name = last_bytes;
+	}
+	key = rw_name_key(name, x->name_len);
 
 	if (key <= l->last_key && l->n && rw_label_compare(x - 1, x) >= 0)
 		l->ascending = false;
@@ -70,10 +79,73 @@ const uint8_t *rw_labels_seen(struct rw_labels *l, const uint8_t *at, const uint
 	return at;
 }
 
+/* A ref of at most three bytes; the walk saw that it ends. */
+static inline const uint8_t *ref_get(const uint8_t *at, uint32_t *ret)
+{
+	uint32_t v = *at++;
+
+	if (v >= 0x80) {
+		v = (v & 0x7f) | (uint32_t)*at << 7;
+		if (*at++ >= 0x80) {
+			v = (v & 0x3fff) | (uint32_t)*at << 14;
+			if (*at++ >= 0x80)
+				v = UINT32_MAX;
+		}
+	}
+	*ret = v;
+	return at;
+}
+
+bool rw_labels_usual_refs(struct rw_labels *l, const struct rw_limits *limits, const uint8_t *at,
+			  const uint8_t *end, const struct rw_symbols *symbols)
+{
+	const uint8_t *readable = l->body_end - 8;
+	const struct rw_span *items = symbols->items;
+	size_t most = (size_t)(end - at), longest_name = 0, longest_value = 0;
+	bool named = !limits->require_metric_name;
+	struct rw_label *x;
+	uint32_t *refs;
+	uint64_t last_key = 0;
+
+	if (most / 2 > limits->labels ||
+	    !rw_array_grow(&l->refs, &l->refs_size, most, sizeof(*l->refs)) ||
+	    !rw_array_grow(&l->items, &l->items_size, most, sizeof(*l->items)))
+		return false;
+	for (x = l->items, refs = l->refs; at < end; x++, refs += 2) {
+		struct rw_span name, value;
+		uint64_t key;
+
+		at = ref_get(at, &refs[0]);
+		if (at >= end)
+			return false;
+		at = ref_get(at, &refs[1]);
+		if (refs[0] >= symbols->n || refs[1] >= symbols->n)
+			return false;
+		name = items[refs[0]];
+		value = items[refs[1]];
+		if (name.at > readable || !name.len || !value.len)
+			return false;
+		key = rw_name_key(name.at, (uint32_t)name.len);
+		*x = (struct rw_label){ (const char *)name.at, (const char *)value.at,
+					(uint32_t)name.len, (uint32_t)value.len };
+		if (key <= last_key && (x == l->items || rw_label_compare(x - 1, x) >= 0))
+			return false;
+		named |= key == RW_NAME_KEY && name.len == 8;
+		last_key = key;
+		longest_name = MAX(longest_name, name.len);
+		longest_value = MAX(longest_value, value.len);
+	}
+	l->n = (uint32_t)(x - l->items);
+	return l->n && named && longest_name <= limits->name_bytes &&
+	       longest_value <= limits->value_bytes &&
+	       (longest_name + longest_value + LABEL_EXTRA) * l->n <= limits->series_bytes;
+}
+
 void rw_label_get(const uint8_t *at, size_t len, struct rw_label *ret)
 {
 	const uint8_t *end = at + len;
-	struct rw_label l = { "", "", 0, 0 };
+	/* What is missing is empty, but within the body: names are read eight bytes at a time. */
+	struct rw_label l = { (const char *)at, (const char *)at, 0, 0 };
 	struct rw_field f;
 
 	while (at < end && (at = rw_field_get(at, end, &f))) {
@@ -263,8 +335,6 @@ static bool has_name(const struct rw_labels *l)
 	/* Nearly always the first. */
 	return rw_find_label(l->items, l->n, name, sizeof(name) - 1) != NULL;
 }
-
-#define LABEL_EXTRA 24 /* more than tags and lengths of a label take */
 
 /* The sum is made only where a bound does not decide. */
 static bool too_long(const struct rw_labels *l, uint32_t max)

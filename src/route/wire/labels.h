@@ -36,6 +36,12 @@ void rw_labels_begin(struct rw_labels *l, uint32_t max);
 /* Labels that the walk found canonical: nothing is left to judge. Behind them; NULL: no memory. */
 const uint8_t *rw_labels_seen(struct rw_labels *l, const uint8_t *at, const uint8_t *lens,
 			      uint32_t n);
+/*
+ * RW2: labels of one field of packed refs that are canonical as sent and within all limits. False: they are not, or that cannot be told in one look;
+ * nothing is said about them.
+ */
+bool rw_labels_usual_refs(struct rw_labels *l, const struct rw_limits *limits, const uint8_t *at,
+			  const uint8_t *end, const struct rw_symbols *symbols);
 /* One field [at, end) of any form. False: no memory. */
 bool rw_labels_add(struct rw_labels *l, const uint8_t *at, const struct rw_field *f,
 		   const uint8_t *end);

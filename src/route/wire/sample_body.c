@@ -12,7 +12,7 @@
 #include "route/wire/varint.h"
 
 #define SERIES_PER_HOST 200
-#define PODS 30 /* of a kubelet */
+#define PODS 100 /* of a kubelet */
 
 static const char *const families[] = {
 	"istio_request_duration_milliseconds_bucket",
@@ -98,20 +98,20 @@ static void mixed(struct writer *w, uint64_t i, uint64_t host, uint64_t within)
 	uint64_t pod_hash = kubelet ? mix(h + nth) : h;
 
 	add(w, "__name__", "%s", families[(family + host * 3) % ARRAY_SIZE(families)]);
-	add(w, "cluster", "prod-eu-west-1");
+	add(w, "cluster", "eu-west-1");
+	add(w, "code", "%s", codes[mix(i) % ARRAY_SIZE(codes)]);
 	add(w, "container", "%s", apps[pod_hash % ARRAY_SIZE(apps)]);
 	if (kubelet)
 		add(w, "image", "shop/%s:%u", apps[pod_hash % ARRAY_SIZE(apps)],
 		    (unsigned)(pod_hash >> 40) % 50);
 	add(w, "instance", "10.%u.%u.%u:9100", (unsigned)(h >> 8) & 0x7f,
 	    (unsigned)(h >> 16) & 0xff, (unsigned)(h >> 24) & 0xff);
-	add(w, "job", "kubernetes-pods");
+	add(w, "job", "pods");
 	if (!kubelet)
 		add(w, "le", "%s", bounds[nth]);
 	add(w, "namespace", "shop");
 	pod(w, pod_hash);
-	add(w, "response_code", "%s", codes[mix(i / 2) % ARRAY_SIZE(codes)]);
-	add(w, "service", "%s", apps[mix(i) % ARRAY_SIZE(apps)]);
+	add(w, "service", "%s-%u", apps[mix(i) % 4], (unsigned)(mix(i) >> 20) % 400);
 }
 
 static void even(struct writer *w, uint64_t i)
@@ -122,7 +122,7 @@ static void even(struct writer *w, uint64_t i)
 	add(w, "environment", "production");
 	add(w, "instance", "host-%05u:9100", (unsigned)(i % 100000));
 	add(w, "job", "node-exporter");
-	add(w, "rack", "r17");
+	add(w, "rack", "1");
 	add(w, "team", "infrastructure");
 }
 
@@ -142,14 +142,14 @@ uint32_t sample_body_labels(const struct sample_shape *shape, uint64_t i,
 	return w.n;
 }
 
-/* Half are counters of whole numbers, a quarter measured values, a quarter does not move. */
+/* Mixed: half are counters of whole numbers, half measured values. Even: small whole numbers. */
 double sample_body_value(const struct sample_shape *shape, uint64_t i, int64_t ts)
 {
 	uint64_t h = mix(i);
 
-	if (shape->kind == SAMPLE_BODY_EVEN || h % 4 == 0)
-		return 1;
-	if (h % 4 == 1)
+	if (shape->kind == SAMPLE_BODY_EVEN)
+		return (double)(h % 500);
+	if (h % 2)
 		return (double)mix(h + (uint64_t)ts) / 1e15;
 	return (double)((h >> 40) + (uint64_t)ts / 1000 % 100000);
 }

@@ -316,7 +316,8 @@ static inline void series_init(const struct rw_scan *s, struct rw_series *x)
 	const struct rw_span none = {};
 
 	x->version = s->version;
-	x->canon = x->samples = x->histograms = x->exemplars = x->metadata = none;
+	x->canon = x->metadata = none;
+	x->samples = x->histograms = x->exemplars = RW_EMPTY;
 	x->n_samples = x->n_histograms = x->n_exemplars = x->n_starts = 0;
 	x->min_ts = INT64_MAX;
 	x->max_ts = INT64_MIN;
@@ -324,24 +325,64 @@ static inline void series_init(const struct rw_scan *s, struct rw_series *x)
 	x->symbols = s->version == RW2 ? &s->symbols : NULL;
 }
 
-/* Everything between @at and @end into @x, judged: s->reason. */
-static void read_series(struct rw_scan *s, const uint8_t *at, const uint8_t *end,
-			struct rw_series *x)
+/* Samples of the usual form, in order, and nothing else up to @end. */
+static inline bool usual_samples(const struct rw_scan *s, const uint8_t *at, const uint8_t *end,
+				 struct rw_series *x)
 {
-	const uint8_t *seen = s->walk.seen.data + s->seen_at;
-	uint32_t n_seen = s->seen_at < s->walk.seen.len ? *seen : 0;
+	int64_t last = INT64_MIN, first = INT64_MAX;
+	const uint8_t *start = at;
+	uint32_t n = 0;
+	size_t usual;
 
+	for (; (usual = usual_sample(at, end)); n++) {
+		int64_t ts = usual_ts_get(at += usual);
+
+		if (ts < last)
+			return false;
+		last = ts;
+		first = MIN(first, ts);
+	}
+	if (at != end || !n)
+		return false;
+	x->samples = (struct rw_span){ start, (size_t)(end - start) };
+	x->n_samples = n;
+	x->min_ts = first;
+	x->max_ts = last;
+	give_labels(s, x);
+	return true;
+}
+
+/*
+ * What nearly every series is: canonical labels, which for RW1 the walk has found already, and samples in order. False: look at it the long way.
+ */
+static inline bool read_usual(struct rw_scan *s, const uint8_t *at, const uint8_t *end,
+			      const uint8_t *seen, struct rw_series *x)
+{
+	const uint8_t *labels = at;
+
+	if (s->version == RW1) {
+		at = *seen ? rw_labels_seen(&s->labels, at, seen + 1, *seen) : NULL;
+		if (!at)
+			return false;
+		x->canon = (struct rw_span){ labels, (size_t)(at - labels) };
+		return usual_samples(s, at, end, x);
+	}
+	if (s->any_bad_symbol || end - at < 2 || at[0] != RW_TAG(1, RW_BYTES) || at[1] >= 0x80)
+		return false;
+	at += 2 + at[1];
+	return rw_labels_usual_refs(&s->labels, &s->limits, labels + 2, at, &s->symbols) &&
+	       usual_samples(s, at, end, x);
+}
+
+/* Everything between @at and @end into @x, judged: s->reason. */
+static __attribute__((noinline)) void read_series(struct rw_scan *s, const uint8_t *at,
+						  const uint8_t *end, struct rw_series *x)
+{
 	series_init(s, x);
-	s->seen_at += 1 + 2 * n_seen;
 	rw_labels_begin(&s->labels, s->limits.labels);
 	memset(s->gathered, 0, sizeof(s->gathered));
 	memset(s->unsorted, 0, sizeof(s->unsorted));
-	s->reason = -1;
-	if (n_seen)
-		at = rw_labels_seen(&s->labels, at, seen + 1, n_seen);
-	if (!at)
-		s->no_memory = true;
-	while (at && at < end) {
+	while (at < end) {
 		const uint8_t *start = at;
 		size_t usual = usual_sample(at, end);
 		struct rw_field f;
@@ -363,10 +404,7 @@ static void read_series(struct rw_scan *s, const uint8_t *at, const uint8_t *end
 		sort_part(s, x, SAMPLES, x->n_samples);
 	if (s->unsorted[HISTOGRAMS])
 		sort_part(s, x, HISTOGRAMS, x->n_histograms);
-	if (n_seen)
-		give_labels(s, x);
-	else
-		finish_labels(s, x);
+	finish_labels(s, x);
 	if (s->version == RW1 && s->reason < 0)
 		make_canon(s, x);
 }
@@ -401,6 +439,8 @@ static void tell_why(struct rw_scan *s)
 int rw_scan_next(struct rw_scan *s, struct rw_series *ret)
 {
 	const uint32_t wanted = s->version == RW1 ? 1 : 5;
+	static const uint8_t none = 0;
+	const uint8_t *seen;
 
 	while (s->at < s->end) {
 		struct rw_field f;
@@ -408,7 +448,12 @@ int rw_scan_next(struct rw_scan *s, struct rw_series *ret)
 		s->at = rw_field_get(s->at, s->end, &f);
 		if (f.number != wanted)
 			continue;
-		read_series(s, f.at, f.at + f.len, ret);
+		series_init(s, ret);
+		s->reason = -1;
+		seen = s->seen_at < s->walk.seen.len ? s->walk.seen.data + s->seen_at : &none;
+		s->seen_at += 1 + 2 * *seen;
+		if (!read_usual(s, f.at, f.at + f.len, seen, ret))
+			read_series(s, f.at, f.at + f.len, ret);
 		if (s->no_memory)
 			return -ENOMEM;
 		if (s->reason >= 0) {
@@ -520,11 +565,13 @@ int rw_scan_begin(struct rw_scan *s, enum rw_version version, const struct rw_li
 	strbuf_clear(&s->why);
 	take_limits(s, l);
 	s->walk.limits = &s->limits;
-	r = len ? rw_walk(&s->walk, version, body, len) : 0;
+	if (!len)
+		body = ""; /* an empty message is one, too */
+	r = rw_walk(&s->walk, version, body, len);
 	s->totals.over = s->walk.over;
 	if (r == 0 && version == RW2)
 		r = take_symbols(s);
-	if (r < 0 || !len)
+	if (r < 0)
 		return r;
 	s->totals.series = (uint32_t)s->walk.count[RW_OVER_SERIES];
 	s->labels.body_end = (const uint8_t *)body + len;
@@ -566,7 +613,7 @@ static bool metadata_get(const struct rw_field *message, struct rw_metadata *m)
 int rw_scan_metadata(struct rw_scan *s, struct rw_metadata *ret)
 {
 	while (s->version == RW1 && s->metadata_at < s->end) {
-		struct rw_metadata m = {};
+		struct rw_metadata m = { 0, RW_EMPTY, RW_EMPTY, RW_EMPTY };
 		struct rw_field f;
 
 		s->metadata_at = rw_field_get(s->metadata_at, s->end, &f);

@@ -60,7 +60,7 @@ DEFINE_CLEANUP(struct rw_scan *, rw_scan_free);
  */
 int rw_scan_begin(struct rw_scan *s, enum rw_version version, const struct rw_limits *l,
 		  const void *body, size_t len);
-/* 1 a series, 0 the end. */
+/* 1 a series, 0 the end, -ENOMEM. */
 int rw_scan_next(struct rw_scan *s, struct rw_series *ret);
 /* RW1 metadata, after the series: 1, 0 the end. */
 int rw_scan_metadata(struct rw_scan *s, struct rw_metadata *ret);

@@ -88,7 +88,7 @@ size_t rw_canon(const struct rw_label *labels, size_t n, uint8_t *buf, size_t si
 
 static struct rw_span symbol_text(const struct rw_symbols *symbols, uint64_t ref)
 {
-	return ref < symbols->n ? symbols->items[ref] : (struct rw_span){};
+	return ref < symbols->n ? symbols->items[ref] : RW_EMPTY;
 }
 
 #define TYPE_HISTOGRAM 3
@@ -101,13 +101,14 @@ static struct rw_span symbol_text(const struct rw_symbols *symbols, uint64_t ref
  */
 bool rw_series_metadata(const struct rw_series *s, struct rw_metadata *ret)
 {
-	const uint8_t *at = s->metadata.at, *end = at + s->metadata.len;
+	const uint8_t *at = s->metadata.at, *end;
 	const struct rw_label *name = rw_find_label(s->labels, s->n_labels, "__name__", 8);
-	struct rw_metadata m = {};
+	struct rw_metadata m = { 0, RW_EMPTY, RW_EMPTY, RW_EMPTY };
 	struct rw_field f;
 
 	if (!at || !s->symbols || !name)
 		return false;
+	end = at + s->metadata.len;
 	while (at < end && (at = rw_field_get(at, end, &f))) {
 		if (f.type != RW_VARINT)
 			continue;

@@ -22,6 +22,7 @@ struct rw_span {
 	const uint8_t *at;
 	size_t len;
 };
+#define RW_EMPTY ((struct rw_span){ (const uint8_t *)"", 0 }) /* may be walked; at NULL may not */
 
 /* Bytes are wire fields with their tags, in the numbers of the request's own version, many fields one after the other. */
 struct rw_series {
@@ -36,7 +37,7 @@ struct rw_series {
 	struct rw_span canon; /* at NULL = not made yet */
 	/*
 	 * Usually canon, samples, exemplars, histograms lie one behind the other in the body and are copied as one. Who leaves samples
-	 * out sets a span of its own and the counts.
+	 * out sets a span of its own, the counts and the bounds of time.
 	 */
 	struct rw_span samples, histograms, exemplars;
 	struct rw_span metadata; /* RW2 field 5, without tag */

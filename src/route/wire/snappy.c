@@ -4,11 +4,12 @@
  *
  * Series of a body are alike: same labels as the series before, but for one or two. So nothing is looked up byte by byte. From the place where the
  * series before has the same label, bytes are compared in long steps. Where they differ, the label is the unit: what is left of it is copied from where
- * a label with the same last bytes was seen (a small table), or is a literal; behind it the comparison goes on beside the next label of the series
- * before. Positions of labels come from those of the series before, as long as bytes are equal, so that lengths are read only where something differs.
+ * a label with the same last bytes was seen (a small table), or its parts from the label above it; behind it the comparison goes on beside the next
+ * label of the series before. Positions of labels come from those of the series before, as long as bytes are equal, so that lengths are read only where
+ * something differs.
  *
- * Whatever the input is, positions are bounded by the message and every copy is compared first: a body that is no RW1 only compresses badly. That is
- * noticed (GIVE_UP_AFTER), and libsnappy does it.
+ * Whatever the input is, positions are bounded by the message and every copy is compared first: a body that is no RW1, or is of histograms, only compresses
+ * badly. That is noticed, and libsnappy does it.
  *
  * Format: google/snappy format_description.txt. Copies: 1..64 bytes at offsets below 64 KiB in three bytes, 4..11 below 2 KiB in two, else five.
  */
@@ -21,38 +22,42 @@
 #include <emmintrin.h>
 #endif
 
-#define LABELS_MAX \
-	64 /* positions that are remembered of a series; labels behind are not looked at */
-#define MARGIN \
-	32 /* bytes at the end of the body that are not compared, so that steps may read on */
+#define LABELS_MAX 64 /* of a series; those behind are not looked at */
+#define STEP 32 /* bytes that are compared at a time */
+#define MARGIN (STEP + 16) /* of the body's end, where steps and copies may go too far */
 #define COPY_MIN 4
 #define FAR 65536
 #define FAR_COPY_MIN 8
+#define PARTS 3
+#define PART_MIN 5
 #define TAIL 7 /* of a usual sample: the timestamp with its tag */
-#define GIVE_UP_AFTER 65536 /* bytes; by then output has to be half of the input */
+#define GIVE_UP_AFTER \
+	65536 /* bytes; by then, and at the end, output is at most half of the input */
+#define NOWHERE INT32_MAX
+#define TAG_SERIES 0x0a
+#define TAG_METADATA 0x1a
 
-struct encode {
-	const uint8_t *body, *end, *safe; /* safe: comparing may start below */
-	uint8_t *out;
-	const uint8_t *literal; /* everything before is written, but for the run */
-	const uint8_t *run; /* pending copy */
-	size_t run_len, run_distance;
-	uint32_t *memory;
-	/* Labels of the series before, and of this one: starts, and the end of the last. */
-	const uint8_t *before[LABELS_MAX + 2], *labels[LABELS_MAX + 2];
-	unsigned n_before;
-	const uint8_t *tail_before;
+/* Offsets into the body: where labels begin, the end of the last, then NOWHERE. */
+struct positions {
+	uint32_t at[LABELS_MAX + 2];
+	unsigned n;
 };
 
-static uint8_t *put_literal(uint8_t *out, const uint8_t *at, size_t len, const uint8_t *end)
+struct encode {
+	const uint8_t *body;
+	uint32_t safe; /* comparing may start below */
+	uint8_t *out;
+	uint32_t literal; /* everything before is written, but for the run */
+	uint32_t run, run_len, run_distance; /* pending copy */
+	uint32_t *memory, base; /* entries up to base are of messages before */
+	struct positions positions[2], *before, *labels; /* of the series before, of this one */
+	uint32_t tail_before;
+};
+
+static uint8_t *put_long_literal(uint8_t *out, const uint8_t *at, size_t len)
 {
 	size_t n = len - 1;
 
-	if (len <= 16 && end - at >= 16) {
-		*out++ = (uint8_t)(n << 2);
-		memcpy(out, at, 16);
-		return out + len;
-	}
 	if (n < 60) {
 		*out++ = (uint8_t)(n << 2);
 	} else {
@@ -66,159 +71,212 @@ static uint8_t *put_literal(uint8_t *out, const uint8_t *at, size_t len, const u
 	return out + len;
 }
 
-static inline uint8_t *put_copy2(uint8_t *out, size_t len, size_t distance)
+static uint8_t *put_far_copy(uint8_t *out, size_t len, uint32_t distance)
 {
-	*out++ = (uint8_t)((len - 1) << 2 | 2);
-	*out++ = (uint8_t)distance;
-	*out++ = (uint8_t)(distance >> 8);
+	for (; len; len -= MIN(len, 64)) {
+		*out++ = (uint8_t)((MIN(len, 64) - 1) << 2 | 3);
+		distance = htole32(distance);
+		memcpy(out, &distance, sizeof(distance));
+		distance = le32toh(distance);
+		out += sizeof(distance);
+	}
 	return out;
 }
 
-static uint8_t *put_copy(uint8_t *out, size_t len, size_t distance)
+static inline void put32(uint8_t *out, uint32_t v)
 {
-	if (distance >= FAR) {
-		for (; len; len -= MIN(len, 64)) {
-			*out++ = (uint8_t)((MIN(len, 64) - 1) << 2 | 3);
-			for (unsigned i = 0; i < 4; i++)
-				*out++ = (uint8_t)(distance >> 8 * i);
-		}
-		return out;
-	}
-	for (; len > 64; len -= 64)
-		out = put_copy2(out, 64, distance);
+	v = htole32(v);
+	memcpy(out, &v, sizeof(v));
+}
+
+static inline uint8_t *put_copy(uint8_t *out, uint32_t len, uint32_t distance)
+{
+	if (distance >= FAR)
+		return put_far_copy(out, len, distance);
+	for (; len > 64; len -= 64, out += 3)
+		put32(out, 63 << 2 | 2 | distance << 8);
 	if (len >= 4 && len < 12 && distance < 2048) {
 		*out++ = (uint8_t)(distance >> 8 << 5 | (len - 4) << 2 | 1);
 		*out++ = (uint8_t)distance;
 		return out;
 	}
-	return put_copy2(out, len, distance);
+	put32(out, (len - 1) << 2 | 2 | distance << 8);
+	return out + 3;
 }
 
 static void flush(struct encode *e)
 {
-	if (!e->run_len)
-		return;
-	if (e->run > e->literal)
-		e->out = put_literal(e->out, e->literal, (size_t)(e->run - e->literal), e->end);
+	uint32_t len = e->run - e->literal;
+	const uint8_t *at = e->body + e->literal;
+
+	if (len <= 16) {
+		*e->out = (uint8_t)((len - 1) << 2);
+		memcpy(e->out + 1, at, 16);
+		e->out += len ? len + 1 : 0;
+	} else {
+		e->out = put_long_literal(e->out, at, len);
+	}
 	e->out = put_copy(e->out, e->run_len, e->run_distance);
 	e->literal = e->run + e->run_len;
-	e->run_len = 0;
 }
 
 /* [at, at + len) is what stands @distance before. */
-static inline void copy(struct encode *e, const uint8_t *at, size_t len, size_t distance)
+static inline void copy(struct encode *e, uint32_t at, uint32_t len, uint32_t distance)
 {
-	if (e->run_len && e->run + e->run_len == at && e->run_distance == distance) {
+	if (e->run + e->run_len == at && e->run_distance == distance) {
 		e->run_len += len;
 		return;
 	}
 	if (len < (distance >= FAR ? FAR_COPY_MIN : COPY_MIN))
 		return;
-	flush(e);
+	if (e->run_len)
+		flush(e);
 	e->run = at;
 	e->run_len = len;
 	e->run_distance = distance;
 }
 
-/* Equal bytes of @a and @b, at most @max; 15 bytes behind both may be read. */
-static inline size_t equal(const uint8_t *a, const uint8_t *b, size_t max)
+/* A bit for each of STEP bytes that differs, at least for the first. */
+static inline uint64_t differing(const uint8_t *a, const uint8_t *b)
 {
-	size_t n = 0;
-
 #ifdef __SSE2__
-	for (; n < max; n += 16) {
-		__m128i x = _mm_loadu_si128((const __m128i *)(a + n));
-		__m128i y = _mm_loadu_si128((const __m128i *)(b + n));
-		unsigned differ = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, y)) ^ 0xffff;
+	__m128i x = _mm_loadu_si128((const __m128i *)a), y = _mm_loadu_si128((const __m128i *)b);
+	__m128i x2 = _mm_loadu_si128((const __m128i *)a + 1);
+	__m128i y2 = _mm_loadu_si128((const __m128i *)b + 1);
+	unsigned low = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, y));
+	unsigned high = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x2, y2));
 
-		if (differ) {
-			n += (unsigned)__builtin_ctz(differ);
-			break;
-		}
-	}
+	return (low | high << 16) ^ 0xffffffff;
 #else
-	for (; n < max; n += 8) {
-		uint64_t differ = rw_load64(a + n) ^ rw_load64(b + n);
+	for (unsigned i = 0; i < STEP; i += 8) {
+		uint64_t x = rw_load64(a + i) ^ rw_load64(b + i);
+
+		if (x)
+			return UINT64_C(1) << (i + (unsigned)__builtin_ctzll(x) / 8);
+	}
+	return 0;
+#endif
+}
+
+/* Equal bytes of @at and @distance before, at most @max; STEP bytes behind may be read. */
+static inline uint32_t equal(const struct encode *e, uint32_t at, uint32_t distance, uint32_t max)
+{
+	const uint8_t *b = e->body + at, *a = b - distance;
+	uint32_t n = 0;
+
+	for (; n < max; n += STEP) {
+		uint64_t differ = differing(a + n, b + n);
 
 		if (differ) {
-			n += (unsigned)__builtin_ctzll(differ) / 8;
+			n += (uint32_t)__builtin_ctzll(differ);
 			break;
 		}
 	}
-#endif
 	return MIN(n, max);
 }
 
-static inline uint32_t *slot(struct encode *e, const uint8_t *label_end)
+/*
+ * What is left of a label, [at, end), where it differs from the one @distance before: from another label with the same end, else in parts. Where the
+ * comparison goes on: behind it, or with its last part, if what follows is as far (@aligned), so that both are one copy.
+ */
+static inline uint32_t copy_label(struct encode *e, uint32_t at, uint32_t end, uint32_t distance,
+				  bool aligned)
 {
-	return &e->memory[rw_load64(label_end - 8) * 0x9e3779b97f4a7c15 >> (64 - RW_MEMORY_BITS)];
+	uint64_t last = rw_load64(e->body + end - 8);
+	uint32_t *seen = &e->memory[last * 0x9e3779b97f4a7c15 >> (64 - RW_MEMORY_BITS)];
+	uint32_t source = *seen - e->base, len = end - at;
+	bool known = *seen > e->base && source > len;
+
+	*seen = e->base + end;
+	if (len >= COPY_MIN && known && equal(e, at, end - source, len) == len) {
+		copy(e, at, len, end - source);
+		return end;
+	}
+	/* Lengths differ, then the name is equal; then the length of the value, and its beginning. */
+	for (unsigned part = 0; distance && part < PARTS && ++at < end; part++) {
+		uint32_t n = equal(e, at, distance, end - at);
+
+		if (n == end - at && aligned)
+			return at;
+		if (n >= PART_MIN)
+			copy(e, at, n, distance);
+		at += n;
+	}
+	return end;
 }
 
-/* What is left of a label, [at, end): from another label with the same end. */
-static inline void from_memory(struct encode *e, const uint8_t *at, const uint8_t *end)
+/* End of the label at @at, in a series that ends at @end; 0: there is none. */
+static inline uint32_t label_end(const struct encode *e, uint32_t at, uint32_t end)
 {
-	size_t len = (size_t)(end - at);
-	uint32_t *seen = slot(e, end);
-	size_t source = *seen;
+	const uint8_t *label = e->body + at;
 
-	*seen = (uint32_t)(end - e->body);
-	if (source < len + 1 || end >= e->safe)
-		return;
-	if (equal(e->body + source - len, at, len) == len)
-		copy(e, at, len, (size_t)(end - e->body) - source);
+	if (end - at < 8 || label[0] != 0x0a || label[1] >= 0x80 || label[1] < 6 ||
+	    label[1] + 2U > end - at)
+		return 0;
+	return at + 2 + label[1];
 }
 
-/* End of the label at @at within a series that ends at @end, NULL where none is. */
-static inline const uint8_t *label_end(const uint8_t *at, const uint8_t *end)
+/* Labels from number @j on that end at or before @at, as those of the series before do @distance before. */
+static inline unsigned pass_labels(struct encode *e, unsigned j, uint32_t at, uint32_t distance)
 {
-	if (end - at < 8 || at[0] != 0x0a || at[1] >= 0x80 || at[1] < 6 || at[1] > end - at - 2)
-		return NULL;
-	return at + 2 + at[1];
+	const uint32_t *before = e->before->at;
+
+	for (; before[j + 1] <= at - distance; j++)
+		e->labels->at[j + 1] = before[j + 1] + distance;
+	return j;
+}
+
+/* From the tail of a sample on, and before that what is equal of the value's last bytes, its exponent. */
+static inline void copy_tail(struct encode *e, uint32_t from, uint32_t first, uint32_t distance)
+{
+	uint64_t differ = rw_load64(e->body + from - 8) ^ rw_load64(e->body + from - 8 - distance);
+	uint32_t back = differ ? (uint32_t)__builtin_clzll(differ) / 8 : 8;
+
+	back = MIN(back, from - (e->run + e->run_len));
+	from -= back;
+	copy(e, from, back + equal(e, from + back, distance, first - from - back), distance);
 }
 
 /*
- * One series: its fields from @first to @end; its header and the tail of the one before begin at @at. Behind, everything up to @limit is copied or is
- * part of the pending literal.
+ * One series: its fields are from @first to @limit, the tail of its sample follows. Its header, and before that the tail of the series before, begin at
+ * @from. Behind, all of that is a pending copy or literal.
  */
-static void encode_series(struct encode *e, const uint8_t *at, const uint8_t *first,
-			  const uint8_t *limit)
+static void encode_series(struct encode *e, uint32_t from, uint32_t first, uint32_t limit)
 {
-	size_t distance = e->tail_before ? (size_t)(at - e->tail_before) : 0;
-	const uint8_t *stop = MIN(limit, e->safe), *next;
+	uint32_t stop = MIN(limit, e->safe), at = first, distance = from - e->tail_before;
+	struct positions *before = e->before, *labels = e->labels;
 	unsigned j = 0;
 
-	if (e->tail_before && at < stop) {
-		size_t n = equal(at - distance, at, (size_t)(MIN(first, stop) - at));
-
-		copy(e, at, n, distance);
-	}
-	at = first;
-	e->labels[0] = first;
-	distance = e->n_before ? (size_t)(first - e->before[0]) : 0;
+	if (e->tail_before >= 8 && first < stop)
+		copy_tail(e, from, first, distance);
+	labels->at[0] = first;
+	distance = before->n ? first - before->at[0] : 0;
 	while (at < stop) {
+		uint32_t next, beside;
+
 		if (distance) {
-			size_t n = equal(at - distance, at, (size_t)(stop - at));
+			uint32_t n = equal(e, at, distance, stop - at);
 
 			copy(e, at, n, distance);
 			at += n;
-			for (; j < e->n_before && e->before[j + 1] + distance <= at; j++)
-				e->labels[j + 1] = e->before[j + 1] + distance;
+			j = pass_labels(e, j, at, distance);
 			if (at == stop)
 				break;
 		}
-		next = j < LABELS_MAX ? label_end(e->labels[j], limit) : NULL;
-		if (!next)
+		next = j < LABELS_MAX ? label_end(e, labels->at[j], limit) : 0;
+		if (next <= at || next >= stop)
 			break;
-		if (next > at)
-			from_memory(e, at, next);
-		at = next;
-		e->labels[++j] = next;
-		distance = j <= e->n_before ? (size_t)(next - e->before[j]) : 0;
+		labels->at[++j] = next;
+		beside = j <= before->n ? next - before->at[j] : 0;
+		at = copy_label(e, at, next, distance, beside == distance);
+		distance = beside;
 	}
 	/* Labels that were not reached are not known to the next series. */
-	e->n_before = j;
-	memcpy(e->before, e->labels, (j + 1) * sizeof(*e->before));
-	e->tail_before = limit;
+	labels->n = j;
+	labels->at[j + 1] = NOWHERE;
+	e->before = labels;
+	e->labels = before;
+	e->tail_before = from;
 }
 
 static const uint8_t *tail_of(const uint8_t *first, const uint8_t *end)
@@ -226,44 +284,74 @@ static const uint8_t *tail_of(const uint8_t *first, const uint8_t *end)
 	return end - first >= 18 && usual_sample(end - 18, end) == 18 ? end - TAIL : end;
 }
 
-static bool worth(const struct encode *e, const uint8_t *at, const uint8_t *out)
+static bool worth(const struct encode *e, size_t at, const uint8_t *out)
 {
-	return (size_t)(at - e->body) < GIVE_UP_AFTER ||
-	       (size_t)(e->out - out) < (size_t)(at - e->body) / 2;
+	return at < GIVE_UP_AFTER || (size_t)(e->out - out) < at / 2;
 }
 
-size_t rw_snappy_encode(struct rw_encoder *encoder, const uint8_t *body, size_t len, uint8_t *out)
+static size_t by_library(const uint8_t *body, size_t len, uint8_t *out)
 {
-	struct encode e = {
-		.body = body, .end = body + len, .literal = body, .memory = encoder->memory
-	};
-	const uint8_t *at = body, *from = body;
+	size_t n = rw_snappy_bound(len);
 
-	e.safe = len > MARGIN ? e.end - MARGIN : body;
-	e.out = varint_put(out, len);
-	memset(encoder->memory, 0, sizeof(encoder->memory));
-	while (at < e.safe && len <= UINT32_MAX) {
-		const uint8_t *first, *end;
+	return snappy_compress((const char *)body, len, (char *)out, &n) == SNAPPY_OK ? n : 0;
+}
+
+/* Series after series from the start of the body, as far as there are such. False: it is not worth it. */
+static bool encode_body(struct encode *e, const uint8_t *end, uint8_t *out)
+{
+	const uint8_t *at = e->body, *from = at;
+
+	while ((size_t)(at - e->body) < e->safe && (*at == TAG_SERIES || *at == TAG_METADATA)) {
+		bool series = *at == TAG_SERIES;
+		const uint8_t *first, *tail;
 		uint64_t size;
 
-		first = *at == 0x0a ? varint_get(at + 1, e.end, &size) : NULL;
-		if (!first || size > (size_t)(e.end - first))
+		first = varint_get(at + 1, end, &size);
+		if (!first || size > (size_t)(end - first))
 			break;
-		end = first + size;
-		encode_series(&e, from, first, tail_of(first, end));
-		from = e.tail_before;
-		at = end;
-		if (!worth(&e, at, out)) {
-			size_t bound = rw_snappy_bound(len);
-
-			return snappy_compress((const char *)body, len, (char *)out, &bound) ==
-					       SNAPPY_OK
-				       ? bound
-				       : 0;
-		}
+		at = first + size;
+		if (!series)
+			continue; /* a literal, or part of a copy from the tail before on */
+		tail = tail_of(first, at);
+		encode_series(e, (uint32_t)(from - e->body), (uint32_t)(first - e->body),
+			      (uint32_t)(tail - e->body));
+		from = tail;
+		if (!worth(e, (size_t)(at - e->body), out))
+			return false;
 	}
-	flush(&e);
-	if (e.literal < e.end)
-		e.out = put_literal(e.out, e.literal, (size_t)(e.end - e.literal), e.end);
-	return (size_t)(e.out - out);
+	return true;
+}
+
+/**
+ * rw_snappy_encode() - a snappy block of an RW1 body
+ * @out: rw_snappy_bound(@len) bytes
+ *
+ * Any input gives a valid block; one that is no RW1, or is not made of labels, is left to libsnappy.
+ *
+ * Return: length of the block.
+ */
+size_t rw_snappy_encode(struct rw_encoder *encoder, const uint8_t *body, size_t len, uint8_t *out)
+{
+	struct encode e = { .body = body, .memory = encoder->memory };
+
+	if (len <= MARGIN || len >= NOWHERE || *body != TAG_SERIES)
+		return by_library(body, len, out);
+	e.safe = (uint32_t)(len - MARGIN);
+	e.out = varint_put(out, len);
+	e.before = &e.positions[0];
+	e.labels = &e.positions[1];
+	e.before->at[0] = e.before->at[1] = NOWHERE;
+	if (encoder->base > UINT32_MAX - len) {
+		memset(encoder->memory, 0, sizeof(encoder->memory));
+		encoder->base = 0;
+	}
+	e.base = encoder->base;
+	encoder->base += (uint32_t)len;
+	if (!encode_body(&e, body + len, out))
+		return by_library(body, len, out);
+	if (e.run_len)
+		flush(&e);
+	e.out = put_long_literal(e.out, body + e.literal, len - e.literal);
+	return (size_t)(e.out - out) <= len / 2 ? (size_t)(e.out - out)
+						: by_library(body, len, out);
 }

@@ -44,19 +44,24 @@ static inline bool rw_text_valid(const void *text, size_t len)
 	return rw_ascii(text, len) || utf8_valid(text, len);
 }
 
-/* The first eight bytes of a name, such that numbers stand in the order of names; equal numbers say nothing. @end: of readable bytes. */
-static inline uint64_t rw_name_key(const uint8_t *name, uint32_t len, const uint8_t *end)
+/* The first eight bytes of a name, such that numbers stand in the order of names; equal numbers say nothing. Eight bytes may be read. */
+static inline uint64_t rw_name_key(const uint8_t *name, uint32_t len)
 {
-	uint64_t v = 0;
+	static const uint64_t masks[] = { 0,
+					  UINT64_MAX << 56,
+					  UINT64_MAX << 48,
+					  UINT64_MAX << 40,
+					  UINT64_MAX << 32,
+					  UINT64_MAX << 24,
+					  UINT64_MAX << 16,
+					  UINT64_MAX << 8,
+					  UINT64_MAX };
+	uint64_t v;
 
-	if (end - name < 8) {
-		memcpy(&v, name, MIN(len, 8));
-		return be64toh(v);
-	}
 	memcpy(&v, name, sizeof(v));
-	v = be64toh(v);
-	return len >= 8 ? v : v & ~(UINT64_MAX >> (len * 8));
+	return be64toh(v) & masks[MIN(len, 8)];
 }
+
 #define RW_NAME_KEY 0x5f5f6e616d655f5f /* __name__ */
 
 /* As memcmp, the shorter first. */

@@ -155,48 +155,57 @@ static int check_field(struct rw_walk *w, unsigned form, const struct rw_field *
 	return right ? 0 : -EBADMSG;
 }
 
+/* A name that does not sort behind the one before by its key alone. */
+static __attribute__((noinline)) bool ascends(const uint8_t *last, const uint8_t *at)
+{
+	return at[3] && (!last || rw_name_compare(last + 4, last[3], at + 4, at[3]) < 0);
+}
+
+static bool is_named(const uint8_t *at, const uint8_t *end)
+{
+	for (; at < end; at += at[1] + 2)
+		if (at[3] == 8 && memcmp(at + 4, "__name__", 8) == 0)
+			return true;
+	return false;
+}
+
 /*
  * Labels `0A n 0A name 12 value` of one-byte lengths at the start of a series: behind them. Structure and meaning in one look, because both wait for the
- * same bytes. It is the loop over nearly all bytes that come in. That lengths and text are below 0x80 is seen for all labels together; where they are not,
- * nothing of it holds, and the table starts anew.
+ * same bytes. It is the loop over nearly all bytes that come in. That lengths and text are below 0x80, and that the last label ends in the series, is
+ * seen for all labels together; where they are not, nothing of it holds, and the table starts anew.
  */
 static __attribute__((noinline)) const uint8_t *
 usual_labels(struct rw_walk *w, const uint8_t *start, const uint8_t *end)
 {
-	const uint8_t *at = start, *last = start;
-	uint8_t *lens = w->seen.data + w->seen.len + 1;
-	uint32_t last_len = 0, n = 0, max = w->seen_labels;
-	bool bad = false, named = !w->limits->require_metric_name;
+	const uint8_t *at = start, *last = NULL, *record = w->seen.data + w->seen.len;
+	const uint8_t *stop = MIN(end, w->usual_end);
+	uint8_t *lens = w->seen.data + w->seen.len + 1, *most = lens + 2 * w->seen_labels;
+	bool good = true;
 	uint64_t last_key = 0;
 
-	for (; n < max && w->end - at > USUAL_LABEL_MAX; n++) {
-		uint64_t head = rw_load64(at);
+	for (; at < stop && lens < most; lens += 2) {
+		uint64_t head = rw_load64(at), key;
 		uint32_t len = head >> 8 & 0xff, name_len = head >> 24 & 0xff;
 		uint32_t value_len = len - 4 - name_len;
-		uint64_t key;
 
-		if ((head & 0xff00ff) != 0x0a000a || len + 2 > (size_t)(end - at) ||
-		    at[4 + name_len] != 0x12 || at[5 + name_len] != value_len)
+		if ((head & 0xff00ff) != 0x0a000a || at[4 + name_len] != 0x12 ||
+		    at[5 + name_len] != value_len || !value_len)
 			break;
-		key = rw_name_key(at + 4, name_len, w->end);
-		if (key <= last_key && n && rw_name_compare(last, last_len, at + 4, name_len) >= 0)
-			bad = true;
-		named |= key == RW_NAME_KEY && name_len == 8;
-		bad |= !name_len | !value_len;
+		key = rw_name_key(at + 4, name_len);
+		if (key <= last_key && !ascends(last, at))
+			good = false;
 		last_key = key;
-		last = at + 4;
-		last_len = name_len;
-		lens[2 * n] = (uint8_t)name_len;
-		lens[2 * n + 1] = (uint8_t)value_len;
+		last = at;
+		lens[0] = (uint8_t)name_len;
+		lens[1] = (uint8_t)value_len;
 		at += len + 2;
 	}
-	if (!rw_ascii(start, (size_t)(at - start)))
+	if (at > end || !rw_ascii(start, (size_t)(at - start)))
 		at = start;
-	if (bad || !named || at == start || (size_t)(at - start) > w->limits->series_bytes)
-		n = 0;
-	w->seen_last = w->seen.len;
-	w->seen.data[w->seen.len] = (uint8_t)n;
-	w->seen.len += 1 + 2 * n;
+	good = good && at > start && (size_t)(at - start) <= w->limits->series_bytes &&
+	       (!w->limits->require_metric_name || is_named(start, at));
+	w->seen.data[w->seen.len] = good ? (uint8_t)((lens - record) / 2) : 0;
+	w->seen.len += good ? (size_t)(lens - record) : 1;
 	return at;
 }
 
@@ -205,15 +214,6 @@ static bool seen_room(struct rw_walk *w)
 	if (!w->seen_full && (w->seen.len >= RW_SEEN_MAX || !rw_buf_room(&w->seen, RW_SEEN_RECORD)))
 		w->seen_full = true;
 	return !w->seen_full;
-}
-
-/* There are further labels: what was seen is not all. */
-static void seen_forget(struct rw_walk *w)
-{
-	if (w->seen_full)
-		return;
-	w->seen.data[w->seen_last] = 0;
-	w->seen.len = w->seen_last + 1;
 }
 
 static int check_message(struct rw_walk *w, enum message m, const uint8_t *at, const uint8_t *end)
@@ -233,8 +233,6 @@ static int check_message(struct rw_walk *w, enum message m, const uint8_t *at, c
 		at = rw_field_get(at, end, &f);
 		if (!at)
 			return -EBADMSG;
-		if (m == SERIES1 && f.number == 1)
-			seen_forget(w);
 		r = check_field(w, f.number < FIELDS ? forms[m][f.number] : UNKNOWN, &f);
 	}
 	return r;
@@ -246,7 +244,7 @@ int rw_walk(struct rw_walk *w, enum rw_version version, const uint8_t *body, siz
 	w->over = RW_OVER_NONE;
 	w->seen.len = 0;
 	w->seen_full = false;
-	w->end = body + len;
+	w->usual_end = len > USUAL_LABEL_MAX ? body + len - USUAL_LABEL_MAX : body;
 	w->seen_labels = 0; /* lengths are not looked at where a limit could be below a byte */
 	if (w->limits->name_bytes >= INT8_MAX && w->limits->value_bytes >= INT8_MAX)
 		w->seen_labels = MIN(w->limits->labels, (uint32_t)UINT8_MAX);

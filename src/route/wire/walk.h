@@ -16,14 +16,13 @@ struct rw_walk {
 	struct rw_span *symbols; /* kept for the next body */
 	size_t symbols_size;
 	const struct rw_limits *limits; /* set by the caller, as max; none of them 0 */
-	const uint8_t *end;
+	const uint8_t *usual_end; /* labels that begin below may be looked at without a bound */
 	/*
-	 * RW1: what the walk learnt of the labels of each series, so that it is not found out twice: a count, then the length of name and value of
-	 * each, a byte each. These labels are canonical, within all limits, and all that the series has, at its start. Count 0: look again.
+	 * RW1: what the walk learnt of the labels at the start of each series, so that it is not found out twice: a count, then the length of name
+	 * and value of each, a byte each. They are canonical and within all limits, if no further label follows. Count 0: look again.
 	 */
 	struct rw_buf seen;
 	uint32_t seen_labels; /* most in a record */
-	size_t seen_last; /* where the last record begins */
 	bool seen_full; /* series from there on have no record */
 };
 
