@@ -15,7 +15,13 @@
 struct entry {
 	struct identity i; /* first */
 	struct hash_node by_path;
-	struct arena *texts;
+	struct arena *texts, *pod_texts; /* pod_texts: from the kubelet, NULL = nothing */
+	uint64_t pod_digest; /* of what the kubelet said last, 0 = nothing */
+	struct {
+		const char *pod_name, *pod_namespace, *qos;
+		const struct oci_label *labels;
+		size_t n_labels;
+	} plain; /* what was known without the kubelet */
 	struct cgname name;
 	bool root_owned;
 	bool cached; /* in the tables; else made by identity_from_path() */
@@ -92,6 +98,7 @@ int identity_cache_new(const struct identity_options *o, struct identity_cache *
 static void free_entry(struct entry *e)
 {
 	arena_free(e->texts);
+	arena_free(e->pod_texts);
 	free(e);
 }
 
@@ -165,7 +172,8 @@ static const char *unescaped(struct entry *e, struct cgname_text t)
 	return text(e, buf);
 }
 
-static const char *workload_of(struct entry *e, const struct identity_cache *c)
+static const char *workload_of(const struct entry *e, const struct identity_cache *c,
+			       struct arena *texts)
 {
 	const struct identity *i = &e->i;
 	size_t len;
@@ -176,7 +184,7 @@ static const char *workload_of(struct entry *e, const struct identity_cache *c)
 		const char *copy;
 
 		len = cgname_workload(i->pod_name, strlen(i->pod_name), c->node_name);
-		copy = arena_strndup(e->texts, i->pod_name, len);
+		copy = arena_strndup(texts, i->pod_name, len);
 		return copy ? copy : "";
 	}
 	return "";
@@ -223,6 +231,17 @@ static bool podman_manages(const struct oci_info *info)
 	return info && (streq(info->manager, "libpod") || streq(info->manager, "podman"));
 }
 
+static void remember_plain(struct entry *e)
+{
+	const struct identity *i = &e->i;
+
+	e->plain.pod_name = i->pod_name;
+	e->plain.pod_namespace = i->pod_namespace;
+	e->plain.qos = i->qos;
+	e->plain.labels = i->labels;
+	e->plain.n_labels = i->n_labels;
+}
+
 static void describe(struct identity_cache *c, struct entry *e, const struct oci_info *info)
 {
 	static const struct oci_info nothing;
@@ -249,6 +268,8 @@ static void describe(struct identity_cache *c, struct entry *e, const struct oci
 	i->pod_namespace = text(e, info->pod_namespace);
 	i->k8s_container = text(e, info->container_name);
 	i->owner_kind = i->owner_name = i->priority_class = "";
+	i->memory_request = i->memory_limit = 0;
+	e->pod_digest = 0; /* its texts are not pointed to any more, and go with the next ones */
 	i->node = c->node_name;
 	i->kind = trusted_kind(e);
 	if (podman_manages(info) && i->kind != CGNAME_OTHER)
@@ -262,8 +283,10 @@ static void describe(struct identity_cache *c, struct entry *e, const struct oci
 	if (n->kind == CGNAME_JOB)
 		i->workload = part(e, n->job);
 	else
-		i->workload = workload_of(e, c);
+		i->workload = workload_of(e, c, e->texts);
 	set_labels(e, info);
+	i->labels = NULL;
+	i->n_labels = 0;
 	if (info->n_labels) {
 		struct oci_label *labels = arena_alloc(e->texts, info->n_labels * sizeof(*labels));
 
@@ -273,6 +296,84 @@ static void describe(struct identity_cache *c, struct entry *e, const struct oci
 			i->n_labels = info->n_labels;
 		}
 	}
+	remember_plain(e);
+}
+
+/* --- what the kubelet told --- */
+
+static const struct pod_label *find_label(const struct pod *p, const char *key)
+{
+	for (size_t n = 0; n < p->n_labels; n++)
+		if (streq(p->labels[n].key, key))
+			return &p->labels[n];
+	return NULL;
+}
+
+/* The pod's own labels, and of the runtime's those that the pod has not. All are among identity.labels, so they fit. */
+static void merge_labels(struct entry *e, const struct pod *p)
+{
+	struct oci_label *labels =
+		arena_alloc(e->pod_texts, (p->n_labels + e->plain.n_labels + 1) * sizeof(*labels));
+	size_t n = 0;
+
+	if (!labels)
+		return;
+	for (size_t k = 0; k < p->n_labels; k++) {
+		if (strlen(p->labels[k].key) >= sizeof(labels[n].key))
+			continue;
+		(void)snprintf(labels[n].key, sizeof(labels[n].key), "%s", p->labels[k].key);
+		(void)snprintf(labels[n].value, sizeof(labels[n].value), "%s", p->labels[k].value);
+		n++;
+	}
+	for (size_t k = 0; k < e->plain.n_labels; k++)
+		if (!find_label(p, e->plain.labels[k].key))
+			labels[n++] = e->plain.labels[k];
+	e->i.labels = labels;
+	e->i.n_labels = n;
+}
+
+static const char *pod_text(const struct entry *e, const char *s)
+{
+	const char *copy = *s ? arena_strdup(e->pod_texts, s) : "";
+
+	return copy ? copy : "";
+}
+
+static void take_pod(struct identity_cache *c, struct entry *e, const struct pod *p)
+{
+	const struct pod_container *container;
+	struct identity *i = &e->i;
+
+	i->pod_name = *e->plain.pod_name ? e->plain.pod_name : pod_text(e, p->name);
+	i->pod_namespace = *e->plain.pod_namespace ? e->plain.pod_namespace
+						   : pod_text(e, p->namespace);
+	i->qos = *e->plain.qos ? e->plain.qos : pod_text(e, p->qos);
+	i->owner_kind = pod_text(e, p->owner_kind);
+	i->owner_name = pod_text(e, p->owner_name);
+	i->priority_class = pod_text(e, p->priority_class);
+	container = *i->k8s_container ? pod_container(p, i->k8s_container) : NULL;
+	i->memory_request = container ? container->memory_request : 0;
+	i->memory_limit = container ? container->memory_limit : 0;
+	merge_labels(e, p);
+	i->workload = workload_of(e, c, e->pod_texts);
+	set_labels(e, NULL);
+}
+
+bool identity_enrich(struct identity_cache *c, struct identity *i, const struct pod *p)
+{
+	_cleanup_(arena_freep) struct arena *before = NULL;
+	struct entry *e = entry_of(i);
+	struct arena *fresh;
+	const char *old = i->workload;
+
+	if (i->kind != CGNAME_K8S || !streq(i->pod_uid, p->uid) || e->pod_digest == p->digest ||
+	    arena_new(65536, &fresh) < 0)
+		return false;
+	before = e->pod_texts; /* the old workload may lie in it */
+	e->pod_texts = fresh;
+	e->pod_digest = p->digest;
+	take_pod(c, e, p);
+	return !streq(old, i->workload);
 }
 
 static struct entry *new_entry(struct identity_cache *c, uint32_t hierarchy, uint64_t id,
@@ -482,10 +583,20 @@ struct identity *identity_by_path(struct identity_cache *c, uint32_t hierarchy, 
 	return n ? &container_of(n, struct entry, by_path)->i : NULL;
 }
 
-void identity_for_each(struct identity_cache *c, identity_fn fn, void *ctx)
+static void for_each(struct hash *h, identity_fn fn, void *ctx)
 {
-	for (struct hash_node *n = c->live.oldest, *next; n; n = next) {
+	for (struct hash_node *n = h->oldest, *next; n; n = next) {
 		next = n->newer; /* @fn may remove this one */
 		fn(ctx, container_of(n, struct identity, link));
 	}
+}
+
+void identity_for_each(struct identity_cache *c, identity_fn fn, void *ctx)
+{
+	for_each(&c->live, fn, ctx);
+}
+
+void identity_for_each_tombstone(struct identity_cache *c, identity_fn fn, void *ctx)
+{
+	for_each(&c->dead, fn, ctx);
 }

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "sys/cgname.h"
 #include "sys/ociconf.h"
+#include "sys/podlist.h"
 
 /*
  * Who a cgroup is: (hierarchy, cgroup id) → path, container, pod, unit, workload
@@ -81,6 +82,11 @@ struct identity *identity_add(struct identity_cache *c, uint32_t hierarchy, uint
 bool identity_wants_sources(const struct identity *i);
 /* Files were read: fills container and pod, confirms, recomputes the labels. */
 void identity_describe(struct identity_cache *c, struct identity *i, const struct oci_info *info);
+/*
+ * The kubelet told about the pod: owner, labels, priority class, requests and limits; names and QoS where they are not known.
+ * Only for what is a container or cgroup of a pod beyond doubt. Lasts until identity_describe(). True when the workload changed.
+ */
+bool identity_enrich(struct identity_cache *c, struct identity *i, const struct pod *p);
 void identity_remove(struct identity_cache *c, uint32_t hierarchy, uint64_t id, uint64_t now_us);
 void identity_expire(struct identity_cache *c, uint64_t now_us); /* tombstones past their time */
 
@@ -100,3 +106,4 @@ struct identity *identity_by_path(struct identity_cache *c, uint32_t hierarchy, 
 				  size_t len);
 typedef void (*identity_fn)(void *ctx, struct identity *i);
 void identity_for_each(struct identity_cache *c, identity_fn fn, void *ctx); /* live ones */
+void identity_for_each_tombstone(struct identity_cache *c, identity_fn fn, void *ctx);

@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include "agent/identity/config.h"
+#include "agent/identity/kubelet.h"
 #include "agent/module.h"
 #include "base/log.h"
 #include "base/time.h"
@@ -56,7 +57,7 @@ static const struct metric_row metric_rows[_IDENTITY_METRIC_MAX] = {
 		.name = "telamon_identity_errors_total", .type = METRIC_COUNTER,
 		.labels = { { "source", "containerd crio docker podman runc crun pods_log kubelet" },
 			    { "reason", "missing denied too_large parse timeout" } },
-		.help = "Files of container runtimes that could not be used.",
+		.help = "Files of container runtimes, and answers of the kubelet, that could not be used.",
 	},
 	[IDENTITY_CONFLICTS] = {
 		.name = "telamon_oom_identity_conflicts_total", .type = METRIC_COUNTER,
@@ -97,6 +98,7 @@ struct state {
 	struct identity_config config;
 	struct oci_roots roots;
 	const char **label_keys;
+	struct kubelet *kubelet; /* NULL: off */
 	struct cgtrack *track;
 	struct loop_source *track_source;
 	struct loop_timer *timer;
@@ -149,6 +151,7 @@ static void finish_job(struct work *w)
 		return;
 	}
 	identity_describe(s->agent->identity, j->identity, &j->info);
+	kubelet_identity(s->kubelet, j->identity);
 	if (!j->identity->removed_us)
 		bus_publish(s->agent->bus, BUS_IDENTITY_ADD, j->identity);
 	free_job(j);
@@ -227,6 +230,7 @@ static void add(struct state *s, uint32_t hierarchy, uint64_t id, const char *pa
 		if (!i->pending && !i->confirmed && fresh)
 			read_sources(s, i);
 	} else if (fresh) {
+		kubelet_identity(s->kubelet, i);
 		bus_publish(s->agent->bus, BUS_IDENTITY_ADD, i);
 	}
 }
@@ -342,6 +346,7 @@ static void identity_stop(void *state)
 	s->track_source = loop_source_free(s->track_source);
 	s->track = cgtrack_free(s->track);
 	s->timer = loop_timer_free(s->timer);
+	s->kubelet = kubelet_free(s->kubelet);
 	while (s->waiting) {
 		struct job *j = s->waiting;
 
@@ -392,6 +397,8 @@ static int identity_start(struct agent *a, const void *config, struct metric_set
 	if (r >= 0 && cgtrack_fd(s->track) >= 0)
 		r = loop_add_fd(a->loop, cgtrack_fd(s->track), EPOLLIN, on_track, s,
 				&s->track_source);
+	if (r >= 0 && c->kubelet.mode == KUBELET_ON)
+		r = kubelet_new(a, &c->kubelet, s->label_keys, &s->kubelet);
 	if (r < 0) {
 		identity_stop(s);
 		return r;
@@ -418,6 +425,9 @@ static void identity_tick(void *state, uint64_t now_us)
 	for (unsigned k = 0; k < _OCI_SOURCE_MAX; k++)
 		for (unsigned e = 0; e < _OCI_ERROR_MAX; e++)
 			metric_store(s->metrics, METRIC(IDENTITY_ERRORS, k, e), st->errors[k][e]);
+	for (unsigned e = 0; s->kubelet && e < _OCI_ERROR_MAX; e++)
+		metric_store(s->metrics, METRIC(IDENTITY_ERRORS, OCI_KUBELET, e),
+			     kubelet_errors(s->kubelet, e));
 	metric_store(s->metrics, METRIC(IDENTITY_CONFLICTS), st->conflicts);
 	metric_store(s->metrics, METRIC(IDENTITY_REFUSED), st->refused);
 	metric_store(s->metrics, METRIC(IDENTITY_TOMBSTONES_EVICTED), st->tombstones_evicted);
@@ -429,6 +439,7 @@ static void identity_reload(void *state, const void *config)
 	struct state *s = state;
 	const struct identity_config *c = config;
 
+	kubelet_reload(s->kubelet, &c->kubelet);
 	s->config.rescan_us = c->rescan_us; /* the rest needs a restart, and the reload said so */
 }
 

@@ -11,6 +11,27 @@ bool report_knows_pod(const struct identity *limit, const struct oom_run *run)
 	       victim->confirmed && streq(limit->pod_uid, victim->pod_uid);
 }
 
+/* The owner under the name that the conventions have for its kind. Others have none, so kind and name are told as they are. */
+static void add_owner(const struct identity *i, struct event_buf *b)
+{
+	static const struct {
+		const char *kind, *key;
+	} kinds[] = {
+		{ "Deployment", "k8s.deployment.name" }, { "StatefulSet", "k8s.statefulset.name" },
+		{ "DaemonSet", "k8s.daemonset.name" },	 { "Job", "k8s.job.name" },
+		{ "ReplicaSet", "k8s.replicaset.name" },
+	};
+
+	for (size_t n = 0; n < ARRAY_SIZE(kinds); n++) {
+		if (streq(i->owner_kind, kinds[n].kind)) {
+			event_str(b, kinds[n].key, i->owner_name);
+			return;
+		}
+	}
+	event_str(b, "telamon.k8s.owner.kind", i->owner_kind);
+	event_str(b, "telamon.k8s.owner.name", i->owner_name);
+}
+
 static void add_k8s(const struct identity *i, struct event_buf *b)
 {
 	event_str(b, "k8s.namespace.name", i->pod_namespace);
@@ -18,6 +39,12 @@ static void add_k8s(const struct identity *i, struct event_buf *b)
 	event_str(b, "k8s.pod.uid", i->pod_uid);
 	event_str(b, "k8s.container.name", i->k8s_container);
 	event_str(b, "telamon.k8s.qos", i->qos);
+	add_owner(i, b);
+	event_str(b, "telamon.k8s.priority_class", i->priority_class);
+	if (i->memory_request)
+		event_u64(b, "telamon.k8s.memory.request", i->memory_request);
+	if (i->memory_limit)
+		event_u64(b, "telamon.k8s.memory.limit", i->memory_limit);
 }
 
 void report_identity(const struct identity *i, struct event_buf *b)
