@@ -60,6 +60,8 @@ static int error_of(CURLcode c)
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_ISSUER_ERROR:
 		return -EKEYREJECTED;
+	case CURLE_FILESIZE_EXCEEDED:
+		return -EFBIG;
 	case CURLE_SSL_CACERT_BADFILE:
 		return -ENOKEY;
 	case CURLE_OUT_OF_MEMORY:
@@ -123,6 +125,8 @@ static int perform(const char *url, const struct http_client_options *o, const c
 	(void)api->easy_setopt(c, CURLOPT_ERRORBUFFER, reason);
 	(void)api->easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)o->timeout_ms);
 	(void)api->easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
+	if (o->body_max) /* a body that says its size beforehand is not even begun */
+		(void)api->easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)o->body_max);
 	if (post) {
 		(void)api->easy_setopt(c, CURLOPT_POST, 1L);
 		(void)api->easy_setopt(c, CURLOPT_POSTFIELDS, post);

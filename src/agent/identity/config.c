@@ -61,9 +61,10 @@ static const struct config_row kubelet_rows[] = {
 	CONFIG_ROW("mode", struct kubelet_config, mode, CONFIG_ENUM, .def = "off",
 		   .names = mode_names,
 		   .help = "Ask the kubelet for owners, labels and requests of pods."),
-	CONFIG_ROW("url", struct kubelet_config, url, CONFIG_STRING,
-		   .def = "https://127.0.0.1:10250/pods", .check = check_url,
-		   .help = "Where the kubelet lists its pods."),
+	CONFIG_ROW(
+		"url", struct kubelet_config, url, CONFIG_STRING,
+		.def = "https://127.0.0.1:10250/pods", .check = check_url,
+		.help = "Where the kubelet lists its pods; {node} stands for the name of this node."),
 	CONFIG_ROW("token_file", struct kubelet_config, token_file, CONFIG_STRING, .def = "",
 		   .check = check_file,
 		   .help = "File of the bearer token, read at each poll and sent over https only."),

@@ -249,6 +249,18 @@ void kubelet_reload(struct kubelet *k, const struct kubelet_config *c)
 	schedule(k);
 }
 
+/* {node} in the URL is the name of this node, as its certificate has it. */
+static int expand_url(const char *url, const char *node, char **ret)
+{
+	const char *found = strstr(url, "{node}");
+	int r;
+
+	if (!found)
+		return (*ret = strdup(url)) ? 0 : -ENOMEM;
+	r = asprintf(ret, "%.*s%s%s", (int)(found - url), url, node, found + strlen("{node}"));
+	return r < 0 ? -ENOMEM : 0;
+}
+
 struct kubelet *kubelet_free(struct kubelet *k)
 {
 	if (!k)
@@ -277,10 +289,12 @@ int kubelet_new(struct agent *a, const struct kubelet_config *c, const char *con
 	k->agent = a;
 	k->label_keys = label_keys;
 	k->refresh_us = c->refresh_us;
-	k->url = strdup(c->url);
+	r = expand_url(c->url, a->host_name, &k->url);
+	if (r < 0)
+		return r;
 	k->token_file = strdup(tls ? c->token_file : "");
 	k->ca_file = strdup(c->ca_file);
-	if (!k->url || !k->token_file || !k->ca_file)
+	if (!k->token_file || !k->ca_file)
 		return -ENOMEM;
 	if (!tls && *c->token_file)
 		log_warning(
