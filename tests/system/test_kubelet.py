@@ -4,6 +4,7 @@
 import http.server
 import json
 import os
+import re
 import ssl
 import subprocess
 import threading
@@ -12,7 +13,7 @@ import uuid
 
 import pytest
 
-from conftest import need, run, wait_for
+from conftest import need, run, telamon, wait_for
 from test_containers import HOG, SLEEP, cid, cri, fixture_runtime, kill_of, remove_pod  # noqa: F401 (a fixture)
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.test-token"
@@ -208,6 +209,9 @@ def test_record_carries_owner_and_labels(make_agent, runtime, kubelet, make_pod)
     assert event["telamon.k8s.memory.request"] == 16000000
     assert event["telamon.k8s.memory.limit"] == 24 << 20
     assert event["k8s.pod.name"] == "search-7d9f8c6b5-x2lqp"
+    schema = json.loads(telamon("events", "--schema").stdout)
+    patterns = [re.compile(p) for p in schema["patternProperties"]]
+    assert [k for k in event if k not in schema["properties"] and not any(p.search(k) for p in patterns)] == []
     wait_for("the workload's counter", lambda: agent.metric("telamon_oom_kills_total", workload="finder") == 1)
     assert set(kubelet.requests) == {f"Bearer {TOKEN}"}
     assert TOKEN not in agent.log()
