@@ -147,10 +147,10 @@ void symbolise_frame(struct strbuf *b, const char *frame, const char *exe)
 {
 	char build_id[BUILD_ID_HEX + 1], path[128];
 	struct search s = { .b = b, .build_id = build_id };
+	const char *plus = strchr(frame, '+');
 
-	if (strcspn(frame, "+") != BUILD_ID_HEX || strncmp(frame + BUILD_ID_HEX, "+0x", 3) != 0 ||
-	    parse_hex64(frame + BUILD_ID_HEX + 3, strlen(frame + BUILD_ID_HEX + 3), &s.offset) <
-		    0) {
+	if (!plus || plus - frame != BUILD_ID_HEX || strncmp(plus, "+0x", 3) != 0 ||
+	    parse_hex64(plus + 3, strlen(plus + 3), &s.offset) < 0) {
 		text_add_terminal(b, frame, strlen(frame));
 		return;
 	}

@@ -196,14 +196,10 @@ static void read_sources(struct state *s, struct identity *i)
 /* Rows of kubepods hold only below a root that uid 0 owns (OOM-411). */
 static bool kubepods_root_owned(const struct state *s, const char *path)
 {
-	const char *found = strstr(path, "kubepods");
-	char relative[512];
+	char relative[CGROUP_PATH_MAX];
+	size_t len = identity_kube_root(path);
 	struct stat st;
-	size_t len;
 
-	if (!found)
-		return false;
-	len = (size_t)(found - path) + strcspn(found, "/");
 	if (len < 2 || len >= sizeof(relative))
 		return false;
 	memcpy(relative, path + 1, len - 1);
@@ -233,10 +229,9 @@ static void add(struct state *s, uint32_t hierarchy, uint64_t id, const char *pa
 
 static void remove_identity(struct state *s, uint32_t hierarchy, uint64_t id)
 {
-	enum identity_result result;
-	struct identity *i = identity_lookup(s->agent->identity, hierarchy, id, NULL, 0, &result);
+	struct identity *i = identity_find(s->agent->identity, hierarchy, id);
 
-	if (i && result == IDENTITY_HIT)
+	if (i)
 		bus_publish(s->agent->bus, BUS_IDENTITY_REMOVE, i);
 	identity_remove(s->agent->identity, hierarchy, id, loop_now(s->agent->loop));
 }
