@@ -147,10 +147,10 @@ void symbolise_frame(struct strbuf *b, const char *frame, const char *exe)
 {
 	char build_id[BUILD_ID_HEX + 1], path[128];
 	struct search s = { .b = b, .build_id = build_id };
-	const char *plus = strchr(frame, '+');
+	const char *offset = strstr(frame, "+0x");
 
-	if (!plus || plus - frame != BUILD_ID_HEX || strncmp(plus, "+0x", 3) != 0 ||
-	    parse_hex64(plus + 3, strlen(plus + 3), &s.offset) < 0) {
+	if (!offset || parse_hex64(offset + 3, strlen(offset + 3), &s.offset) < 0 ||
+	    offset - frame != BUILD_ID_HEX) {
 		text_add_terminal(b, frame, strlen(frame));
 		return;
 	}
