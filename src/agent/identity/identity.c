@@ -138,6 +138,11 @@ static void wait_and_try_again(struct job *j)
 	schedule(j->state);
 }
 
+static bool states_no_cgroup(const struct oci_info *i)
+{
+	return i->found && !i->cgroup_path[0] && !i->cgroups_path[0];
+}
+
 static void finish_job(struct work *w)
 {
 	struct job *j = (struct job *)w;
@@ -151,7 +156,11 @@ static void finish_job(struct work *w)
 	identity_describe(s->agent->identity, j->identity, &j->info);
 	if (!j->identity->removed_us)
 		bus_publish(s->agent->bus, BUS_IDENTITY_ADD, j->identity);
-	free_job(j);
+	if (states_no_cgroup(&j->info) && !j->identity->confirmed && j->tries < TRIES &&
+	    !j->identity->removed_us)
+		wait_and_try_again(j); /* the runtime may yet write its state */
+	else
+		free_job(j);
 }
 
 static void submit(struct job *j)
