@@ -150,7 +150,7 @@ void symbolise_frame(struct strbuf *b, const char *frame, const char *exe)
 	const char *offset = strstr(frame, "+0x");
 
 	if (!offset || parse_hex64(offset + 3, strlen(offset + 3), &s.offset) < 0 ||
-	    offset - frame != BUILD_ID_HEX) {
+	    strspn(frame, "0123456789abcdef") != BUILD_ID_HEX || offset - frame != BUILD_ID_HEX) {
 		text_add_terminal(b, frame, strlen(frame));
 		return;
 	}

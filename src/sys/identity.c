@@ -209,6 +209,8 @@ static void set_labels(struct entry *e, const struct oci_info *info)
 	struct identity *i = &e->i;
 
 	i->label_namespace = i->label_workload = i->label_container = "";
+	if (!info)
+		info = &no_info;
 	switch (i->kind) {
 	case CGNAME_K8S:
 		i->label_namespace = i->pod_namespace;
@@ -436,6 +438,7 @@ void identity_describe(struct identity_cache *c, struct identity *i, const struc
 	if (e->cached && !i->removed_us)
 		count_kind(c, i, false);
 	i->pending = false;
+	i->described = true;
 	i->confirmed = says == CONFIRM_OURS;
 	/* "/a/b" is no container only because two plain names stand one below the other. */
 	if (e->name.needs_runtime_file && (!info->found || says == CONFIRM_ANOTHER))

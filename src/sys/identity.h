@@ -27,6 +27,7 @@ struct identity {
 	bool confirmed; /* a runtime file names the container and its cgroup path */
 	bool rootless, sandbox, monitor;
 	bool pending; /* sources are still being read */
+	bool described; /* they were read, or at least looked for */
 	uint32_t uid; /* of the owning user for rootless and user units; UINT32_MAX = none */
 	/* Heap strings, never NULL, "" = not known. */
 	const char *path;

@@ -477,7 +477,9 @@ static void test_errors_are_counted(void **state)
 
 	info.errors[OCI_DOCKER][OCI_PARSE] = 2;
 	i->pending = true;
+	assert_false(i->described);
 	identity_describe(c, i, &info);
+	assert_true(i->described);
 	identity_describe(c, i, &info);
 	assert_false(i->pending);
 	assert_int_equal(identity_cache_stats(c)->errors[OCI_DOCKER][OCI_PARSE], 4);

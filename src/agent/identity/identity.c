@@ -228,12 +228,12 @@ static void add(struct state *s, uint32_t hierarchy, uint64_t id, const char *pa
 	if (!i)
 		return;
 	fresh = i->added_us == now;
-	if (identity_wants_sources(i)) {
-		if (!i->pending && !i->confirmed && fresh)
-			read_sources(s, i);
-	} else if (fresh) {
+	/* A rescan comes back to those that found no room among the jobs. */
+	if (identity_wants_sources(i) && !i->pending && !i->described)
+		read_sources(s, i);
+	/* At once, so that its limit is followed; again when its name is known. */
+	if (fresh)
 		bus_publish(s->agent->bus, BUS_IDENTITY_ADD, i);
-	}
 }
 
 static void remove_identity(struct state *s, uint32_t hierarchy, uint64_t id)
