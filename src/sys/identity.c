@@ -272,6 +272,8 @@ static void take_labels(struct entry *e, const struct oci_info *info)
 {
 	struct oci_label *labels;
 
+	e->i.labels = NULL;
+	e->i.n_labels = 0;
 	if (!info->n_labels)
 		return;
 	labels = arena_alloc(e->texts, info->n_labels * sizeof(*labels));

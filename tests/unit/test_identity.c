@@ -383,6 +383,13 @@ static void test_pod_level(void **state)
 	assert_string_equal(pod->pod_namespace, "shop");
 	expect_labels(pod, "shop", "search", "");
 	assert_string_equal(pod->container_id, "");
+	/* What an earlier reading said is gone with it; the pod keeps its name. */
+	identity_describe(c, i, &(struct oci_info){});
+	assert_int_equal(i->n_labels, 0);
+	assert_null(i->labels);
+	assert_false(i->confirmed);
+	expect_labels(i, "", "", "");
+	expect_labels(pod, "shop", "search", "");
 }
 
 /* A pod's cgroup that the kubelet did not make is not named by what lies in it. */
