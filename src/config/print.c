@@ -89,6 +89,8 @@ static void write_rows(const struct config_row *rows, unsigned depth, const char
 		const char *member = object + row->offset;
 		const struct config_list *list = (const void *)member;
 
+		if (row->type == CONFIG_PATH && !**(const char *const *)member)
+			continue; /* not set: an empty path would be refused when it is read again */
 		strbuf_addf(out, "%*s%s:", (int)depth * 2, "", row->key);
 		if (row->type == CONFIG_MAP) {
 			strbuf_addch(out, '\n');

@@ -3,13 +3,14 @@
  * Cache of identities
  *
  * Two tables of the same entries: by (hierarchy, id) and by (hierarchy, path). Removed cgroups move to the tombstones, which have
- * a limit and an age. All texts of an entry lie in one block that is replaced when sources were read.
+ * a limit and an age. All texts of an entry lie in its arena and stay as long as it, so whoever holds an entry may keep them.
  */
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/arena.h"
+#include "sys/confirm.h"
 #include "sys/identity.h"
 
 struct entry {
@@ -41,6 +42,8 @@ struct key {
 	size_t len;
 };
 
+static const struct oci_info no_info;
+
 static struct entry *entry_of(struct identity *i)
 {
 	return (struct entry *)i;
@@ -64,6 +67,24 @@ static bool same_id(const struct hash_node *n, const void *key)
 	const struct key *k = key;
 
 	return i->hierarchy == k->hierarchy && i->id == k->id;
+}
+
+/* The walked path lost its front when it was long, so its end is compared. */
+static bool walked_agrees(const struct identity *i, const char *walked, size_t len)
+{
+	size_t own = strlen(i->path);
+
+	if (!walked || len == 0)
+		return true;
+	return own >= len && memcmp(i->path + own - len, walked, len) == 0;
+}
+
+static bool same_id_walked(const struct hash_node *n, const void *key)
+{
+	const struct key *k = key;
+
+	return same_id(n, key) &&
+	       walked_agrees(container_of(n, struct identity, link), k->path, k->len);
 }
 
 static bool same_path(const struct hash_node *n, const void *key)
@@ -190,45 +211,85 @@ static const char *workload_of(const struct entry *e, const struct identity_cach
 	return "";
 }
 
-/* Labels of workload series (OOM-501): never an id, a pod or a path. */
+/* Labels of workload series (OOM-501): never an id, a pod or a path; nothing that was not confirmed. */
 static void set_labels(struct entry *e, const struct oci_info *info)
 {
 	struct identity *i = &e->i;
 
-	i->label_namespace = i->pod_namespace;
-	i->label_workload = i->workload;
-	i->label_container = i->k8s_container;
-	if (i->kind == CGNAME_DOCKER && info && info->compose_project[0]) {
+	i->label_namespace = i->label_workload = i->label_container = "";
+	if (!info)
+		info = &no_info;
+	switch (i->kind) {
+	case CGNAME_K8S:
+		i->label_namespace = i->pod_namespace;
+		i->label_workload = i->workload;
+		i->label_container = i->k8s_container;
+		break;
+	case CGNAME_DOCKER:
 		i->label_namespace = text(e, info->compose_project);
 		i->label_workload = text(e, info->compose_service);
 		i->label_container = i->container_name;
-	} else if (i->kind == CGNAME_DOCKER || i->kind == CGNAME_PODMAN ||
-		   i->kind == CGNAME_CONTAINERD) {
+		break;
+	case CGNAME_PODMAN:
+	case CGNAME_CONTAINERD:
 		i->label_container = i->container_name;
-	} else if (i->kind == CGNAME_SYSTEMD || i->kind == CGNAME_SESSION) {
+		break;
+	case CGNAME_SYSTEMD:
+	case CGNAME_SESSION:
 		i->label_container = i->unit;
-	} else if (i->kind == CGNAME_LXC || i->kind == CGNAME_MACHINE) {
+		break;
+	case CGNAME_LXC:
+	case CGNAME_MACHINE:
 		i->label_container = i->machine;
+		break;
+	case CGNAME_JOB:
+		i->label_workload = i->workload;
+		break;
+	default:
+		break;
 	}
 }
 
+/* A bare id says nothing about whose it is; the file that has it does. */
+static enum cgname_kind kind_by_source(const struct cgname *n, const struct oci_info *info)
+{
+	if (streq(info->manager, "libpod") || streq(info->manager, "podman"))
+		return CGNAME_PODMAN;
+	if (!n->needs_runtime_file)
+		return n->kind;
+	if (info->sources & 1U << OCI_DOCKER)
+		return CGNAME_DOCKER;
+	if (info->sources & 1U << OCI_PODMAN)
+		return CGNAME_PODMAN;
+	return info->sources & 1U << OCI_CONTAINERD ? CGNAME_CONTAINERD : n->kind;
+}
+
 /* A name alone proves nothing (OOM-411). */
-static enum cgname_kind trusted_kind(const struct entry *e)
+static enum cgname_kind trusted_kind(const struct entry *e, const struct oci_info *info)
 {
 	const struct cgname *n = &e->name;
 
+	if (n->kind == CGNAME_K8S)
+		return e->root_owned && (e->i.confirmed || !n->container) ? n->kind : CGNAME_OTHER;
 	if (!n->container)
-		return n->kind == CGNAME_K8S && !e->root_owned ? CGNAME_OTHER : n->kind;
-	if (!e->i.confirmed)
-		return CGNAME_OTHER;
-	if (n->kind == CGNAME_K8S && !e->root_owned)
-		return CGNAME_OTHER;
-	return n->kind;
+		return n->kind;
+	return e->i.confirmed ? kind_by_source(n, info) : CGNAME_OTHER;
 }
 
-static bool podman_manages(const struct oci_info *info)
+static void take_labels(struct entry *e, const struct oci_info *info)
 {
-	return info && (streq(info->manager, "libpod") || streq(info->manager, "podman"));
+	struct oci_label *labels;
+
+	e->i.labels = NULL;
+	e->i.n_labels = 0;
+	if (!info->n_labels)
+		return;
+	labels = arena_alloc(e->texts, info->n_labels * sizeof(*labels));
+	if (!labels)
+		return;
+	memcpy(labels, info->labels, info->n_labels * sizeof(*labels));
+	e->i.labels = labels;
+	e->i.n_labels = info->n_labels;
 }
 
 static void remember_plain(struct entry *e)
@@ -244,12 +305,12 @@ static void remember_plain(struct entry *e)
 
 static void describe(struct identity_cache *c, struct entry *e, const struct oci_info *info)
 {
-	static const struct oci_info nothing;
 	struct identity *i = &e->i;
 	const struct cgname *n = &e->name;
+	/* Anyone may label a container "io.kubernetes.pod.name"; only the kubelet's lie below kubepods. */
+	bool pod = n->kind == CGNAME_K8S && e->root_owned;
 
-	if (!info)
-		info = &nothing;
+	i->kind = trusted_kind(e, info);
 	i->runtime = n->runtime;
 	i->level = n->level;
 	i->rootless = n->rootless && n->container;
@@ -261,41 +322,19 @@ static void describe(struct identity_cache *c, struct entry *e, const struct oci
 	i->unit = unescaped(e, n->unit);
 	i->machine = unescaped(e, n->machine);
 	i->qos = text(e, n->qos);
-	i->pod_uid = text(e, n->pod_uid[0] ? n->pod_uid : info->pod_uid);
+	i->pod_uid = text(e, n->pod_uid);
 	i->container_name = text(e, info->name[0] ? info->name : info->container_name);
 	i->image = text(e, info->image);
-	i->pod_name = text(e, info->pod_name);
-	i->pod_namespace = text(e, info->pod_namespace);
-	i->k8s_container = text(e, info->container_name);
+	i->pod_name = text(e, pod ? info->pod_name : "");
+	i->pod_namespace = text(e, pod ? info->pod_namespace : "");
+	i->k8s_container = text(e, pod ? info->container_name : "");
 	i->owner_kind = i->owner_name = i->priority_class = "";
 	i->memory_request = i->memory_limit = 0;
 	e->pod_digest = 0; /* its texts are not pointed to any more, and go with the next ones */
 	i->node = c->node_name;
-	i->kind = trusted_kind(e);
-	if (podman_manages(info) && i->kind != CGNAME_OTHER)
-		i->kind = CGNAME_PODMAN;
-	if (n->container && !info->found && n->needs_runtime_file) {
-		/* "/a/b" is no container only because two plain names stand one below the other. */
-		i->container_id = "";
-		i->level = n->container_path.length == strlen(i->path) ? CGLEVEL_OTHER : i->level;
-		i->kind = CGNAME_OTHER;
-	}
-	if (n->kind == CGNAME_JOB)
-		i->workload = part(e, n->job);
-	else
-		i->workload = workload_of(e, c, e->texts);
+	i->workload = n->kind == CGNAME_JOB ? part(e, n->job) : workload_of(e, c, e->texts);
 	set_labels(e, info);
-	i->labels = NULL;
-	i->n_labels = 0;
-	if (info->n_labels) {
-		struct oci_label *labels = arena_alloc(e->texts, info->n_labels * sizeof(*labels));
-
-		if (labels) {
-			memcpy(labels, info->labels, info->n_labels * sizeof(*labels));
-			i->labels = labels;
-			i->n_labels = info->n_labels;
-		}
-	}
+	take_labels(e, info);
 	remember_plain(e);
 }
 
@@ -392,7 +431,7 @@ static struct entry *new_entry(struct identity_cache *c, uint32_t hierarchy, uin
 		return NULL;
 	}
 	cgname_parse(e->i.path, len, &e->name);
-	describe(c, e, NULL);
+	describe(c, e, &no_info);
 	return e;
 }
 
@@ -465,45 +504,71 @@ bool identity_wants_sources(const struct identity *i)
 	return e->name.container;
 }
 
-/* The path that a runtime states must be ours, or an ancestor of ours: systemd inside a container makes cgroups below. */
-static bool path_agrees(const struct entry *e, const char *stated)
+size_t identity_kube_root(const char *path)
 {
-	size_t len = strlen(stated), path_len = strlen(e->i.path);
-	const char *own = e->i.path;
+	struct cgname n;
 
-	/* runc states the absolute path of the file system: compare its end. */
-	for (size_t n = path_len; n > 1; n--) {
-		if (n != path_len && own[n] != '/')
-			continue;
-		if (len >= n && memcmp(stated + len - n, own, n) == 0)
-			return true;
-	}
-	return false;
+	cgname_parse(path, strlen(path), &n);
+	return n.kube_root.length;
+}
+
+/* --- runtime files --- */
+
+/* The kubelet's pods have no files of their own: their containers name them. */
+static void name_pod(struct identity_cache *c, const struct entry *e)
+{
+	const char *path = e->i.path;
+	const char *leaf = memrchr(path, '/', e->name.container_path.length);
+	struct identity *pod =
+		leaf ? identity_by_path(c, e->i.hierarchy, path, (size_t)(leaf - path)) : NULL;
+	struct entry *p = pod ? entry_of(pod) : NULL;
+
+	if (!pod || pod->kind != CGNAME_K8S || pod->level != CGLEVEL_K8S_POD || *pod->pod_name)
+		return;
+	pod->pod_name = text(p, e->i.pod_name);
+	pod->pod_namespace = text(p, e->i.pod_namespace);
+	pod->workload = workload_of(p, c, p->texts);
+	set_labels(p, &no_info);
+	remember_plain(p);
 }
 
 void identity_describe(struct identity_cache *c, struct identity *i, const struct oci_info *info)
 {
 	struct entry *e = entry_of(i);
+	enum confirm says = confirm_container(&e->name, i->path, e->root_owned, info);
 
 	if (e->cached && !i->removed_us)
 		count_kind(c, i, false);
 	i->pending = false;
-	i->confirmed = info->found && (!info->cgroup_path[0] || path_agrees(e, info->cgroup_path));
-	describe(c, e, info);
+	i->described = true;
+	i->confirmed = says == CONFIRM_OURS;
+	/* "/a/b" is no container only because two plain names stand one below the other. */
+	if (e->name.needs_runtime_file && (!info->found || says == CONFIRM_ANOTHER))
+		cgname_parse_alone(i->path, strlen(i->path), &e->name);
+	describe(c, e, says == CONFIRM_ANOTHER ? &no_info : info);
 	if (e->cached && !i->removed_us)
 		count_kind(c, i, true);
+	if (i->kind == CGNAME_K8S && *i->pod_name)
+		name_pod(c, e);
 	for (size_t s = 0; s < _OCI_SOURCE_MAX; s++)
 		for (size_t k = 0; k < _OCI_ERROR_MAX; k++)
 			c->stats.errors[s][k] += info->errors[s][k];
 }
 
-void identity_remove(struct identity_cache *c, uint32_t hierarchy, uint64_t id, uint64_t now_us)
+struct identity *identity_find(struct identity_cache *c, uint32_t hierarchy, uint64_t id)
 {
 	const struct key key = { .hierarchy = hierarchy, .id = id };
 	struct hash_node *n = hash_find(&c->live, hash_id(hierarchy, id), same_id, &key);
 
-	if (n)
-		bury(c, entry_of(container_of(n, struct identity, link)), now_us);
+	return n ? container_of(n, struct identity, link) : NULL;
+}
+
+void identity_remove(struct identity_cache *c, uint32_t hierarchy, uint64_t id, uint64_t now_us)
+{
+	struct identity *i = identity_find(c, hierarchy, id);
+
+	if (i)
+		bury(c, entry_of(i), now_us);
 }
 
 void identity_expire(struct identity_cache *c, uint64_t now_us)
@@ -520,31 +585,12 @@ void identity_expire(struct identity_cache *c, uint64_t now_us)
 
 /* --- looking up: memory only --- */
 
-/* The walked path lost its front when it was long, so its end is compared. */
-static bool walked_agrees(const struct identity *i, const char *walked, size_t len)
-{
-	size_t own = strlen(i->path);
-
-	if (!walked || len == 0)
-		return true;
-	return own >= len && memcmp(i->path + own - len, walked, len) == 0;
-}
-
-static struct identity *find_dead(struct identity_cache *c, const struct key *key)
-{
-	struct hash_node *n = hash_find(&c->dead, hash_id(key->hierarchy, key->id), same_id, key);
-
-	return n ? container_of(n, struct identity, link) : NULL;
-}
-
 struct identity *identity_lookup(struct identity_cache *c, uint32_t hierarchy, uint64_t id,
 				 const char *walked, size_t walked_len,
 				 enum identity_result *ret_result)
 {
-	const struct key key = { .hierarchy = hierarchy, .id = id };
-	struct hash_node *n = id ? hash_find(&c->live, hash_id(hierarchy, id), same_id, &key)
-				 : NULL;
-	struct identity *i = n ? container_of(n, struct identity, link) : NULL;
+	const struct key key = { hierarchy, id, walked, walked_len };
+	struct identity *i = id ? identity_find(c, hierarchy, id) : NULL;
 	enum identity_result result = IDENTITY_HIT;
 
 	if (i && !walked_agrees(i, walked, walked_len)) {
@@ -552,9 +598,10 @@ struct identity *identity_lookup(struct identity_cache *c, uint32_t hierarchy, u
 		i = NULL;
 	}
 	if (!i && id) {
-		i = find_dead(c, &key);
-		if (i && !walked_agrees(i, walked, walked_len))
-			i = NULL;
+		struct hash_node *n =
+			hash_find(&c->dead, hash_id(hierarchy, id), same_id_walked, &key);
+
+		i = n ? container_of(n, struct identity, link) : NULL;
 		result = IDENTITY_TOMBSTONE;
 	}
 	if (!i)

@@ -140,6 +140,11 @@ static void wait_and_try_again(struct job *j)
 	schedule(j->state);
 }
 
+static bool states_no_cgroup(const struct oci_info *i)
+{
+	return i->found && !i->cgroup_path[0] && !i->cgroups_path[0];
+}
+
 static void finish_job(struct work *w)
 {
 	struct job *j = (struct job *)w;
@@ -154,7 +159,11 @@ static void finish_job(struct work *w)
 	kubelet_identity(s->kubelet, j->identity);
 	if (!j->identity->removed_us)
 		bus_publish(s->agent->bus, BUS_IDENTITY_ADD, j->identity);
-	free_job(j);
+	if (states_no_cgroup(&j->info) && !j->identity->confirmed && j->tries < TRIES &&
+	    !j->identity->removed_us)
+		wait_and_try_again(j); /* the runtime may yet write its state */
+	else
+		free_job(j);
 }
 
 static void submit(struct job *j)
@@ -199,14 +208,10 @@ static void read_sources(struct state *s, struct identity *i)
 /* Rows of kubepods hold only below a root that uid 0 owns (OOM-411). */
 static bool kubepods_root_owned(const struct state *s, const char *path)
 {
-	const char *found = strstr(path, "kubepods");
-	char relative[512];
+	char relative[CGROUP_PATH_MAX];
+	size_t len = identity_kube_root(path);
 	struct stat st;
-	size_t len;
 
-	if (!found)
-		return false;
-	len = (size_t)(found - path) + strcspn(found, "/");
 	if (len < 2 || len >= sizeof(relative))
 		return false;
 	memcpy(relative, path + 1, len - 1);
@@ -226,21 +231,21 @@ static void add(struct state *s, uint32_t hierarchy, uint64_t id, const char *pa
 	if (!i)
 		return;
 	fresh = i->added_us == now;
-	if (identity_wants_sources(i)) {
-		if (!i->pending && !i->confirmed && fresh)
-			read_sources(s, i);
-	} else if (fresh) {
-		kubelet_identity(s->kubelet, i);
-		bus_publish(s->agent->bus, BUS_IDENTITY_ADD, i);
-	}
+	/* A rescan comes back to those that found no room among the jobs. */
+	if (identity_wants_sources(i) && !i->pending && !i->described)
+		read_sources(s, i);
+	if (!fresh)
+		return;
+	kubelet_identity(s->kubelet, i);
+	/* At once, so that its limit is followed; again when its name is known. */
+	bus_publish(s->agent->bus, BUS_IDENTITY_ADD, i);
 }
 
 static void remove_identity(struct state *s, uint32_t hierarchy, uint64_t id)
 {
-	enum identity_result result;
-	struct identity *i = identity_lookup(s->agent->identity, hierarchy, id, NULL, 0, &result);
+	struct identity *i = identity_find(s->agent->identity, hierarchy, id);
 
-	if (i && result == IDENTITY_HIT)
+	if (i)
 		bus_publish(s->agent->bus, BUS_IDENTITY_REMOVE, i);
 	identity_remove(s->agent->identity, hierarchy, id, loop_now(s->agent->loop));
 }
