@@ -107,7 +107,7 @@ static void on_no_victim(void *ctx, const struct oom_invoke *r)
 			.trigger_pid = r->trigger_tgid,
 			.scope = r->memcg_id ? SCOPE_MEMCG : SCOPE_GLOBAL,
 			.certain = true,
-			.source = "invoke",
+			.source = oom_scope_source_name(SOURCE_OC),
 			.identity = r->memcg_id
 					    ? identity_lookup(s->agent->identity,
 							      s->agent->cgroups->memory_hierarchy,

@@ -2,13 +2,11 @@
 /* Events beside the kill: its aftermath, OOMs without a victim, kills that nobody saw, records that were lost. */
 
 #include "agent/oom/report-part.h"
-#include "base/time.h"
 
 int report_aftermath(const struct report_world *w, const struct oom_run *run, const char *reason,
-		     struct event_buf *b)
+		     uint64_t boot_ns, struct event_buf *b)
 {
 	const struct oom_kill *first = run->kills;
-	uint64_t boot_ns = time_boot_ns();
 
 	event_begin(b, w->origin, "oom.aftermath", SEVERITY_INFO, w->wall(w->ctx, boot_ns),
 		    boot_ns);
