@@ -40,6 +40,7 @@ struct world {
 	bool busy; /* there is something to wait for */
 	bool refuse; /* the event queue is full */
 	bool no_files; /* the snapshot reads nothing */
+	bool coded; /* stack[0] of a record is an enum coded_stack */
 	unsigned spared;
 	/* What was called. */
 	unsigned victims, snapshots, readies, aftermaths, no_victims, exits, reaps;
@@ -47,6 +48,9 @@ struct world {
 	char reason[16]; /* of the last aftermath */
 	unsigned missing; /* of the last record */
 };
+
+/* Stacks of records that no kernel made. */
+enum coded_stack { STACK_NONE, STACK_MEMCG, STACK_MEMBER, STACK_GLOBAL, STACK_SYSRQ };
 
 /* --- records --- */
 
@@ -346,6 +350,16 @@ static inline struct oom_stack_verdict world_judge(void *ctx, const struct oom_v
 	struct world *w = ctx;
 	const struct oom_stack_verdict unknown = { .scope = SCOPE_UNKNOWN };
 
+	static const struct oom_stack_verdict verdicts[] = {
+		[STACK_NONE] = { .scope = SCOPE_UNKNOWN },
+		[STACK_MEMCG] = { .scope = SCOPE_MEMCG, .known = true },
+		[STACK_MEMBER] = { .scope = SCOPE_MEMCG, .known = true, .member = true },
+		[STACK_GLOBAL] = { .scope = SCOPE_GLOBAL, .known = true },
+		[STACK_SYSRQ] = { .scope = SCOPE_SYSRQ, .known = true },
+	};
+
+	if (w->coded)
+		return verdicts[v->stack[0]];
 	if (!w->kallsyms || !(v->flags & OOM_VICTIM_STACK))
 		return unknown;
 	return oom_stack_judge(v->stack, v->n_stack, world_match, w->kallsyms);
