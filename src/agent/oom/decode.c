@@ -32,7 +32,7 @@ uint64_t oom_pages(uint64_t pages)
 
 	if (!page_size)
 		page_size = (uint64_t)sysconf(_SC_PAGESIZE);
-	if (pages > UINT64_MAX / page_size)
+	if (pages > INT64_MAX / page_size) /* what readers of JSON can hold */
 		return OOM_UNKNOWN64;
 	return pages * page_size;
 }

@@ -6,9 +6,17 @@
 #include "agent/oom/report-part.h"
 #include "base/macro.h"
 
-void report_levels(const struct oom_victim *v, struct event_buf *b)
+/* Nothing is written, but said to be cut. */
+bool report_leaves_out(const struct report_world *w, struct event_buf *b, const char *array)
 {
-	if (v->n_levels == 0)
+	if (w->lean)
+		event_rollback(b, event_mark(b), array);
+	return w->lean;
+}
+
+void report_levels(const struct report_world *w, const struct oom_victim *v, struct event_buf *b)
+{
+	if (v->n_levels == 0 || report_leaves_out(w, b, "levels"))
 		return;
 	event_array(b, P "levels");
 	for (uint32_t i = 0; i < v->n_levels; i++) {
@@ -61,7 +69,7 @@ void report_members(const struct report_world *w, const struct oom_run *run, str
 	event_u64(b, P "members.count", run->n_kills);
 	if (run->spared_known)
 		event_u64(b, P "members.spared", run->spared);
-	if (run->n_kills < 2 || w->members_max == 0)
+	if (run->n_kills < 2 || w->members_max == 0 || report_leaves_out(w, b, "members"))
 		return;
 	event_array(b, P "members");
 	for (const struct oom_kill *m = run->kills; m && listed < w->members_max;
@@ -123,13 +131,15 @@ static void add_stack(const struct report_world *w, const struct oom_victim *v, 
 
 void report_stacks(const struct report_world *w, const struct oom_victim *v, struct event_buf *b)
 {
+	if (report_leaves_out(w, b, "stack"))
+		return;
 	add_stack(w, v, b);
 	add_user_stack(v, b);
 }
 
-void report_kernel_log(const struct oom_run *run, struct event_buf *b)
+void report_kernel_log(const struct report_world *w, const struct oom_run *run, struct event_buf *b)
 {
-	if (!run->kernel_log_len)
+	if (!run->kernel_log_len || report_leaves_out(w, b, "kernel_log"))
 		return;
 	event_array(b, P "kernel_log");
 	for (size_t i = 0; i < run->kernel_log_len;) {

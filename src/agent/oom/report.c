@@ -14,6 +14,8 @@
 #include "base/macro.h"
 #include "base/time.h"
 
+#define ANCESTORS_RESERVE_BYTES 40960 /* for all that comes behind them */
+
 const char *oom_scope_source_name(enum oom_scope_source s)
 {
 	static const char *const names[] = { "none", "kmsg", "reclaim", "stack", "oc" };
@@ -102,10 +104,11 @@ static void add_entity(const struct report_world *w, struct event_buf *b, const 
 static void add_ancestors(const struct report_world *w, const struct oom_victim *v,
 			  struct event_buf *b)
 {
-	if (v->n_ancestors == 0)
+	if (v->n_ancestors == 0 || report_leaves_out(w, b, "ancestors"))
 		return;
 	event_array(b, "telamon.process.ancestors");
 	for (uint32_t i = 0; i < v->n_ancestors; i++) {
+		struct event_mark mark = event_mark(b);
 		char path[OOM_PATH_MAX];
 		size_t n = w->exe_of(w->ctx, v->ancestors[i].pid, v->ancestors[i].start_boot_ns,
 				     path, sizeof(path));
@@ -115,6 +118,10 @@ static void add_ancestors(const struct report_world *w, const struct oom_victim 
 		event_strn(b, "path", path, n);
 		event_str(b, "comm", v->ancestors[i].comm);
 		event_object_end(b);
+		if (!event_room(b, ANCESTORS_RESERVE_BYTES)) {
+			event_rollback(b, mark, "ancestors");
+			break;
+		}
 	}
 	event_array_end(b);
 }
@@ -376,7 +383,7 @@ static void add_limit(const struct report_world *w, const struct oom_run *run,
 								   : w->limit_identity->pod_name);
 	}
 	if (k == run->kills)
-		report_levels(&k->v, b);
+		report_levels(w, &k->v, b);
 }
 
 void report_cgroup(const struct oom_kill *k, struct event_buf *b)
@@ -536,8 +543,8 @@ static int severity_of(const struct oom_run *run, const struct oom_kill *k)
 									: SEVERITY_FATAL;
 }
 
-int report_kill(const struct report_world *w, const struct oom_run *run, const struct oom_kill *k,
-		struct event_buf *b, unsigned *ret_missing)
+static int write_kill(const struct report_world *w, const struct oom_run *run,
+		      const struct oom_kill *k, struct event_buf *b, unsigned *ret_missing)
 {
 	bool first = k == run->kills;
 	unsigned missing = 0;
@@ -556,7 +563,7 @@ int report_kill(const struct report_world *w, const struct oom_run *run, const s
 		report_pages(b, "telamon.cgroup.max", k->v.levels[0].max);
 	}
 	if (k->identity)
-		report_identity(k->identity, b);
+		report_identity(w, k->identity, b);
 	else
 		missing |= 1U << FIELD_IDENTITY;
 	if (first) {
@@ -569,7 +576,7 @@ int report_kill(const struct report_world *w, const struct oom_run *run, const s
 		report_members(w, run, b);
 		report_stacks(w, &k->v, b);
 		event_str(b, P "message", run->message);
-		report_kernel_log(run, b);
+		report_kernel_log(w, run, b);
 	}
 	add_times(run, k, b);
 	report_decision_id(w, run, b);
@@ -578,4 +585,27 @@ int report_kill(const struct report_world *w, const struct oom_run *run, const s
 	report_keys(k->identity, b);
 	*ret_missing = missing;
 	return event_end(b);
+}
+
+/**
+ * report_kill() - the event of one victim
+ * @w: facts beside the records
+ * @k: one of @run's
+ * @b: is overwritten
+ * @ret_missing: bit per enum oom_field that no source gave
+ *
+ * Texts come from outside and may be of any length in JSON; an event that would not fit is written without its arrays.
+ *
+ * Return: 0; -ENOSPC when not even that fits.
+ */
+int report_kill(const struct report_world *w, const struct oom_run *run, const struct oom_kill *k,
+		struct event_buf *b, unsigned *ret_missing)
+{
+	struct report_world lean = *w;
+	int r = write_kill(w, run, k, b, ret_missing);
+
+	if (r != -ENOSPC)
+		return r;
+	lean.lean = true;
+	return write_kill(&lean, run, k, b, ret_missing);
 }

@@ -13,6 +13,7 @@ struct report_world {
 	const struct gfp_names *gfp;
 	const char *hooks[8]; /* "oom_kill/tp_btf_task", NULL-terminated */
 	bool psi_on, args_on;
+	bool lean; /* without arrays and labels: else the event would not fit */
 	uint32_t members_max, processes_top;
 	uint64_t boot_id; /* part of entity and decision ids */
 	uint32_t cpus;
