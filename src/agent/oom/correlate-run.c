@@ -161,7 +161,7 @@ void run_append(struct correlator *c, struct oom_run *run, struct oom_kill *kill
 	kill->next = *p;
 	*p = kill;
 	run->n_kills += kill->v.kind != OOM_VICTIM_RESERVE;
-	if (!run->emitted)
+	if (!run->told)
 		run->first_ns = MIN(run->first_ns, kill->boot_ns);
 	run->emitted = false;
 	run->last_ns = MAX(run->last_ns, kill->boot_ns);

@@ -38,7 +38,7 @@ static void tell(struct correlator *c, struct oom_run *run)
 	run->snapshot_taken = true;
 	if (run->kills)
 		(void)c->calls.ready(c->ctx, run);
-	run->emitted = true;
+	run->emitted = run->told = true;
 }
 
 static void close_run(struct correlator *c, struct oom_run *run)

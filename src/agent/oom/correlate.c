@@ -420,7 +420,7 @@ static bool tell(struct correlator *c, struct oom_run *run, uint64_t now_us)
 	run_set_roles(c, run); /* the scope may be known only now */
 	if (c->calls.ready(c->ctx, run) < 0)
 		return false;
-	run->emitted = true;
+	run->emitted = run->told = true;
 	return true;
 }
 

@@ -101,6 +101,7 @@ struct oom_snapshot {
 
 struct oom_run { /* one run of the OOM killer */
 	bool used, emitted, snapshot_taken, complete;
+	bool told; /* emitted at least once: its id stays */
 	bool early; /* emitted before its wait was over: its slot was needed */
 	bool evicted; /* one of its victims is not followed any more */
 	bool spilled_trigger; /* the trigger's thread is not known, its process is */
