@@ -446,21 +446,22 @@ static inline void world_wait(struct world *w, uint64_t until_us)
 	w->now_us = until_us == UINT64_MAX ? w->now_us : MAX(w->now_us, until_us);
 }
 
-/* The cgroups of the victims, known before they die. */
+/* The cgroups of the victims and those above them, known before they die. */
 static inline void world_know(struct world *w, const struct ring *r)
 {
 	for (size_t i = 0; i < r->n; i++) {
 		const struct oom_victim *v = (const void *)r->records[i];
-		char path[OOM_PATH_MAX + 1];
+		char path[OOM_PATH_MAX];
 		size_t len;
 		const char *text;
 
 		if (v->head.type != OOM_RECORD_VICTIM)
 			continue;
 		text = oom_text(v, v->path, &len);
-		(void)snprintf(path, sizeof(path), "%.*s", (int)len, text);
-		if (len)
-			(void)identity_add(w->identities, 1, v->cgroup_id, path, true, 1);
+		for (uint32_t l = 0; len && l < v->n_levels; l++) {
+			oom_limit_path(text, len, l, path, sizeof(path));
+			(void)identity_add(w->identities, 1, v->levels[l].id, path, true, 1);
+		}
 	}
 }
 

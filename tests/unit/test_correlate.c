@@ -449,6 +449,23 @@ static void test_reserve(void **state)
 	assert_int_equal(correlator_stats(w.correlator)->kills, 0);
 	check_absent(&w, 1, "telamon.oom.role");
 	world_done(&w);
+
+	/* A kill of the same trigger right after it is no part of it, in whatever order they come. */
+	for (int backwards = 0; backwards < 2; backwards++) {
+		begin(&w);
+		v = mark(10, 10, BEGIN, STACK_NONE);
+		v->kind = OOM_VICTIM_RESERVE;
+		world_feed(&w, v, false);
+		v = mark(11, 10, backwards ? BEGIN - MS : BEGIN + MS, STACK_NONE);
+		v->levels[0].oom_group = 1;
+		world_feed(&w, v, false);
+		world_wait(&w, UINT64_MAX);
+		assert_int_equal(n_events(&w, "oom.reserve"), 1);
+		assert_int_equal(n_events(&w, "oom.kill"), 1);
+		check_text(&w, 2, "telamon.oom.role", "chosen");
+		assert_int_equal(w.aftermaths, 1);
+		world_done(&w);
+	}
 }
 
 /* What the kernel counts (OOM-119): marked ones, and once more per group; sharers not. */

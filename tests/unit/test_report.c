@@ -118,6 +118,20 @@ static void drop_victim(struct ring *r)
 	invoke->head.boot_ns += NS_PER_SEC;
 }
 
+/* The limit is the pod's, two levels above the cgroup in which a container runs its own. */
+static void make_pod(struct ring *r)
+{
+	static const char path[] =
+		"/kubepods/burstable/pod0c7b3fe6-5a8d-4d43-8a0e-5f5c1b2a9d10/"
+		"3f5a9c0d7e8b1f2a4c6d8e0f1a3b5c7d9e0f2a4b6c8d0e1f3a5b7c9d0e2f4a6b/init";
+	struct oom_victim *v = victim_at(r, 0);
+	size_t at = v->head.size - offsetof(struct oom_victim, text);
+
+	memcpy(v->text + at, path, sizeof(path) - 1);
+	v->path = (struct oom_text){ (uint16_t)at, sizeof(path) - 1 };
+	v->head.size += sizeof(path) - 1;
+}
+
 static const struct golden {
 	const char *name, *ring;
 	void (*change)(struct ring *r);
@@ -132,6 +146,7 @@ static const struct golden {
 	{ "group", "group", NULL, false },
 	{ "single_decision", "single_decision", NULL, true },
 	{ "group_decision", "group_decision", NULL, true },
+	{ "pod", "nested", make_pod, false },
 	{ "reserve", "single", make_reserve, false },
 	{ "interleaved", "group", interleave, false },
 	{ "out_of_order", "group", reorder, false },
@@ -154,6 +169,7 @@ static void play(struct world *w, const struct golden *g)
 	world_know(w, &r);
 	if (g->change)
 		g->change(&r);
+	world_know(w, &r);
 	if (g->batch)
 		world_play_batch(w, &r);
 	else

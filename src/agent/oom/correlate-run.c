@@ -112,6 +112,8 @@ static bool continues(const struct oom_run *run, const struct oom_victim *v,
 {
 	uint64_t gap = apart(v->head.boot_ns, run->last_ns);
 
+	if (run->kills && run->n_kills == 0) /* a mere reserve */
+		return false;
 	if (v->kind == OOM_VICTIM_SHARED_MM || verdict->member)
 		return gap < SAME_RUN_NS;
 	if (spilled)
