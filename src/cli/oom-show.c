@@ -79,7 +79,7 @@ void oom_show_line(const json_t *e, struct strbuf *b)
 		cli_add_size(b, e, P "limit.max");
 	}
 	strbuf_addstr(b, "  rss ");
-	cli_add_size(b, e, P "victim.rss.anon");
+	cli_add_size(b, e, has(e, P "victim.rss") ? P "victim.rss" : P "victim.rss.anon");
 	if (!streq(cli_text(e, P "role"), "chosen"))
 		add_named(b, "  ", e, P "role");
 	add_named(b, "  ", e, "telamon.id");
@@ -146,6 +146,13 @@ static void add_killed(struct strbuf *b, const json_t *e)
 	}
 	if (cli_number(e, P "victim.adj", &v))
 		strbuf_addf(b, "  adj %.0f", v);
+	if (has(e, P "victim.rss")) { /* a spilled record knows the sum alone */
+		strbuf_addstr(b, "\n            rss ");
+		cli_add_size(b, e, P "victim.rss");
+		add_lifetime(b, e);
+		strbuf_addch(b, '\n');
+		return;
+	}
 	strbuf_addstr(b, "\n            rss anon ");
 	cli_add_size(b, e, P "victim.rss.anon");
 	strbuf_addstr(b, ", file ");

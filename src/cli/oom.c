@@ -210,7 +210,8 @@ static int count_one(void *ctx, const json_t *event)
 		t->n++;
 		(void)snprintf(t->rows[i].key, sizeof(t->rows[i].key), "%s", key);
 	}
-	(void)cli_number(event, "telamon.oom.victim.rss.anon", &rss);
+	if (!cli_number(event, "telamon.oom.victim.rss", &rss)) /* the sum, of a spilled record */
+		(void)cli_number(event, "telamon.oom.victim.rss.anon", &rss);
 	t->rows[i].kills++;
 	t->rows[i].bytes += (uint64_t)rss;
 	(void)snprintf(t->rows[i].last, sizeof(t->rows[i].last), "%.19s",

@@ -419,6 +419,7 @@ static struct entry *new_entry(struct identity_cache *c, uint32_t hierarchy, uin
 			       const char *path, size_t len, bool root_owned)
 {
 	struct entry *e = calloc(1, sizeof(*e));
+	struct cgname name;
 
 	if (!e)
 		return NULL;
@@ -431,7 +432,12 @@ static struct entry *new_entry(struct identity_cache *c, uint32_t hierarchy, uin
 		return NULL;
 	}
 	cgname_parse(e->i.path, len, &e->name);
+	name = e->name;
+	/* "/a/b" is a container only when a file says so: until then its name stands alone. */
+	if (name.needs_runtime_file)
+		cgname_parse_alone(e->i.path, len, &e->name);
 	describe(c, e, &no_info);
+	e->name = name;
 	return e;
 }
 

@@ -40,6 +40,8 @@ static void describe(struct identity_cache *c, struct identity *i)
 
 	memset(&info, 0, sizeof(info));
 	info.found = true;
+	(void)snprintf(info.cgroups_path, sizeof(info.cgroups_path), "%.*s",
+		       (int)sizeof(info.cgroups_path) - 1, i->path);
 	(void)snprintf(info.pod_name, sizeof(info.pod_name), "search-7d9f8c6b5-x2lqp");
 	(void)snprintf(info.pod_namespace, sizeof(info.pod_namespace), "shop");
 	(void)snprintf(info.container_name, sizeof(info.container_name), "search");

@@ -38,8 +38,9 @@ struct correlator_options {
 
 struct correlator_stats {
 	uint64_t records, decode_errors, evicted, folded;
-	uint64_t kills,
-		groups; /* for the cross-check: real kills but shared-mm ones; group decisions (K4) */
+	/* For the cross-check: processes killed (but shared-mm ones), and what the kernel counts beside them: once more for the
+	 * chosen one of a group (K4) or one that is killed again. */
+	uint64_t kills, groups;
 };
 
 struct correlator;

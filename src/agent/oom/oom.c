@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include "agent/oom/decode.h"
 #include "agent/oom/internal.h"
+#include "agent/oom/spared.h"
 #include "agent/protect.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -75,6 +76,18 @@ static void on_snapshot(void *ctx, struct oom_run *run)
 	s->check_at_us = now_us(s) + US_PER_SEC;
 }
 
+static void count_spared(struct oom_state *s, struct oom_run *run)
+{
+	_cleanup_(closep) int proc_fd = -EBADF;
+	char path[OOM_PATH_MAX];
+
+	if (!run->group || run->spared_known || !spared_group_path(run, path, sizeof(path)))
+		return;
+	proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	run->spared_known =
+		spared_count(s->agent->cgroups->memory_fd, proc_fd, path, &run->spared) == 0;
+}
+
 static int on_ready(void *ctx, struct oom_run *run)
 {
 	struct oom_state *s = ctx;
@@ -86,6 +99,7 @@ static int on_ready(void *ctx, struct oom_run *run)
 		run->limit_read = true;
 		snapshot_cgroup(s->snapshotter, run->limit.path, &run->snapshot);
 	}
+	count_spared(s, run);
 	return oom_publish_run(s, run);
 }
 
@@ -107,7 +121,7 @@ static void on_no_victim(void *ctx, const struct oom_invoke *r)
 			.trigger_pid = r->trigger_tgid,
 			.scope = r->memcg_id ? SCOPE_MEMCG : SCOPE_GLOBAL,
 			.certain = true,
-			.source = "invoke",
+			.source = oom_scope_source_name(SOURCE_OC),
 			.identity = r->memcg_id
 					    ? identity_lookup(s->agent->identity,
 							      s->agent->cgroups->memory_hierarchy,

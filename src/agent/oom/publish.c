@@ -93,32 +93,15 @@ static void name_limit(struct oom_state *s, struct oom_limit_found *f)
 void oom_find_limit(struct oom_state *s, struct oom_run *run)
 {
 	const struct oom_victim *v = &run->kills->v;
-	struct oom_limit_question q = {
-		.v = v,
-		.reclaim_memcg_id = run->scope == SCOPE_MEMCG && !run->oc ? v->reclaim_cgroup_id
-									  : 0,
-		.order = run->order_known ? run->order : 0,
+	const struct identity *trigger = lookup(s, v->trigger_cgroup_id);
+	const struct oom_limit_facts facts = {
+		.trigger_path = trigger ? trigger->path : NULL,
 		.cpus = s->world.cpus,
 		.last = last_count,
 		.ctx = s,
 	};
 
-	if (run->scope != SCOPE_MEMCG && run->scope != SCOPE_UNKNOWN) {
-		remember_counts(s, v);
-		return;
-	}
-	if (run->limit.found && run->limit.id)
-		q.oc_memcg_id = run->limit.id;
-	else if (run->limit.found)
-		q.kmsg_path = run->limit.path;
-	if (run->limit.found && run->limit.level < 0) {
-		struct oom_limit_found known = run->limit, level;
-
-		oom_limit_choose(&q, &level);
-		run->limit = level.level >= 0 ? level : known;
-	} else if (!run->limit.found) {
-		oom_limit_choose(&q, &run->limit);
-	}
+	oom_limit_find(&facts, run);
 	name_limit(s, &run->limit);
 	remember_counts(s, v);
 }
@@ -224,7 +207,7 @@ int oom_publish_aftermath(struct oom_state *s, struct oom_run *run, const char *
 		run->freed_known = true;
 		run->freed_bytes = before > usage ? before - usage : 0;
 	}
-	if (report_aftermath(&s->world, run, reason, &s->event) < 0)
+	if (report_aftermath(&s->world, run, reason, time_boot_ns(), &s->event) < 0)
 		return 0;
 	return publish(s);
 }
