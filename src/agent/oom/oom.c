@@ -65,12 +65,14 @@ static void on_victim(void *ctx, struct oom_run *run, struct oom_kill *k)
 static void on_snapshot(void *ctx, struct oom_run *run)
 {
 	struct oom_state *s = ctx;
+	struct cgroup_place limit;
 
 	oom_find_limit(s, run);
 	oom_note_decision(s, run);
 	oom_limits_run(s, run);
-	run->limit_read = run->limit.found && run->limit.path[0];
-	snapshot_take(s->snapshotter, run->limit_read ? run->limit.path : "", &run->snapshot);
+	limit = oom_limit_place(s, run);
+	run->limit_read = run->limit.found && (limit.files || *limit.path);
+	snapshot_take(s->snapshotter, &limit, &run->snapshot);
 	symbols_want(s->symbols, run->kills->v.stack, run->kills->v.n_stack);
 	s->check_at_us = now_us(s) + US_PER_SEC;
 }
@@ -82,9 +84,11 @@ static int on_ready(void *ctx, struct oom_run *run)
 	/* The kernel log may have told the limit meanwhile. */
 	if (run->limit.found && run->limit.level < 0)
 		oom_find_limit(s, run);
-	if (!run->limit_read && run->limit.found && run->limit.path[0]) {
+	if (!run->limit_read && run->limit.found) {
+		const struct cgroup_place limit = oom_limit_place(s, run);
+
 		run->limit_read = true;
-		snapshot_cgroup(s->snapshotter, run->limit.path, &run->snapshot);
+		snapshot_cgroup(s->snapshotter, &limit, &run->snapshot);
 	}
 	return oom_publish_run(s, run);
 }

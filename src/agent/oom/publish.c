@@ -123,6 +123,22 @@ void oom_find_limit(struct oom_state *s, struct oom_run *run)
 	remember_counts(s, v);
 }
 
+/* Where the files of the limiting cgroup are: open already, or found by path. */
+struct cgroup_place oom_limit_place(const struct oom_state *s, const struct oom_run *run)
+{
+	const struct oom_limit_found *f = &run->limit;
+	struct cgroup_place p = { .id = f->found ? f->id : 0, .path = f->found ? f->path : "" };
+	const struct identity *i = NULL;
+
+	if (!p.id && *p.path) /* the kernel log tells paths alone */
+		i = identity_by_path(s->agent->identity, s->agent->cgroups->memory_hierarchy,
+				     p.path, strlen(p.path));
+	if (i)
+		p.id = i->id;
+	p.files = limits_files(s->limits, p.id);
+	return p;
+}
+
 /* --- publishing --- */
 
 static int publish(struct oom_state *s)
@@ -214,13 +230,15 @@ int oom_publish_aftermath(struct oom_state *s, struct oom_run *run, const char *
 {
 	uint64_t usage, before = OOM_UNKNOWN64;
 	const struct oom_limit_found *f = &run->limit;
+	struct cgroup_place limit;
 
 	if (!run->kills || run->kills->v.kind == OOM_VICTIM_RESERVE)
 		return 0;
 	prepare_world(s, run);
 	if (f->level >= 0 && (uint32_t)f->level < run->kills->v.n_levels)
 		before = oom_pages(run->kills->v.levels[f->level].usage);
-	if (before != OOM_UNKNOWN64 && snapshot_usage(s->snapshotter, f->path, &usage) == 0) {
+	limit = oom_limit_place(s, run);
+	if (before != OOM_UNKNOWN64 && snapshot_usage(s->snapshotter, &limit, &usage) == 0) {
 		run->freed_known = true;
 		run->freed_bytes = before > usage ? before - usage : 0;
 	}
