@@ -178,6 +178,23 @@ static void test_told_twice(void **state)
 	/* Never watched and old: only the OOM at hand is known to be new. */
 	limits_observe(w.limits, cgroup(&w, 8, "/b", SECOND), LIMIT_OOM, 40, 21 * SECOND);
 	assert_int_equal(w.hits[LIMIT_OOM], 3);
+	/* The same for one that is watched but whose files do not tell. */
+	i = cgroup(&w, 9, "/c", SECOND);
+	limits_add(w.limits, i, SECOND);
+	limits_observe(w.limits, i, LIMIT_OOM, 7, 22 * SECOND);
+	assert_int_equal(w.hits[LIMIT_OOM], 4);
+	limits_observe(w.limits, i, LIMIT_OOM, 9, 23 * SECOND);
+	assert_int_equal(w.hits[LIMIT_OOM], 6);
+
+	/* Records of a cgroup that has gone come late; then it is forgotten. Its place in the table of 4 is free again. */
+	i = cgroup(&w, 10, "/gone", 24 * SECOND);
+	identity_remove(w.cache, 0, 10, 25 * SECOND);
+	limits_observe(w.limits, i, LIMIT_OOM, 1, 26 * SECOND);
+	limits_observe(w.limits, i, LIMIT_OOM, 2, 27 * SECOND);
+	assert_int_equal(w.hits[LIMIT_OOM], 8);
+	limits_tick(w.limits, 90 * SECOND);
+	limits_observe(w.limits, i, LIMIT_OOM, 2, 91 * SECOND);
+	assert_int_equal(w.hits[LIMIT_OOM], 10); /* known no more */
 	teardown(&w);
 }
 

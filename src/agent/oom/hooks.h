@@ -51,6 +51,13 @@ DEFINE_CLEANUP(struct oom_hooks *, oom_hooks_free);
 int oom_hooks_probe(const struct hook_env *env, struct hook_state states[_OOM_CAP_MAX]);
 const struct hook_state *oom_hooks_states(const struct oom_hooks *h); /* _OOM_CAP_MAX of them */
 
+/* Of another probing of the same host: why variants are not live, where the live one is the same. */
+void oom_hooks_take_reasons(struct oom_hooks *h, const struct oom_hooks *fresh);
+/* Programs stop; what they wrote can still be read. */
+void oom_hooks_detach(struct oom_hooks *h);
+/* Can the maps be read by this thread, with the rights that it has now? 0; -errno. */
+int oom_hooks_readable(const struct oom_hooks *h);
+
 int oom_hooks_fd(const struct oom_hooks *h); /* poll for reading; negative when no ring exists */
 int oom_hooks_consume(
 	struct oom_hooks *h); /* all that waits, ring then spill; number of records or -errno */

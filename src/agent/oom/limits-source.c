@@ -92,7 +92,7 @@ void oom_limits_start(struct oom_state *s)
 	struct limits_options o = {
 		.layout = s->agent->cgroups,
 		.source = source_of(&states[OOM_CAP_LIMIT]),
-		.started_us = s->started_us,
+		.started_us = s->limits_since_us,
 	};
 	struct limits_calls calls = {
 		.hit = on_hit,
@@ -122,6 +122,15 @@ void oom_limits_start(struct oom_state *s)
 void oom_limits_stop(struct oom_state *s)
 {
 	s->limits = limits_free(s->limits);
+}
+
+/* Another set of hooks may count by itself, or need the files instead. What was counted stays; counting begins anew. */
+void oom_limits_replaced(struct oom_state *s)
+{
+	oom_limits_tick(s, loop_now(s->agent->loop));
+	oom_limits_stop(s);
+	s->limits_since_us = loop_now(s->agent->loop);
+	oom_limits_start(s);
 }
 
 void oom_limits_identity(struct oom_state *s, bool added, struct identity *i)

@@ -28,6 +28,8 @@
 #define NO_VICTIM_AFTER_US US_PER_SEC
 #define SIGNALS_MAX 64 /* eventfds looked at in one tick */
 #define WATCHES_MAX 16384 /* cgroups with and without a limit */
+#define SPARES 64 /* of watches, for cgroups that are met first in an OOM record */
+#define GONE_KEPT_US (60 * US_PER_SEC) /* records of a removed cgroup come late */
 
 struct watch {
 	struct hash_node link; /* first */
@@ -42,6 +44,7 @@ struct watch {
 	uint64_t killed_us, no_victim_us;
 	uint64_t signals; /* v1: since the last kill */
 	uint64_t last[_LIMIT_EVENT_MAX], kills;
+	bool known[_LIMIT_EVENT_MAX]; /* last[] was told by somebody */
 };
 
 struct limits {
@@ -50,6 +53,8 @@ struct limits {
 	struct hash watches; /* by cgroup id */
 	int notify_fd; /* inotify (v2) or epoll (v1) */
 	uint32_t n_watched;
+	struct watch *spares[SPARES];
+	size_t n_spares;
 	uint64_t refused, evicted;
 	char text[1024];
 };
@@ -57,6 +62,12 @@ struct limits {
 static bool on_v2(const struct limits *l)
 {
 	return l->o.layout->mode == CGROUP_MODE_V2;
+}
+
+static void refill(struct limits *l)
+{
+	while (l->n_spares < SPARES && (l->spares[l->n_spares] = calloc(1, sizeof(struct watch))))
+		l->n_spares++;
 }
 
 int limits_new(const struct limits_options *o, const struct limits_calls *calls,
@@ -79,6 +90,7 @@ int limits_new(const struct limits_options *o, const struct limits_calls *calls,
 		l->notify_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (l->notify_fd < 0 && (o->source == LIMITS_INOTIFY || o->source == LIMITS_EVENTFD))
 		l->o.source = LIMITS_POLL;
+	refill(l);
 	*ret = TAKE_PTR(l);
 	return 0;
 }
@@ -110,6 +122,8 @@ struct limits *limits_free(struct limits *l)
 	while (l->watches.oldest)
 		drop(l, (struct watch *)((char *)l->watches.oldest - offsetof(struct watch, link)));
 	hash_done(&l->watches);
+	while (l->n_spares > 0)
+		free(l->spares[--l->n_spares]);
 	closep(&l->notify_fd);
 	free(l);
 	return NULL;
@@ -184,6 +198,7 @@ static void observe(struct limits *l, struct watch *w, enum limit_event event, u
 	uint64_t before = w->last[event];
 
 	w->last[event] = total;
+	w->known[event] = true;
 	if (quiet || total <= before)
 		return;
 	if (l->o.source != LIMITS_KERNEL)
@@ -361,21 +376,22 @@ static void heat(struct watch *w, uint64_t now_us)
 			now_us; /* at the next tick: nothing is opened in the middle of an OOM */
 }
 
+/* Allocates nothing: it takes one of the spares, which each tick refills. */
 static struct watch *add(struct limits *l, struct identity *i)
 {
 	struct watch *w = find(l, i->id);
 
 	if (w)
 		return w;
-	w = calloc(1, sizeof(*w));
-	if (!w || hash_insert(&l->watches, &w->link, hash_u64(i->id)) < 0) {
-		free(w);
+	if (l->n_spares == 0 || hash_full(&l->watches)) {
 		l->refused++;
 		return NULL;
 	}
-	w->identity = identity_ref(i);
-	w->fd = -EBADF;
-	w->files = (struct cgroup_files)CGROUP_FILES_CLOSED;
+	w = l->spares[--l->n_spares];
+	*w = (struct watch){ .identity = identity_ref(i),
+			     .fd = -EBADF,
+			     .files = CGROUP_FILES_CLOSED };
+	(void)hash_insert(&l->watches, &w->link, hash_u64(i->id));
 	return w;
 }
 
@@ -385,6 +401,7 @@ void limits_add(struct limits *l, struct identity *i, uint64_t now_us)
 
 	if (i->removed_us || i->hierarchy != l->o.layout->memory_hierarchy)
 		return;
+	refill(l);
 	w = add(l, i);
 	if (w && !w->watched)
 		look(l, w, now_us);
@@ -401,16 +418,12 @@ void limits_remove(struct limits *l, const struct identity *i)
 void limits_observe(struct limits *l, struct identity *i, enum limit_event event, uint64_t total,
 		    uint64_t now_us)
 {
-	struct watch *w = find(l, i->id);
-	bool fresh = !w;
+	struct watch *w = add(l, i);
 
-	if (fresh) {
-		w = add(l, i);
-		if (!w)
-			return;
-	}
-	/* First seen by this very event, and older than the agent: what came before is not known. */
-	if (fresh && total > 1 && i->added_us <= l->o.started_us + US_PER_SEC)
+	if (!w)
+		return;
+	/* Told for the first time, of a cgroup older than the agent: only this one event is known to be new. */
+	if (!w->known[event] && total > 0 && i->added_us <= l->o.started_us + US_PER_SEC)
 		w->last[event] = total - 1;
 	if (total > w->last[event])
 		observe(l, w, event, total, false);
@@ -501,9 +514,15 @@ void limits_tick(struct limits *l, uint64_t now_us)
 		take_inotify(l, now_us);
 	else if (l->o.source == LIMITS_EVENTFD)
 		take_eventfds(l, now_us);
-	for (struct hash_node *n = l->watches.oldest; n; n = n->newer) {
+	refill(l);
+	for (struct hash_node *n = l->watches.oldest, *next; n; n = next) {
 		struct watch *w = (struct watch *)n;
 
+		next = n->newer;
+		if (w->identity->removed_us && now_us > w->identity->removed_us + GONE_KEPT_US) {
+			drop(l, w);
+			continue;
+		}
 		if (w->watched && (l->o.source == LIMITS_POLL || l->calls.kills))
 			read_watch(l, w, false, now_us);
 		if (w->check_us && now_us >= w->check_us)

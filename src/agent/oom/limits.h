@@ -48,7 +48,7 @@ struct limits *limits_free(struct limits *l);
 DEFINE_CLEANUP(struct limits *, limits_free);
 void limits_add(struct limits *l, struct identity *i, uint64_t now_us);
 void limits_remove(struct limits *l, const struct identity *i);
-/* A total from elsewhere. @i is added when it is not watched yet. */
+/* A total from elsewhere. @i is added when it is not watched yet. Allocates nothing. */
 void limits_observe(struct limits *l, struct identity *i, enum limit_event event, uint64_t total,
 		    uint64_t now_us);
 /* Somebody was killed below the limit of @id. */

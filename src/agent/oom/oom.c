@@ -185,7 +185,20 @@ static void on_record(void *ctx, const struct record_head *head, bool spilled)
 {
 	struct oom_state *s = ctx;
 
+	if (s->source_until_ns && head->boot_ns >= s->source_until_ns)
+		return; /* a newer set of hooks tells it, too */
+	s->in_ring = true;
 	correlator_feed(s->correlator, head, spilled, now_us(s));
+	s->in_ring = false;
+}
+
+/* Of a set of hooks that replaced another one. */
+static void on_fresh_record(void *ctx, const struct record_head *head, bool spilled)
+{
+	struct oom_state *s = ctx;
+
+	if (head->boot_ns >= s->reprobe.from_ns)
+		on_record(s, head, spilled);
 }
 
 static void run_correlator(struct oom_state *s)
@@ -259,6 +272,7 @@ static void oom_tick(void *state, uint64_t now)
 {
 	struct oom_state *s = state;
 
+	oom_drop_capabilities(s); /* at the first tick all modules have started */
 	if (oom_hooks_drain_spill(s->hooks) > 0)
 		run_correlator(s);
 	/* Not when a record comes: where it is set, who allocates then is the next to die. */
@@ -301,6 +315,7 @@ static void oom_stop(void *state)
 
 static int start_hooks(struct oom_state *s)
 {
+	struct oom_reprobe *p = &s->reprobe;
 	const struct oom_hooks_options o = {
 		.ring_bytes = s->config.ring_bytes,
 		.spill_entries = s->config.spill_entries,
@@ -312,6 +327,9 @@ static int start_hooks(struct oom_state *s)
 	const struct oom_hooks_sink sink = { on_record, s };
 	int r;
 
+	p->options = o;
+	p->sink = (struct oom_hooks_sink){ on_fresh_record, s };
+
 	s->env = *s->agent->env;
 	s->env.btf = NULL;
 	s->env.tracepoint_tier = s->config.max_tier == OOM_TIER_TRACEPOINT;
@@ -321,6 +339,11 @@ static int start_hooks(struct oom_state *s)
 	return r;
 }
 
+static bool is_hooked(const struct hook_state *state)
+{
+	return hook_live_is(state, "fentry") || hook_live_is(state, "kprobe");
+}
+
 static int start_correlator(struct oom_state *s)
 {
 	const struct hook_state *states = oom_hooks_states(s->hooks);
@@ -328,8 +351,7 @@ static int start_correlator(struct oom_state *s)
 		.wait_us = s->config.wait_us,
 		.aftermath_us = s->config.aftermath_us,
 		.victims = s->config.victims,
-		.invoke_live = hook_live_is(&states[OOM_CAP_INVOKE], "fentry") ||
-			       hook_live_is(&states[OOM_CAP_INVOKE], "kprobe"),
+		.invoke_live = is_hooked(&states[OOM_CAP_INVOKE]),
 		.allocating_task = snapshot_allocating_task(s->snapshotter),
 	};
 
@@ -397,7 +419,7 @@ static int oom_start(struct agent *a, const void *config, struct metric_set *met
 	s->metrics = metrics;
 	s->config = *(const struct oom_config *)config;
 	s->kmsg_fd = -EBADF;
-	s->started_us = time_mono_us();
+	s->started_us = s->limits_since_us = time_mono_us();
 	r = start_rest(s);
 	if (r >= 0)
 		r = start_hooks(s);
@@ -443,7 +465,32 @@ static void oom_reload(void *state, const void *config)
 	s->config.processes_top = s->world.processes_top = c->processes_top;
 	s->config.metrics.retention_us = c->metrics.retention_us;
 	s->config.metrics.preinit = c->metrics.preinit;
+	s->config.trend_window_us = c->trend_window_us;
 	correlator_set_times(s->correlator, c->wait_us, c->aftermath_us);
+	oom_reprobe(s);
+}
+
+void oom_hooks_replaced(struct oom_state *s)
+{
+	const struct hook_state *states = oom_hooks_states(s->hooks);
+	bool blind = s->kills_by_counters; /* of the set before */
+	uint64_t kills;
+	int r = 0;
+
+	if (oom_hooks_fd(s->hooks) >= 0)
+		r = loop_add_fd(s->agent->loop, oom_hooks_fd(s->hooks), EPOLLIN, on_ring, s,
+				&s->ring_source);
+	if (r < 0) /* the spill and the ring are still read each second */
+		log_warning_errno(r, "cannot watch the ring of OOM records");
+	correlator_set_invoke_live(s->correlator, is_hooked(&states[OOM_CAP_INVOKE]));
+	oom_world_init(s);
+	oom_kmsg_stop(s);
+	oom_kmsg_start(s);
+	oom_limits_replaced(s);
+	if (blind && !s->kills_by_counters && snapshot_kills(s->snapshotter, &kills) == 0)
+		s->vmstat_base = kills;
+	(void)oom_hooks_seed_args(s->hooks);
+	run_correlator(s);
 }
 
 static size_t oom_module_hooks(const void *state, const struct hook_state **ret)

@@ -136,6 +136,8 @@ struct cgroup_place oom_limit_place(const struct oom_state *s, const struct oom_
 	if (i)
 		p.id = i->id;
 	p.files = limits_files(s->limits, p.id);
+	if (!p.files && s->in_ring)
+		p.path = ""; /* nothing is opened now */
 	return p;
 }
 
@@ -172,7 +174,7 @@ static void identify_late(struct oom_state *s, struct oom_kill *k)
 		return;
 	k->identity = identity_ref(
 		identity_lookup(s->agent->identity, hierarchy, k->v.cgroup_id, path, len, &result));
-	if (!k->identity && len)
+	if (!k->identity && len && !s->in_ring)
 		k->identity = identity_from_path(s->agent->identity, hierarchy, k->v.cgroup_id,
 						 path, len);
 }
