@@ -10,6 +10,8 @@
  * or above, so that memory.failcnt is read and an OOM without a victim is found.
  */
 
+#define LOG_MODULE "oom"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -19,6 +21,7 @@
 #include <sys/inotify.h>
 #include "agent/oom/limits.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/parse.h"
 #include "base/time.h"
 
@@ -348,6 +351,16 @@ static int watch(struct limits *l, struct watch *w, uint64_t now_us)
 	return r;
 }
 
+/* Each cgroup once, and not those that went away meanwhile. */
+static void count_refused(struct limits *l, struct watch *w, int error)
+{
+	if (w->refused || error == -ESTALE || error == -ENOENT || error == -ENODEV)
+		return;
+	w->refused = true;
+	l->refused++;
+	log_debug_errno(error, "files of cgroup '%s' are not kept open", w->identity->path);
+}
+
 static void look(struct limits *l, struct watch *w, uint64_t now_us)
 {
 	bool old = w->identity->added_us <= l->o.started_us + US_PER_SEC;
@@ -358,8 +371,7 @@ static void look(struct limits *l, struct watch *w, uint64_t now_us)
 		return;
 	r = watch(l, w, now_us);
 	if (r < 0) {
-		l->refused += r != -ESTALE && r != -ENOENT && !w->refused;
-		w->refused = true;
+		count_refused(l, w, r);
 		return;
 	}
 	w->check_us = 0;

@@ -69,7 +69,6 @@ static void on_snapshot(void *ctx, struct oom_run *run)
 
 	oom_find_limit(s, run);
 	oom_note_decision(s, run);
-	oom_limits_run(s, run);
 	limit = oom_limit_place(s, run);
 	run->limit_read = run->limit.found && (limit.files || *limit.path);
 	snapshot_take(s->snapshotter, &limit, &run->snapshot);
@@ -81,6 +80,8 @@ static int on_ready(void *ctx, struct oom_run *run)
 {
 	struct oom_state *s = ctx;
 
+	/* Not before: a cgroup that was made a moment ago may have become known meanwhile. */
+	oom_limits_run(s, run);
 	/* The kernel log may have told the limit meanwhile. */
 	if (run->limit.found && run->limit.level < 0)
 		oom_find_limit(s, run);
@@ -313,6 +314,10 @@ static void oom_stop(void *state)
 	free(s);
 }
 
+/* Variants that read the kernel log, for `kmsg: off`. */
+static const char *const without_log[] = { "oom_kill/kmsg", "oom_decision/kmsg", "oom_invoke/kmsg",
+					   NULL };
+
 static int start_hooks(struct oom_state *s)
 {
 	struct oom_reprobe *p = &s->reprobe;
@@ -323,6 +328,7 @@ static int start_hooks(struct oom_state *s)
 		.victims = s->config.victims,
 		.user_stack = s->config.user_stack,
 		.args_bytes = s->config.args_entries ? s->config.args_bytes : 0,
+		.disabled = s->config.kmsg == OOM_KMSG_OFF ? without_log : NULL,
 	};
 	const struct oom_hooks_sink sink = { on_record, s };
 	int r;
