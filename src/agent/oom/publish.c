@@ -210,7 +210,6 @@ int oom_publish_run(struct oom_state *s, struct oom_run *run)
 		if (k->emitted)
 			continue;
 		identify_late(s, k);
-		k->wall_ns = clock_map_wall(s->agent->clock, k->boot_ns);
 		if (report_kill(&s->world, run, k, &s->event, &missing) < 0)
 			log_error("an OOM record does not fit into %d bytes", EVENT_BYTES_MAX);
 		else if (publish(s) < 0)

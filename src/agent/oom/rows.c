@@ -103,7 +103,7 @@ const struct config_row oom_config_rows[] = {
 		   .help = "Record the stack of the victim when it triggered its own kill."),
 	CONFIG_ROW("trend_window", struct oom_config, trend_window_us, CONFIG_DURATION,
 		   .def = "60s", .min = "0s", .max = "10m", .flags = CONFIG_RELOAD,
-		   .help = "Length of the memory trend in a record."),
+		   .help = "Length of the memory trend in a record: its newest points are shown."),
 	CONFIG_ROW("processes_top", struct oom_config, processes_top, CONFIG_UINT, .def = "5",
 		   .min = "0", .max = "20", .flags = CONFIG_RELOAD,
 		   .help = "Largest processes of the limiting cgroup in a record."),
@@ -211,7 +211,7 @@ const struct metric_row oom_metric_rows[_OOM_METRIC_MAX] = {
 	},
 	[OOM_UNSEEN] = {
 		.name = "telamon_oom_unseen_kills_total", .type = METRIC_COUNTER, .source = "/proc/vmstat oom_kill",
-		.help = "Kills that the kernel counted and nobody reported.",
+		.help = "Kills that the kernel counted and no record told of, those that are known to be lost among them.",
 	},
 	[OOM_FIELDS_MISSING] = {
 		.name = "telamon_oom_fields_missing_total", .type = METRIC_COUNTER, .labels = { { "field", FIELDS } },
