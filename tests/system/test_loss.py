@@ -60,6 +60,19 @@ def test_nothing_is_lost_while_the_agent_stands_still(agent, cgroup, own):
     assert agent.metric("telamon_oom_unseen_kills_total") == 0
 
 
+def test_more_kills_than_slots(make_agent, cgroup, own):
+    """900 kills wait at once, and 256 decisions can be in work: each is written all the same."""
+    agent = make_agent("oom: {ring_bytes: 8MiB}\n")
+    need_programs(agent)
+    group = cgroup(own)
+    stopped_during(agent, group, 900)
+    wait_for("900 records", lambda: len(agent.kills(own)) >= 900, 40)
+    assert len({r["telamon.process.id"] for r in agent.kills(own)}) == 900
+    for reason in ("ring_full", "spill_full", "decode", "journal"):
+        assert lost(agent, reason) == 0
+    assert agent.metric("telamon_oom_unseen_kills_total") == 0
+
+
 def test_what_finds_the_ring_full_is_spilled(make_agent, cgroup, own):
     agent = make_agent("oom: {ring_bytes: 256KiB, spill_entries: 1024}\n")
     need_programs(agent)

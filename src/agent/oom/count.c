@@ -140,6 +140,7 @@ void oom_count_tick(struct oom_state *s, uint64_t now)
 	}
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_DECODE), c->decode_errors);
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_VICTIMS_FULL), c->evicted);
+	metric_store(s->metrics, METRIC(OOM_LOST, LOST_JOURNAL), s->unpublished);
 	metric_store(s->metrics, METRIC(OOM_RECORDS), c->records);
 	metric_store(s->metrics, METRIC(OOM_UNSEEN), s->unseen);
 	if (now > retention) {

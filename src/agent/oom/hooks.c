@@ -32,6 +32,7 @@ struct oom_hooks {
 	int n_cpus;
 	uint64_t *percpu; /* n_cpus values */
 	uint64_t reader_errors;
+	bool enough;
 };
 
 static int on_ring_record(void *ctx, void *data, size_t size)
@@ -44,7 +45,13 @@ static int on_ring_record(void *ctx, void *data, size_t size)
 		h->reader_errors++;
 	else
 		h->sink.record(h->sink.ctx, head, false);
-	return 0;
+	/* An error ends the reading behind this record. */
+	return h->enough ? -EAGAIN : 0;
+}
+
+void oom_hooks_enough(struct oom_hooks *h)
+{
+	h->enough = true;
 }
 
 static void load(struct oom_hooks *h, const struct hook_env *env)
@@ -171,8 +178,11 @@ int oom_hooks_fd(const struct oom_hooks *h)
 
 int oom_hooks_consume(struct oom_hooks *h)
 {
-	int n = h->ring ? ring_buffer__consume(h->ring) : 0;
+	int n;
 
+	h->enough = false;
+	n = h->ring ? ring_buffer__consume(h->ring) : 0;
+	/* What was spilled is younger than what still waits. */
 	if (n >= 0)
 		n += oom_hooks_drain_spill(h);
 	return n;

@@ -61,6 +61,8 @@ int oom_hooks_readable(const struct oom_hooks *h);
 int oom_hooks_fd(const struct oom_hooks *h); /* poll for reading; negative when no ring exists */
 int oom_hooks_consume(
 	struct oom_hooks *h); /* all that waits, ring then spill; number of records or -errno */
+/* From within the sink: what is behind this record waits for the next call. */
+void oom_hooks_enough(struct oom_hooks *h);
 int oom_hooks_drain_spill(struct oom_hooks *h); /* each second; number drained */
 void oom_hooks_lost(const struct oom_hooks *h,
 		    uint64_t ret[_OOM_LOST_MAX]); /* totals since start */

@@ -61,6 +61,7 @@ struct oom_state {
 	bool vmstat_known;
 	uint64_t vmstat_base, unseen, unseen_since_us, next_check_us, check_at_us;
 	uint64_t decode_errors, evicted;
+	uint64_t unpublished; /* events that found their queue full and had no second try */
 	struct last_count *counts; /* COUNTS_MAX, open addressing */
 	struct last_decision decisions[DECISIONS_KEPT];
 	size_t next_decision;
@@ -68,6 +69,8 @@ struct oom_state {
 	uint64_t source_until_ns; /* records from then on are the next set's; 0 = no end */
 	uint64_t lost_before[_OOM_LOST_MAX]; /* by sets of hooks that were replaced */
 	bool dropped; /* capabilities that hooks need */
+	unsigned victims_read; /* in this wake-up */
+	uint64_t resume_us; /* when the ring is read on, 0 = it is */
 	bool in_ring; /* a record is handled: nothing may be opened or allocated (OOM-612) */
 	struct limits *limits; /* NULL: hits are not counted */
 	uint64_t limits_since_us; /* cgroups that are older begin with what their files say */

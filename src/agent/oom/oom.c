@@ -21,6 +21,9 @@
 #include "event/payload.h"
 
 #define CHECK_EVERY_US (10 * US_PER_SEC)
+#define VICTIMS_AT_ONCE 96
+#define PAUSE_US \
+	(30 * US_PER_MSEC) /* a decision is written 20 ms after its last record at the earliest */
 #define UNSEEN_AFTER_US (5 * US_PER_SEC)
 
 /* --- calls of the correlator --- */
@@ -191,6 +194,8 @@ static void on_record(void *ctx, const struct record_head *head, bool spilled)
 	s->in_ring = true;
 	correlator_feed(s->correlator, head, spilled, now_us(s));
 	s->in_ring = false;
+	if (head->type == OOM_RECORD_VICTIM && ++s->victims_read >= VICTIMS_AT_ONCE)
+		oom_hooks_enough(s->hooks);
 }
 
 /* Of a set of hooks that replaced another one. */
@@ -202,20 +207,47 @@ static void on_fresh_record(void *ctx, const struct record_head *head, bool spil
 		on_record(s, head, spilled);
 }
 
+static void set_timer(struct oom_state *s, uint64_t at)
+{
+	loop_timer_at(s->timer, s->resume_us && (!at || s->resume_us < at) ? s->resume_us : at);
+}
+
 static void run_correlator(struct oom_state *s)
 {
 	correlator_run(s->correlator, now_us(s));
-	loop_timer_at(s->timer, correlator_next(s->correlator));
+	set_timer(s, correlator_next(s->correlator));
+}
+
+/*
+ * More at once than this and decisions would push each other out of their slots before they are written, and out of the queue of the
+ * event writer. The ring keeps the rest until these are on their way.
+ */
+static void pause_ring(struct oom_state *s)
+{
+	s->resume_us = now_us(s) + PAUSE_US;
+	loop_source_events(s->ring_source, 0);
 }
 
 static void on_ring(void *ctx, uint32_t events)
 {
 	struct oom_state *s = ctx;
+	int r;
 
 	(void)events;
-	if (oom_hooks_consume(s->hooks) < 0)
+	s->victims_read = 0;
+	r = oom_hooks_consume(s->hooks);
+	if (r == -EAGAIN)
+		pause_ring(s);
+	else if (r < 0)
 		log_warning_limited("cannot read the ring of OOM records, ignoring");
 	run_correlator(s);
+}
+
+static void resume_ring(struct oom_state *s)
+{
+	s->resume_us = 0;
+	loop_source_events(s->ring_source, EPOLLIN);
+	on_ring(s, EPOLLIN);
 }
 
 static void on_timer(void *ctx, uint64_t now)
@@ -226,7 +258,9 @@ static void on_timer(void *ctx, uint64_t now)
 	correlator_run(s->correlator, now);
 	next = correlator_next(s->correlator);
 	/* What is due already waits for somebody else (a full queue, a worker): look again soon, not at once. */
-	loop_timer_at(s->timer, next && next <= now ? now + 50 * US_PER_MSEC : next);
+	set_timer(s, next && next <= now ? now + 50 * US_PER_MSEC : next);
+	if (s->resume_us && now >= s->resume_us)
+		resume_ring(s);
 }
 
 static void on_identity(void *ctx, enum bus_topic topic, const void *payload)

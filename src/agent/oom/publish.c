@@ -147,6 +147,12 @@ static int publish(struct oom_state *s)
 {
 	int r = event_publish(s->agent->stream, EVENT_CLASS_OOM, &s->event);
 
+	if (r == -EAGAIN && s->in_ring) {
+		/* The slot goes to another decision, so there is no second try. */
+		s->unpublished++;
+		log_error("an OOM event found its queue full: %.*s", (int)s->event.json.len,
+			  s->event.json.data);
+	}
 	return r == -EAGAIN ? r : 0;
 }
 

@@ -62,8 +62,10 @@ static void take_over(struct oom_state *s, struct oom_reprobe *p)
 	s->ring_source = loop_source_free(s->ring_source);
 	p->from_ns = s->source_until_ns = time_boot_ns();
 	oom_hooks_detach(old);
-	(void)oom_hooks_consume(old);
-	s->source_until_ns = 0;
+	do
+		s->victims_read = 0;
+	while (oom_hooks_consume(old) == -EAGAIN);
+	s->source_until_ns = s->resume_us = 0;
 	oom_hooks_lost(old, lost);
 	for (int i = 0; i < _OOM_LOST_MAX; i++)
 		s->lost_before[i] += lost[i];
