@@ -88,7 +88,7 @@ def test_what_finds_the_ring_full_is_spilled(make_agent, cgroup, own):
     assert lost(agent, "spill_full") == 0
     for r in spilled:
         assert r["process.pid"] > 1 and r["telamon.process.id"] and r["telamon.cgroup.id"]
-        assert r["telamon.oom.complete"] is False and "limit" in r["telamon.oom.missing"]
+        assert r["telamon.oom.complete"] is False and "exe" in r["telamon.oom.missing"]
     own_pids = {r["process.pid"] for r in records}
     assert len(own_pids) == total
     assert agent.metric("telamon_oom_unseen_kills_total") == 0
