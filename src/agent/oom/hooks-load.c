@@ -383,6 +383,15 @@ static bool settle(struct loader *h, const struct bpf_trial *trial)
 	return false;
 }
 
+/* Each loads alone, but not all together with maps of the configured size: nothing of them is live, and nobody may think so. */
+static void give_up_programs(struct loader *h, const struct bpf_trial *trial)
+{
+	for (int c = 0; c < _OOM_CAP_MAX; c++)
+		while (is_program(&h->states[c]))
+			(void)hook_refuse(&h->states[c], &h->env, trial, HOOK_LOAD_FAILED);
+	check_stack(h, trial);
+}
+
 static void hand_over(struct loader *h, struct oom_loaded *ret, struct child_result *r)
 {
 	static const char *const names[_OOM_MAP_MAX] = {
@@ -422,10 +431,12 @@ int oom_hooks_load(void *ctx, struct child_result *r)
 	for (int i = 0; i < _OOM_MAP_MAX; i++)
 		ret->maps[i] = -1;
 	select_variants(&h, &trial);
-	if (settle(&h, &trial))
+	if (settle(&h, &trial)) {
 		hand_over(&h, ret, r);
-	else
+	} else {
 		unload(&h);
+		give_up_programs(&h, &trial);
+	}
 	hook_env_drop_btf(&h.env);
 	for (int c = 0; c < _OOM_CAP_MAX; c++) {
 		ret->states[c] = h.states[c];
