@@ -33,7 +33,7 @@ static const struct flag flags[_FLAG_MAX] = {
 	[FLAG_CONFIG_FILE] = { "config.file", "",
 			       "Configuration (YAML). Without it, defaults are used." },
 	[FLAG_CONFIG_CHECK] = { "config.check", NULL,
-				"Check the configuration, print every error, exit." },
+				"Check the configuration files, print every error, exit." },
 	[FLAG_LISTEN_ADDRESS] = { "web.listen-address", ":9102", "Address of the HTTP server." },
 	[FLAG_TELEMETRY_PATH] = { "web.telemetry-path", "/metrics", "Path of the metrics." },
 	[FLAG_WEB_CONFIG] = { "web.config.file", "",
@@ -146,6 +146,6 @@ int main(int argc, char **argv)
 		.web_config_file = values[FLAG_WEB_CONFIG],
 	};
 	if (values[FLAG_CONFIG_CHECK])
-		return agent_check(o.config_file);
+		return agent_check(&o);
 	return agent_run(&o);
 }

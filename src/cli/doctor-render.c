@@ -94,7 +94,10 @@ static void add_reasons(struct strbuf *b, const json_t *state)
 			break; /* what stands below is worse */
 		if (streq(reason, "ok") || streq(reason, "not_needed"))
 			continue;
-		strbuf_addf(b, "%s%s %s", first ? "" : "; ", cli_text(v, "name"), reason);
+		strbuf_addstr(b, first ? "" : "; ");
+		cli_add_text(b, v, "name");
+		strbuf_addch(b, ' ');
+		cli_add_text(b, v, "reason");
 		first = false;
 	}
 }
@@ -115,14 +118,16 @@ void doctor_render(const json_t *facts, const json_t *agent, const json_t *capab
 		const char *live = cli_text(state, "live");
 		size_t mark;
 
-		strbuf_addf(b, "%-14s %s%-14s%s ", cli_text(state, "capability"),
-			    cli_colour(streq(live, "none") ? "\033[31m" : "\033[32m"), live,
-			    cli_colour("\033[0m"));
+		cli_add_padded(b, state, "capability", 14);
+		strbuf_addf(b, " %s", cli_colour(streq(live, "none") ? "\033[31m" : "\033[32m"));
+		cli_add_padded(b, state, "live", 14);
+		strbuf_addf(b, "%s ", cli_colour("\033[0m"));
 		mark = b->len;
 		add_reasons(b, state);
 		if (streq(live, "none")) {
 			none++;
-			strbuf_addf(b, "   %s", cli_text(state, "without"));
+			strbuf_addstr(b, "   ");
+			cli_add_text(b, state, "without");
 		} else if (b->len == mark) {
 			while (b->len && b->data[b->len - 1] == ' ')
 				strbuf_truncate(b, b->len - 1);

@@ -105,6 +105,11 @@ void correlator_set_times(struct correlator *c, uint64_t wait_us, uint64_t after
 	c->options.aftermath_us = aftermath_us;
 }
 
+void correlator_set_invoke_live(struct correlator *c, bool on)
+{
+	c->options.invoke_live = on;
+}
+
 void correlator_set_allocating_task(struct correlator *c, bool on)
 {
 	c->options.allocating_task = on;

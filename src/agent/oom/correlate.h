@@ -48,6 +48,7 @@ int correlator_new(const struct correlator_options *o, const struct correlator_c
 struct correlator *correlator_free(struct correlator *c);
 DEFINE_CLEANUP(struct correlator *, correlator_free);
 void correlator_set_times(struct correlator *c, uint64_t wait_us, uint64_t aftermath_us);
+void correlator_set_invoke_live(struct correlator *c, bool on);
 void correlator_set_allocating_task(struct correlator *c, bool on);
 void correlator_feed(struct correlator *c, const struct record_head *head, bool spilled,
 		     uint64_t now_us);

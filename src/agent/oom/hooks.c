@@ -125,6 +125,11 @@ const struct hook_state *oom_hooks_states(const struct oom_hooks *h)
 	return h->states;
 }
 
+void oom_hooks_take_reasons(struct oom_hooks *h, const struct oom_hooks *fresh)
+{
+	memcpy(h->states, fresh->states, sizeof(h->states));
+}
+
 int oom_hooks_fd(const struct oom_hooks *h)
 {
 	return h->ring ? ring_buffer__epoll_fd(h->ring) : -ENOENT;

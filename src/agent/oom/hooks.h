@@ -51,6 +51,9 @@ DEFINE_CLEANUP(struct oom_hooks *, oom_hooks_free);
 int oom_hooks_probe(const struct hook_env *env, struct hook_state states[_OOM_CAP_MAX]);
 const struct hook_state *oom_hooks_states(const struct oom_hooks *h); /* _OOM_CAP_MAX of them */
 
+/* Why variants are not live, as @fresh found it; the same variants are live in both. */
+void oom_hooks_take_reasons(struct oom_hooks *h, const struct oom_hooks *fresh);
+
 int oom_hooks_fd(const struct oom_hooks *h); /* poll for reading; negative when no ring exists */
 int oom_hooks_consume(
 	struct oom_hooks *h); /* all that waits, ring then spill; number of records or -errno */

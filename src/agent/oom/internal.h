@@ -58,8 +58,14 @@ struct oom_state {
 	bool kills_by_counters; /* oom_kill has no better variant than `counters` */
 	uint64_t lost_told; /* already said in telemetry.lost */
 	uint64_t started_us;
+	uint64_t lost_before[_OOM_LOST_MAX]; /* by programs that a reload replaced */
 	char kmsg_text[8192];
 };
+
+/* oom.c, for reprobe.c */
+int oom_load_hooks(struct oom_state *s, struct oom_hooks **ret);
+int oom_start_sources(struct oom_state *s); /* what depends on the live variants */
+void oom_reprobe(struct oom_state *s);
 
 /* count.c: stage 1 and workload series */
 void oom_count_victim(struct oom_state *s, const struct oom_run *run, struct oom_kill *k);
@@ -75,6 +81,7 @@ void oom_preinit_drop(struct oom_state *s, const struct identity *i);
 
 /* world.c: what report.c asks for */
 void oom_world_init(struct oom_state *s);
+void oom_name_hooks(struct oom_state *s); /* after the live variants changed */
 
 /* publish.c: stage 2 */
 int oom_publish_run(struct oom_state *s, struct oom_run *run);

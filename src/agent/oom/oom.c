@@ -295,7 +295,7 @@ static void oom_stop(void *state)
 	free(s);
 }
 
-static int start_hooks(struct oom_state *s)
+int oom_load_hooks(struct oom_state *s, struct oom_hooks **ret)
 {
 	const struct oom_hooks_options o = {
 		.ring_bytes = s->config.ring_bytes,
@@ -312,20 +312,17 @@ static int start_hooks(struct oom_state *s)
 	s->env.btf = NULL;
 	s->env.tracepoint_tier = s->config.max_tier == OOM_TIER_TRACEPOINT;
 	gfp_names_read(&s->env, &s->gfp);
-	r = oom_hooks_new(&o, &s->env, &sink, &s->hooks);
+	r = oom_hooks_new(&o, &s->env, &sink, ret);
 	hook_env_drop_btf(&s->env);
 	return r;
 }
 
 static int start_correlator(struct oom_state *s)
 {
-	const struct hook_state *states = oom_hooks_states(s->hooks);
 	const struct correlator_options o = {
 		.wait_us = s->config.wait_us,
 		.aftermath_us = s->config.aftermath_us,
 		.victims = s->config.victims,
-		.invoke_live = hook_live_is(&states[OOM_CAP_INVOKE], "fentry") ||
-			       hook_live_is(&states[OOM_CAP_INVOKE], "kprobe"),
 		.allocating_task = snapshot_allocating_task(s->snapshotter),
 	};
 
@@ -381,6 +378,27 @@ static int start_rest(struct oom_state *s)
 	return r;
 }
 
+int oom_start_sources(struct oom_state *s)
+{
+	struct agent *a = s->agent;
+	const struct hook_state *states = oom_hooks_states(s->hooks);
+	int r = 0;
+
+	if (oom_hooks_fd(s->hooks) >= 0)
+		r = loop_add_fd(a->loop, oom_hooks_fd(s->hooks), EPOLLIN, on_ring, s,
+				&s->ring_source);
+	correlator_set_invoke_live(s->correlator,
+				   hook_live_is(&states[OOM_CAP_INVOKE], "fentry") ||
+					   hook_live_is(&states[OOM_CAP_INVOKE], "kprobe"));
+	oom_kmsg_start(s);
+	oom_limits_start(s);
+	(void)oom_hooks_seed_args(s->hooks);
+	/* Without it command lines come from /proc after the kill, mostly too late. */
+	if (s->config.args_bytes && !s->args_scan && hook_live_is(&states[OOM_CAP_ARGS], "scan"))
+		(void)args_scan_new(a->workers, "/proc", &s->args_scan);
+	return r;
+}
+
 static int oom_start(struct agent *a, const void *config, struct metric_set *metrics,
 		     void **ret_state)
 {
@@ -396,12 +414,9 @@ static int oom_start(struct agent *a, const void *config, struct metric_set *met
 	s->started_us = time_mono_us();
 	r = start_rest(s);
 	if (r >= 0)
-		r = start_hooks(s);
+		r = oom_load_hooks(s, &s->hooks);
 	if (r >= 0)
 		r = start_correlator(s);
-	if (r >= 0 && oom_hooks_fd(s->hooks) >= 0)
-		r = loop_add_fd(a->loop, oom_hooks_fd(s->hooks), EPOLLIN, on_ring, s,
-				&s->ring_source);
 	if (r < 0) {
 		oom_stop(s);
 		return r;
@@ -416,12 +431,11 @@ static int oom_start(struct agent *a, const void *config, struct metric_set *met
 	oom_world_init(s);
 	metric_gauge(metrics, METRIC(OOM_RING_BYTES), (double)s->config.ring_bytes);
 	metric_gauge(metrics, METRIC(OOM_SPILL_CAPACITY), s->config.spill_entries);
-	oom_kmsg_start(s);
-	oom_limits_start(s);
-	(void)oom_hooks_seed_args(s->hooks);
-	/* Without it command lines come from /proc after the kill, mostly too late. */
-	if (s->config.args_bytes && hook_live_is(&oom_hooks_states(s->hooks)[OOM_CAP_ARGS], "scan"))
-		(void)args_scan_new(a->workers, "/proc", &s->args_scan);
+	r = oom_start_sources(s);
+	if (r < 0) {
+		oom_stop(s);
+		return r;
+	}
 	event_stream_on_journaled(a->stream, on_journaled, s);
 	touch_pools(s);
 	*ret_state = s;
@@ -440,6 +454,7 @@ static void oom_reload(void *state, const void *config)
 	s->config.metrics.retention_us = c->metrics.retention_us;
 	s->config.metrics.preinit = c->metrics.preinit;
 	correlator_set_times(s->correlator, c->wait_us, c->aftermath_us);
+	oom_reprobe(s);
 }
 
 static size_t oom_module_hooks(const void *state, const struct hook_state **ret)

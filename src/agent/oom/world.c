@@ -185,7 +185,7 @@ static void add_largest(void *ctx, struct event_buf *b, const struct oom_run *ru
 	event_array_end(b);
 }
 
-static void name_hooks(struct oom_state *s)
+void oom_name_hooks(struct oom_state *s)
 {
 	static const int told[] = { OOM_CAP_KILL,    OOM_CAP_SIGNAL, OOM_CAP_DECISION,
 				    OOM_CAP_RECLAIM, OOM_CAP_ARGS,   OOM_CAP_STAT };
@@ -228,5 +228,5 @@ void oom_world_init(struct oom_state *s)
 	};
 	if (fs_read_into(AT_FDCWD, "/proc/sys/kernel/random/boot_id", text, sizeof(text)) > 8)
 		(void)parse_hex64(text, 8, &s->world.boot_id);
-	name_hooks(s);
+	oom_name_hooks(s);
 }
