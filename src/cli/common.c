@@ -89,9 +89,16 @@ struct lines {
 	cli_event_fn fn;
 	void *ctx;
 	int n;
-	bool stop, sse;
-	char last_id[64];
+	bool stop, sse, connected;
+	char last_id[64], said[128]; /* said: what was no event, such as the reason of a refusal */
 };
+
+static void keep_said(struct lines *l, const char *line, size_t len)
+{
+	if (len && !l->said[0])
+		(void)snprintf(l->said, sizeof(l->said), "%.*s", (int)MIN(len, sizeof(l->said) - 1),
+			       line);
+}
 
 static void take_line(struct lines *l, const char *line, size_t len)
 {
@@ -102,14 +109,19 @@ static void take_line(struct lines *l, const char *line, size_t len)
 		if (len > 4 && memcmp(line, "id: ", 4) == 0)
 			(void)snprintf(l->last_id, sizeof(l->last_id), "%.*s",
 				       (int)MIN(len - 4, sizeof(l->last_id) - 1), line + 4);
-		if (len <= 6 || memcmp(line, "data: ", 6) != 0)
+		if (len <= 6 || memcmp(line, "data: ", 6) != 0) {
+			keep_said(l, line, len);
 			return;
+		}
 		line += 6;
 		len -= 6;
 	}
 	event = json_loadb(line, len, 0, &error);
+	if (!event) /* an integer beyond 2^63 is no reason to say nothing */
+		event = json_loadb(line, len, JSON_DECODE_INT_AS_REAL, &error);
 	if (!json_is_object(event)) {
 		json_decref(event);
+		keep_said(l, line, len);
 		return;
 	}
 	l->n++;
@@ -122,6 +134,7 @@ static int on_data(void *ctx, const char *data, size_t len)
 	struct lines *l = ctx;
 	size_t start = 0;
 
+	l->connected = true;
 	strbuf_add(&l->buffer, data, len);
 	if (l->buffer.error || l->buffer.len > LINE_MAX_BYTES)
 		return -1;
@@ -155,14 +168,10 @@ static int load_client(const struct cli_source *s, struct http_client_options *o
 static void refused(struct cli_source *s, int status, const struct lines *l)
 {
 	struct strbuf b;
-	size_t len = l->buffer.len;
 
-	while (len && l->buffer.data[len - 1] == '\n')
-		len--;
 	strbuf_init_fixed(&b, s->why, sizeof(s->why));
 	strbuf_addf(&b, "the agent answers %d: ", status);
-	if (len)
-		text_add_terminal(&b, l->buffer.data, MIN(len, (size_t)100));
+	text_add_terminal(&b, l->said, strlen(l->said));
 }
 
 static int query_agent(struct cli_source *s, const char *query, struct lines *l)
@@ -179,7 +188,7 @@ static int query_agent(struct cli_source *s, const char *query, struct lines *l)
 	if (l->stop)
 		return l->n;
 	if (r < 0)
-		return r;
+		return r == -EINVAL ? -EPROTO : r; /* -EINVAL means a bad parameter */
 	if (r != 200) {
 		refused(s, r, l);
 		return r == 400 ? -EINVAL : -EPROTO;
@@ -315,8 +324,10 @@ int cli_follow(struct cli_source *s, const char *query, cli_event_fn fn, void *c
 			break;
 		}
 		/* The agent went away: it may be back soon. At the first try it is told at once. */
-		if (r < 0 && !l.last_id[0] && l.n == 0)
+		if (r < 0 && !l.connected) {
+			r = r == -EINVAL ? -EPROTO : r;
 			break;
+		}
 		failures = l.n != before ? 0 : failures + 1;
 		if (failures > 30)
 			break;

@@ -18,6 +18,20 @@ static void add_runtimes(struct strbuf *b, const json_t *f)
 	strbuf_addch(b, '\n');
 }
 
+/* Which security modules may refuse, and how far stamps of the kernel are from the wall clock. */
+static void add_modules(struct strbuf *b, const json_t *f)
+{
+	double offset;
+
+	if (*cli_text(f, "lsm")) {
+		strbuf_addstr(b, "lsm       ");
+		cli_add_text(b, f, "lsm");
+		strbuf_addch(b, '\n');
+	}
+	if (cli_number(f, "clock_wall_minus_boot_seconds", &offset))
+		strbuf_addf(b, "clock     boot + %.6f s\n", offset);
+}
+
 static void add_facts(struct strbuf *b, const json_t *f)
 {
 	const json_t *sysctl = json_object_get(f, "sysctl"), *v;
@@ -49,6 +63,7 @@ static void add_facts(struct strbuf *b, const json_t *f)
 		strbuf_addf(b, "%s %s (%s)", i ? "," : "  missing", cli_text(v, "name"),
 			    cli_text(v, "effect"));
 	strbuf_addch(b, '\n');
+	add_modules(b, f);
 	add_runtimes(b, f);
 	json_array_foreach (json_object_get(f, "other_oom_daemons"), i, v)
 		strbuf_addf(b, "beside    %s runs too and kills by its own rules\n",

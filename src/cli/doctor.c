@@ -106,7 +106,7 @@ static json_t *select_modules(const json_t *all, const char *modules)
 
 static void print_fixes(const json_t *capabilities)
 {
-	bool eperm = false, no_capability = false, no_file = false;
+	bool eperm = false, no_capability = false, no_file = false, no_btf = false;
 	json_t *state, *variant;
 	size_t i, k;
 
@@ -115,6 +115,7 @@ static void print_fixes(const json_t *capabilities)
 			const char *reason = cli_text(variant, "reason");
 
 			eperm |= streq(reason, "eperm");
+			no_btf |= streq(reason, "no_btf");
 			no_capability |= streq(reason, "no_capability");
 			no_file |= streq(reason, "no_file") &&
 				   strstr(cli_text(variant, "target"), "/");
@@ -127,7 +128,9 @@ static void print_fixes(const json_t *capabilities)
 		printf("  give the agent CAP_BPF, CAP_PERFMON and CAP_SYSLOG (see the unit file)\n");
 	if (no_file)
 		printf("  mount tracefs: mount -t tracefs tracefs /sys/kernel/tracing\n");
-	if (!eperm && !no_capability && !no_file)
+	if (no_btf)
+		printf("  a kernel with BTF (CONFIG_DEBUG_INFO_BTF) lets the better programs load\n");
+	if (!eperm && !no_capability && !no_file && !no_btf)
 		printf("  nothing that a command could do\n");
 }
 

@@ -358,13 +358,19 @@ static void add_source(struct strbuf *b, const json_t *e)
 	json_array_foreach (hooks, i, v) {
 		const char *s = json_string_value(v), *slash = s ? strchr(s, '/') : NULL;
 
-		if (slash)
-			strbuf_addf(b, " %.*s=%s", (int)(slash - s), s, slash + 1);
+		if (!slash)
+			continue;
+		strbuf_addch(b, ' ');
+		text_add_terminal(b, s, (size_t)(slash - s));
+		strbuf_addch(b, '=');
+		text_add_terminal(b, slash + 1, strlen(slash + 1));
 	}
 	strbuf_addstr(b, is_true(e, P "complete") ? "   complete" : "   incomplete");
-	json_array_foreach (missing, i, v)
-		strbuf_addf(b, "%s%s", i ? ", " : "; not known: ",
-			    json_string_value(v) ? json_string_value(v) : "");
+	json_array_foreach (missing, i, v) {
+		strbuf_addstr(b, i ? ", " : "; not known: ");
+		if (json_is_string(v))
+			text_add_terminal(b, json_string_value(v), json_string_length(v));
+	}
 	strbuf_addch(b, '\n');
 }
 

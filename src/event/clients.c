@@ -369,6 +369,8 @@ void clients_serve(struct clients *c, struct http_request *q)
 		x->filter.since_ns = 0;
 	if (!join(c, x)) {
 		free_client(x);
+		/* Some may be gone: only who is written to is found out. The next try finds room then. */
+		clients_ping(c);
 		http_reply_text(q, 503,
 				"as many clients as events.max_clients allows follow already\n");
 		return;

@@ -22,7 +22,7 @@
 #define BATCH_EVENTS 512
 #define STACK_BYTES (256 * 1024)
 #define EXPIRE_EVERY_US (600 * US_PER_SEC)
-#define REOPEN_EVERY_US (60 * US_PER_SEC)
+#define REOPEN_EVERY_US (10 * US_PER_SEC)
 #define PING_EVERY_US (15 * US_PER_SEC)
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 5000
@@ -70,7 +70,7 @@ static void open_journal(struct event_stream *s, uint64_t now_us)
 	r = journal_open(&s->journal_options, why, sizeof(why), &s->journal);
 	if (r < 0) {
 		s->errors++;
-		log_warning_limited("%s: events are not journalled, trying again in a minute", why);
+		log_warning_limited("%s: events are not journalled, trying again each 10 s", why);
 		return;
 	}
 	s->journal_options.damaged = false;
@@ -393,7 +393,7 @@ static int start_thread(struct event_stream *s)
  * event_stream_new() - start the writer
  * @o: copied
  *
- * A journal that cannot be opened is a warning and is tried again each minute: clients and sinks get events all the same.
+ * A journal that cannot be opened is a warning and is tried again each 10 s: clients and sinks get events all the same.
  *
  * Return: 0; -ENOMEM; -errno of the thread.
  */

@@ -229,7 +229,7 @@ static void check_unseen(struct oom_state *s, uint64_t now)
 	const struct correlator_stats *c = correlator_stats(s->correlator);
 	uint64_t kills, counted;
 
-	if (s->kills_by_counters || !s->vmstat_known || snapshot_kills(s->snapshotter, &kills) < 0)
+	if (!s->vmstat_known || snapshot_kills(s->snapshotter, &kills) < 0)
 		return;
 	counted = c->kills + c->groups +
 		  s->unseen; /* the chosen one of a group is counted twice (K4) */
