@@ -89,8 +89,8 @@ static bool one_matches(const char **p, char c)
 		++*p;
 		return true;
 	}
-	if (**p == '\\' && (*p)[1])
-		++*p;
+	if (**p == '\\' && !*++*p)
+		return false;
 	return **p && *(*p)++ == c;
 }
 
