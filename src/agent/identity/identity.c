@@ -101,6 +101,7 @@ struct state {
 	struct kubelet *kubelet; /* NULL: off */
 	struct cgtrack *track;
 	struct loop_source *track_source;
+	uint64_t lost_before; /* by programs that a reload replaced */
 	struct loop_timer *timer;
 	struct job *waiting;
 	size_t jobs;
@@ -436,7 +437,29 @@ static void identity_tick(void *state, uint64_t now_us)
 	metric_store(s->metrics, METRIC(IDENTITY_CONFLICTS), st->conflicts);
 	metric_store(s->metrics, METRIC(IDENTITY_REFUSED), st->refused);
 	metric_store(s->metrics, METRIC(IDENTITY_TOMBSTONES_EVICTED), st->tombstones_evicted);
-	metric_store(s->metrics, METRIC(IDENTITY_TRACK_LOST), cgtrack_lost(s->track));
+	metric_store(s->metrics, METRIC(IDENTITY_TRACK_LOST),
+		     s->lost_before + cgtrack_lost(s->track));
+}
+
+/* As in oom/reprobe.c: the new programs first, then the old ones go; a cgroup that both tell of is known already. */
+static void reprobe(struct state *s)
+{
+	_cleanup_(cgtrack_freep) struct cgtrack *fresh = NULL, *old = NULL;
+	int r = cgtrack_new(s->agent->env, on_cgroup, s, &fresh);
+
+	if (r < 0 || cgtrack_state(fresh)->live == cgtrack_state(s->track)->live)
+		return;
+	(void)cgtrack_consume(s->track);
+	s->lost_before += cgtrack_lost(s->track);
+	s->track_source = loop_source_free(s->track_source);
+	old = s->track;
+	s->track = TAKE_PTR(fresh);
+	if (cgtrack_fd(s->track) >= 0)
+		r = loop_add_fd(s->agent->loop, cgtrack_fd(s->track), EPOLLIN, on_track, s,
+				&s->track_source);
+	if (r < 0)
+		log_warning_errno(r, "new cgroups are found by scanning only");
+	rescan(s);
 }
 
 static void identity_reload(void *state, const void *config)
@@ -446,6 +469,7 @@ static void identity_reload(void *state, const void *config)
 
 	kubelet_reload(s->kubelet, &c->kubelet);
 	s->config.rescan_us = c->rescan_us; /* the rest needs a restart, and the reload said so */
+	reprobe(s);
 }
 
 static size_t identity_hooks(const void *state, const struct hook_state **ret)

@@ -6,10 +6,12 @@
  * counters do their work in user space.
  */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include "agent/oom/hooks.h"
 #include "base/parse.h"
+#include "sys/kmsg.h"
 #include "sys/probe.h"
 
 #define PROGRAMS(...) ((const char *const[]){ __VA_ARGS__, NULL })
@@ -50,6 +52,17 @@ static enum hook_reason probe_stack(const struct hook_env *e, const struct hook_
 		if (parse_hex64(line, strcspn(line, " "), &address) == 0 && address)
 			return HOOK_OK;
 	return HOOK_NO_CAPABILITY;
+}
+
+/* Its mode says nothing: dmesg_restrict asks for CAP_SYSLOG when it is opened. */
+static enum hook_reason probe_kmsg(const struct hook_env *e, const struct hook_variant *v)
+{
+	_cleanup_(closep) int fd = kmsg_open(v->target);
+
+	(void)e;
+	if (fd >= 0)
+		return HOOK_OK;
+	return fd == -EACCES || fd == -EPERM ? HOOK_NO_CAPABILITY : HOOK_NO_FILE;
 }
 
 static enum hook_reason probe_memory_events(const struct hook_env *e, const struct hook_variant *v)
@@ -102,7 +115,7 @@ static const struct hook oom_kill = {
 		{ "raw_tp", PROGRAMS("on_mark_raw_tp"), probe_raw_tracepoint, "mark_victim",
 		  "struct task_struct *, uid_t|int", 0 },
 		{ "tracepoint", PROGRAMS("on_mark_tracepoint"), probe_tracepoint, "oom/mark_victim", NULL, 0 },
-		{ "kmsg", NULL, probe_file, "/dev/kmsg", NULL, HOOK_USER },
+		{ "kmsg", NULL, probe_kmsg, "/dev/kmsg", NULL, HOOK_USER },
 		{ "counters", NULL, probe_file, "/proc/vmstat", NULL, HOOK_USER },
 	},
 };
@@ -131,7 +144,7 @@ static const struct hook oom_decision = {
 		{ "kprobe", PROGRAMS("on_decision_kprobe"), probe_kprobe, "oom_kill_process", SHAPE_DECISION,
 		  HOOK_KPROBE },
 		{ "stack", NULL, probe_stack, "/proc/kallsyms", NULL, HOOK_USER },
-		{ "kmsg", NULL, probe_file, "/dev/kmsg", NULL, HOOK_USER },
+		{ "kmsg", NULL, probe_kmsg, "/dev/kmsg", NULL, HOOK_USER },
 		NO_VARIANT,
 	},
 };
@@ -154,7 +167,7 @@ static const struct hook oom_invoke = {
 		  "struct oom_control *", HOOK_TRAMPOLINE | HOOK_DIRECT },
 		{ "kprobe", PROGRAMS("on_invoke_kprobe", "on_invoke_kretprobe"), probe_kprobe, "out_of_memory",
 		  "struct oom_control *", HOOK_KPROBE },
-		{ "kmsg", NULL, probe_file, "/dev/kmsg", NULL, HOOK_USER },
+		{ "kmsg", NULL, probe_kmsg, "/dev/kmsg", NULL, HOOK_USER },
 		NO_VARIANT,
 	},
 };

@@ -51,6 +51,8 @@ static void on_kills(void *ctx, const struct identity *i, uint64_t n)
 	metric_series_add(metric_series(s->metrics, OOM_KILLS, labels, now), n, now);
 	metric_add(s->metrics, METRIC(OOM_NODE_KILLS, SCOPE_UNKNOWN, ROLE_CHOSEN), n);
 	oom_publish_unseen(s, n, i);
+	s->unseen +=
+		n; /* the host's counter may still tell of kills in cgroups that are not known yet */
 }
 
 static enum limits_source source_of(const struct hook_state *limit)

@@ -295,7 +295,7 @@ static void check_unseen(struct oom_state *s, uint64_t now)
 	const struct correlator_stats *c = correlator_stats(s->correlator);
 	uint64_t kills, counted;
 
-	if (s->kills_by_counters || !s->vmstat_known || snapshot_kills(s->snapshotter, &kills) < 0)
+	if (!s->vmstat_known || snapshot_kills(s->snapshotter, &kills) < 0)
 		return;
 	counted = c->kills + c->groups +
 		  s->unseen; /* the chosen one of a group is counted twice (K4) */
@@ -527,8 +527,6 @@ static void oom_reload(void *state, const void *config)
 void oom_hooks_replaced(struct oom_state *s)
 {
 	const struct hook_state *states = oom_hooks_states(s->hooks);
-	bool blind = s->kills_by_counters; /* of the set before */
-	uint64_t kills;
 	int r = 0;
 
 	if (oom_hooks_fd(s->hooks) >= 0)
@@ -541,8 +539,6 @@ void oom_hooks_replaced(struct oom_state *s)
 	oom_kmsg_stop(s);
 	oom_kmsg_start(s);
 	oom_limits_replaced(s);
-	if (blind && !s->kills_by_counters && snapshot_kills(s->snapshotter, &kills) == 0)
-		s->vmstat_base = kills;
 	(void)oom_hooks_seed_args(s->hooks);
 	run_correlator(s);
 }
