@@ -21,7 +21,8 @@ struct hook_env {
 	bool no_btf;
 	char btf_path[256];
 	enum lockdown lockdown;
-	int tracefs_fd; /* events directory readable below it; negative without */
+	int tracefs_fd; /* its directory "events"; negative without */
+	bool tracefs_detached; /* not mounted, reached by a mount of this process alone */
 	uint64_t caps; /* effective capabilities, bit per CAP_* */
 	bool tracepoint_tier; /* oom.max_tier: tracepoint */
 	bool cgroup_v2_memory;

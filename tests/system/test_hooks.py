@@ -52,20 +52,38 @@ def test_oom_hooks(variant):
     assert "victim record" in run("oom_hooks", *VARIANTS[variant])
 
 
-def test_least_privilege():
-    """CAP_BPF and CAP_PERFMON are enough: without CAP_SYS_ADMIN the same variants are live."""
+UNPRIVILEGED = ["setpriv", "--bounding-set", "-sys_admin,-sys_resource,-sys_module", "--inh-caps", "-all"]
+
+
+def states(prefix, *options):
+    """What oom_hooks says of each capability: name, live variant, refused variants with their reasons."""
     if not shutil.which("setpriv"):
         pytest.skip("setpriv is missing")
-    command = ["setpriv", "--bounding-set", "-sys_admin,-sys_resource,-sys_module", "--inh-caps", "-all"]
-    outputs = []
-    for prefix in [[], command]:
-        result = subprocess.run([*prefix, os.path.join(LIVE, "oom_hooks"), "--scenario", "single"], text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False)
-        if result.returncode == 77:
-            pytest.skip(result.stdout.strip())
-        assert result.returncode == 0, result.stdout
-        outputs.append([line for line in result.stdout.splitlines() if line.startswith("# oom_")])
-    assert outputs[0] == outputs[1]
+    result = subprocess.run([*prefix, os.path.join(LIVE, "oom_hooks"), *options], text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, timeout=120, check=False)
+    if result.returncode == 77:
+        pytest.skip(result.stdout.strip())
+    assert result.returncode == 0, result.stdout
+    lines = [line[2:].split() for line in result.stdout.splitlines() if line.startswith("# oom_")]
+    return {words[0]: words[1:] for words in lines}
+
+
+def test_least_privilege():
+    """CAP_BPF and CAP_PERFMON are enough: without CAP_SYS_ADMIN the same variants are live."""
+    privileged, unprivileged = states([], "--scenario", "single"), states(UNPRIVILEGED, "--scenario", "single")
+    assert {k: v[0] for k, v in privileged.items()} == {k: v[0] for k, v in unprivileged.items()}
+
+
+def test_tracefs_is_reached_without_a_mount():
+    """Nothing is mounted into the host's tree; without the right to a detached mount the classic tracepoints are refused."""
+    if os.path.isdir("/sys/kernel/tracing/events") or os.path.isdir("/sys/kernel/debug/tracing/events"):
+        pytest.skip("tracefs is mounted here")
+    with open("/proc/self/mounts", encoding="utf-8") as mounts:
+        before = mounts.read()
+    assert states([], "--no-btf", "--load")["oom_kill"][0] == "tracepoint"
+    assert "tracepoint=no_file(0)" in states(UNPRIVILEGED, "--no-btf", "--load")["oom_kill"]
+    with open("/proc/self/mounts", encoding="utf-8") as mounts:
+        assert mounts.read() == before
 
 
 @pytest.mark.parametrize("options", [[], ["--direct"]], ids=["full", "direct"])

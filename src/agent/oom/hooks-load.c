@@ -21,6 +21,7 @@
 #include "oom-plain.skel.h"
 #include "oom.skel.h"
 #include "sys/bpf.h"
+#include "sys/tracefs.h"
 
 #define LINKS_MAX 32
 #define ATTACH_ROUNDS 4
@@ -256,10 +257,16 @@ static int attach(struct loader *h, struct bpf_program *p)
 
 	if (h->n_links == LINKS_MAX)
 		return -ENOSPC;
-	if (h->limit_function && streq(name, "on_limit_kprobe"))
+	if (bpf_program__type(p) == BPF_PROG_TYPE_TRACEPOINT) {
+		int r = tracefs_attach(h->env.tracefs_fd, p, &link);
+
+		if (r < 0)
+			return r;
+	} else if (h->limit_function && streq(name, "on_limit_kprobe")) {
 		link = bpf_program__attach_kprobe(p, false, h->limit_function);
-	else
+	} else {
 		link = bpf_program__attach(p);
+	}
 	if (!link)
 		return -errno;
 	h->links[h->n_links++] = link;
