@@ -297,6 +297,11 @@ static enum hook_reason find_symbol(const struct hook_env *e, const char *name)
 	return HOOK_NO_FUNCTION;
 }
 
+bool hook_env_has_symbol(const struct hook_env *e, const char *name)
+{
+	return find_symbol(e, name) != HOOK_NO_FUNCTION;
+}
+
 enum hook_reason probe_fentry(const struct hook_env *e, const struct hook_variant *v)
 {
 	enum hook_reason r = check_shape(e, v, false, HOOK_NO_FUNCTION);
@@ -314,9 +319,7 @@ enum hook_reason probe_kprobe(const struct hook_env *e, const struct hook_varian
 
 enum hook_reason probe_kfunc(const struct hook_env *e, const struct hook_variant *v)
 {
-	if (!hook_env_btf(e))
-		return HOOK_NO_BTF;
-	return hook_env_has_function(e, v->target) ? HOOK_OK : HOOK_NO_KFUNC;
+	return check_shape(e, v, false, HOOK_NO_KFUNC);
 }
 
 enum hook_reason probe_file(const struct hook_env *e, const struct hook_variant *v)

@@ -41,6 +41,8 @@ bool hook_env_has_function(const struct hook_env *e, const char *name); /* in BT
 /* Names that probes will ask for, so that /proc/kallsyms is read once for all of them. */
 void hook_env_want_symbol(const struct hook_env *e, const char *name);
 
+bool hook_env_has_symbol(const struct hook_env *e, const char *name); /* or a clone of it */
+
 /* Ready-made probes for variant rows; each obeys v->target and v->shape. */
 enum hook_reason probe_btf_tracepoint(const struct hook_env *e, const struct hook_variant *v);
 enum hook_reason probe_raw_tracepoint(const struct hook_env *e, const struct hook_variant *v);

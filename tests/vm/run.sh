@@ -52,7 +52,11 @@ rows='5.10 lab v2 short
 6.12 lab v1 full
 7.2 lab hybrid full
 6.1 nopsi v2 full psi=0
-7.2 nopsi v2 full psi=0'
+7.2 nopsi v2 full psi=0
+5.10 stat v2 full
+6.1 stat v2 full
+6.12 stat v2 full
+7.2 stat v2 full'
 
 command -v qemu-system-x86_64 >/dev/null 2>&1 || true
 logs=$build/vm

@@ -406,7 +406,10 @@ void report_cgroup(const struct oom_kill *k, struct event_buf *b)
 
 static double age(const struct oom_run *run, uint64_t boot_ns)
 {
-	return boot_ns > run->first_ns ? (double)(boot_ns - run->first_ns) / 1e9 : 0;
+	/* After the mark: the decision's own record may be older by what the kernel wrote to its console. */
+	uint64_t mark = run->kills ? run->kills->boot_ns : run->first_ns;
+
+	return boot_ns > mark ? (double)(boot_ns - mark) / 1e9 : 0;
 }
 
 static void add_stat(const struct oom_run *run, struct event_buf *b, unsigned *missing)

@@ -11,6 +11,8 @@ struct snapshotter;
 int snapshotter_new(const struct cgroup_layout *layout, struct snapshotter **ret);
 struct snapshotter *snapshotter_free(struct snapshotter *s);
 DEFINE_CLEANUP(struct snapshotter *, snapshotter_free);
+/* Forgets what @ret has, and takes what the kernel program read at the mark of @v if that was of @cgroup_id. */
+void snapshot_begin(const struct oom_victim *v, uint64_t cgroup_id, struct oom_snapshot *ret);
 /* @cgroup: path of the limiting cgroup in the memory hierarchy, "" = none. Allocates nothing. */
 void snapshot_take(struct snapshotter *s, const char *cgroup, struct oom_snapshot *ret);
 /* Only what the cgroup's files say; the rest stays. */
