@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from conftest import wait_for
+
 LIVE = os.path.join(os.environ.get("TELAMON_BUILD", "build"), "tests", "live")
 
 TP_BTF = [
@@ -86,6 +88,33 @@ def test_tracefs_is_reached_without_a_mount():
         assert mounts.read() == before
 
 
-@pytest.mark.parametrize("options", [[], ["--direct"]], ids=["full", "direct"])
+@pytest.mark.parametrize("options", [[], ["--direct"], ["--inotify"]], ids=["full", "direct", "inotify"])
 def test_cgroup_track(options):
     assert "mkdir seen" in run("cgroup_track", *options)
+
+
+def test_cgroup_track_by_few_watches():
+    """A table of three is full at once: counted, told, and nothing beyond it."""
+    out = run("cgroup_track", "--inotify", "--watches", "3")
+    assert "refused is counted" in out and "below it nothing is told" in out
+
+
+def test_agent_by_inotify(make_agent, cgroup):
+    """Without the right to load programs the agent watches directories: a new cgroup is known before any rescan."""
+    if not shutil.which("setpriv"):
+        pytest.skip("setpriv is missing")
+    agent = make_agent("identity: {rescan: 1h}\n",
+                       prefix=["setpriv", "--bounding-set", "-sys_admin,-bpf,-perfmon", "--inh-caps", "-all"])
+    assert agent.live("cgroup_track") == "inotify"
+    made = cgroup("/telamon-inotify")
+    root = os.path.dirname(made.directory)
+
+    def all_watched():
+        directories = sum(1 for _ in os.walk(root))
+        return directories == agent.metric("telamon_identity_watches") == agent.metric("telamon_identity_entries")
+
+    wait_for("a watch and an identity per cgroup", all_watched)
+    made.remove()
+    wait_for("its tombstone", lambda: agent.metric("telamon_identity_tombstones") >= 1)
+    wait_for("its watch taken back", all_watched)
+    assert agent.metric("telamon_identity_watches_refused_total") == 0
