@@ -171,6 +171,13 @@ shapes() { # K6, K10
 	check K10-exit one_of "$(shape sched_process_exit)" "struct task_struct *" "struct task_struct *, bool"
 	check K10-kernfs-parent one_of "$(vm_member kernfs_node parent || vm_member kernfs_node __parent)" "struct kernfs_node *"
 	check K10-counters one_of "$(vm_member mm_struct rss_stat)" "struct percpu_counter[4]" "struct mm_rss_stat"
+	case $(uname -r) in # what these kernels of Debian have; back-ports show here first
+	5.10.*) set -- int "struct mm_rss_stat" ;;
+	6.1.*) set -- "struct task_struct *, uid_t" "struct mm_rss_stat" ;;
+	*) set -- "struct task_struct *, uid_t" "struct percpu_counter[4]" ;;
+	esac
+	check K2-of-this-kernel same "$(shape mark_victim)" "$1"
+	check K10-counters-of-this-kernel same "$(vm_member mm_struct rss_stat)" "$2"
 	echo "# $(uname -r): mark_victim($(shape mark_victim)) rss_stat $(vm_member mm_struct rss_stat)"
 }
 
