@@ -83,6 +83,9 @@ void oom_publish_no_victim(struct oom_state *s, const struct report_no_victim *n
 void oom_publish_unseen(struct oom_state *s, uint64_t count, const struct identity *where);
 void oom_publish_lost(struct oom_state *s, uint64_t count);
 void oom_find_limit(struct oom_state *s, struct oom_run *run);
+
+/* spared.c */
+unsigned oom_count_spared(const struct oom_state *s, const struct oom_run *run);
 void oom_note_decision(struct oom_state *s, struct oom_run *run);
 
 /* limits-source.c: limit hits, and kills where only counters tell of them */

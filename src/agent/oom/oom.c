@@ -87,6 +87,8 @@ static int on_ready(void *ctx, struct oom_run *run)
 		run->limit_read = true;
 		snapshot_cgroup(s->snapshotter, run->limit.path, &run->snapshot);
 	}
+	if (run->group)
+		run->n_spared = oom_count_spared(s, run);
 	return oom_publish_run(s, run);
 }
 

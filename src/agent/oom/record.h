@@ -93,6 +93,7 @@ struct oom_run { /* one run of the OOM killer */
 	struct oom_snapshot snapshot;
 	struct oom_kill *kills; /* in order of the marks */
 	unsigned n_kills, n_members, n_exited;
+	unsigned n_spared; /* of a group: left alive because of oom_score_adj -1000 */
 	uint64_t freed_bytes; /* in the limiting cgroup after the last exit */
 	bool freed_known;
 	uint64_t last_exit_us;

@@ -501,6 +501,8 @@ static void add_members(const struct report_world *w, const struct oom_run *run,
 	uint32_t listed = 0;
 
 	event_u64(b, P "members.count", run->n_kills);
+	if (run->group)
+		event_u64(b, P "members.spared", run->n_spared);
 	if (run->n_kills < 2 || w->members_max == 0)
 		return;
 	event_array(b, P "members");

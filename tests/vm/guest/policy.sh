@@ -46,6 +46,7 @@ group() { # tier
 	fact "$1-group-distance" limit.distance 1
 	fact "$1-group-set" limit.oom_group true
 	fact "$1-group-count" members.count 2
+	fact "$1-group-spared" members.spared 1
 	decision=$(sed 's/.*"telamon\.oom\.decision":"\([^"]*\)".*/\1/' /tmp/record)
 	check "$1-member-recorded" record $member
 	fact "$1-member-role" role '"group"'
