@@ -31,8 +31,8 @@ static unsigned count_in(const struct oom_state *s, const char *cgroup, size_t l
 	char path[OOM_PATH_MAX + 64], text[PIDS_TEXT];
 	unsigned n = 0;
 
-	(void)snprintf(path, sizeof(path), ".%.*s/cgroup.procs", (int)MIN(len, (size_t)OOM_PATH_MAX),
-		       cgroup);
+	(void)snprintf(path, sizeof(path), ".%.*s/cgroup.procs",
+		       (int)MIN(len, (size_t)OOM_PATH_MAX), cgroup);
 	if (s->agent->cgroups->memory_fd < 0 ||
 	    fs_read_into(s->agent->cgroups->memory_fd, path, text, sizeof(text)) <= 0)
 		return 0;

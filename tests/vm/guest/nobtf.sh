@@ -22,6 +22,21 @@ kill_one() { # variant that must be live, prefix of the checks
 	check "$prefix-nothing-unseen" has_metric '^telamon_oom_unseen_kills_total 0$'
 }
 
+new_cgroup() { # no program tells of cgroups here, and the next scan is a minute away
+	check inotify-live live cgroup_track inotify
+	mkdir $small-new $small-new/below
+	cgroups=$(find /sys/fs/cgroup -type d | wc -l)
+	for _ in $(seq 1 50); do
+		has_metric "^telamon_identity_watches $cgroups\$" >/dev/null && break
+		sleep 0.2
+	done
+	check inotify-all-watched has_metric "^telamon_identity_watches $cgroups\$"
+	check inotify-all-known sh -c "awk '/^telamon_identity_entries/ { n += \$2 } END { print n; exit n != $cgroups }' /tmp/metrics"
+	rmdir $small-new/below $small-new
+	sleep 2
+	check inotify-watches-back has_metric "^telamon_identity_watches $((cgroups - 2))\$"
+}
+
 small=/sys/fs/cgroup/small
 echo "+memory" >/sys/fs/cgroup/cgroup.subtree_control
 mkdir $small
@@ -33,6 +48,7 @@ start tracepoint-start any && {
 	check tracepoint-live live oom_kill tracepoint
 	check tracepoint-doctor doctor_says 'oom_kill .*no_btf'
 	kill_one tracepoint
+	new_cgroup
 	stop_agent
 }
 
