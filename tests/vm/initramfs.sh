@@ -20,7 +20,8 @@ done
 echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"
 printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
 
-for program in "$build/telamon-agent" "$build/telamon" "$(command -v setpriv)"; do
+for program in "$build/telamon-agent" "$build/telamon" "$(command -v setpriv)" "$build/tests/live/oom_hooks" \
+	"$build/tests/live/cgroup_track"; do
 	cp "$program" "$root/bin/"
 	strip "$root/bin/$(basename "$program")"
 	ldd "$program" | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p; s/^\t\(\/[^ ]*\) .*/\1/p' | while read -r library; do

@@ -60,6 +60,10 @@ rows='5.10 lab v2 short
 6.1 stat v2 full
 6.12 stat v2 full
 7.2 stat v2 full
+5.10 variants v2 full
+6.1 variants v2 full
+6.12 variants v2 full
+7.2 variants v2 full
 5.10 facts v2 full
 6.1 facts v2 full
 6.12 facts v2 full
@@ -85,7 +89,7 @@ boot() { # kernel image, scenario, cgroup mode, arguments, log
 	*) nodes= ;;
 	esac
 	# shellcheck disable=SC2086 # words of $nodes
-	timeout 300 qemu-system-x86_64 -accel tcg -smp 2 -m 1G -cpu Haswell-noTSX -nographic -no-reboot -nic none $nodes \
+	timeout 600 qemu-system-x86_64 -accel tcg -smp 2 -m 1G -cpu Haswell-noTSX -nographic -no-reboot -nic none $nodes \
 		-kernel "$1" -initrd "$logs/initramfs.gz" \
 		-append "console=ttyS0 quiet panic=-1 lsm=lockdown,capability,bpf scenario=$2 cgroup=$3 $4" \
 		</dev/null >"$5" 2>&1 || :

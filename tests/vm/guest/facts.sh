@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# What OOM tracing takes for granted about kernels, asked of the kernel itself: its trace, its counters, its log. One row per fact
-# of docs/kernel-facts.md; where a later kernel breaks one, this is the first to know. K9 is the scenario lockdown.
+# What OOM tracing takes for granted about kernels (docs/hooks.md), asked of the kernel itself: its trace, its counters, its log.
+# Where a later kernel breaks one, this is the first to know. K9 is the scenario lockdown.
 # shellcheck source=tests/vm/guest/lib.sh
 # shellcheck disable=SC2154 # mode: of init.sh
 . /guest/lib.sh
