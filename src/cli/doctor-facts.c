@@ -151,6 +151,8 @@ json_t *doctor_facts(void)
 		(void)json_object_set_new(facts, "btf", json_boolean(!env->no_btf));
 		(void)json_object_set_new(facts, "lockdown", json_string(lockdown[env->lockdown]));
 		(void)json_object_set_new(facts, "tracefs", json_boolean(env->tracefs_fd >= 0));
+		(void)json_object_set_new(facts, "tracefs_detached",
+					  json_boolean(env->tracefs_detached));
 	}
 	if (cgroup_layout_init("/", &layout) >= 0) {
 		(void)json_object_set_new(facts, "cgroup",

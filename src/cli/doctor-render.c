@@ -32,6 +32,13 @@ static void add_modules(struct strbuf *b, const json_t *f)
 		strbuf_addf(b, "clock     boot + %.6f s\n", offset);
 }
 
+static const char *tracefs_text(const json_t *f)
+{
+	if (json_is_true(json_object_get(f, "tracefs_detached")))
+		return "not mounted, read by a detached mount";
+	return json_is_true(json_object_get(f, "tracefs")) ? "yes" : "no";
+}
+
 static void add_facts(struct strbuf *b, const json_t *f)
 {
 	const json_t *sysctl = json_object_get(f, "sysctl"), *v;
@@ -45,9 +52,8 @@ static void add_facts(struct strbuf *b, const json_t *f)
 		"kernel    %s %s  page %lld KiB  BTF %s  tracefs %s  lockdown %s  cgroup %s  PSI %s\n",
 		cli_text(f, "kernel"), cli_text(f, "arch"),
 		(long long)json_integer_value(json_object_get(f, "page_size")) / 1024,
-		json_is_true(json_object_get(f, "btf")) ? "yes" : "no",
-		json_is_true(json_object_get(f, "tracefs")) ? "yes" : "no", cli_text(f, "lockdown"),
-		*cli_text(f, "cgroup") ? cli_text(f, "cgroup") : "none",
+		json_is_true(json_object_get(f, "btf")) ? "yes" : "no", tracefs_text(f),
+		cli_text(f, "lockdown"), *cli_text(f, "cgroup") ? cli_text(f, "cgroup") : "none",
 		json_is_true(json_object_get(f, "psi")) ? "yes" : "no");
 	strbuf_addf(b, "memory    controller at %s%s\n", cli_text(f, "memory_root"),
 		    json_is_true(json_object_get(f, "cgroup_namespaced"))

@@ -35,6 +35,8 @@ enum {
 	IDENTITY_REFUSED,
 	IDENTITY_TOMBSTONES_EVICTED,
 	IDENTITY_TRACK_LOST,
+	IDENTITY_WATCHES,
+	IDENTITY_WATCHES_REFUSED,
 	_IDENTITY_METRIC_MAX,
 };
 
@@ -73,7 +75,15 @@ static const struct metric_row metric_rows[_IDENTITY_METRIC_MAX] = {
 	},
 	[IDENTITY_TRACK_LOST] = {
 		.name = "telamon_identity_track_lost_total", .type = METRIC_COUNTER,
-		.help = "Cgroup events that found their ring full; the rescan finds the cgroups.",
+		.help = "Cgroup events that found their ring or queue full; the rescan finds the cgroups.",
+	},
+	[IDENTITY_WATCHES] = {
+		.name = "telamon_identity_watches", .type = METRIC_GAUGE,
+		.help = "Cgroups watched by inotify, where no program tells of them; identity.entries at most.",
+	},
+	[IDENTITY_WATCHES_REFUSED] = {
+		.name = "telamon_identity_watches_refused_total", .type = METRIC_COUNTER,
+		.help = "Watches refused by identity.entries or by fs.inotify.max_user_watches; the rescan finds what is made there.",
 	},
 };
 
@@ -385,6 +395,7 @@ static int identity_start(struct agent *a, const void *config, struct metric_set
 {
 	const struct identity_config *c = config;
 	struct state *s = calloc(1, sizeof(*s));
+	const struct cgtrack_options track = { .cgroups = a->cgroups, .watches_max = c->entries };
 	int r;
 
 	if (!s)
@@ -399,7 +410,7 @@ static int identity_start(struct agent *a, const void *config, struct metric_set
 	if (r >= 0)
 		r = loop_add_timer(a->loop, on_timer, s, &s->timer);
 	if (r >= 0)
-		r = cgtrack_new(a->env, on_cgroup, s, &s->track);
+		r = cgtrack_new(a->env, &track, on_cgroup, s, &s->track);
 	if (r >= 0 && cgtrack_fd(s->track) >= 0)
 		r = loop_add_fd(a->loop, cgtrack_fd(s->track), EPOLLIN, on_track, s,
 				&s->track_source);
@@ -439,13 +450,18 @@ static void identity_tick(void *state, uint64_t now_us)
 	metric_store(s->metrics, METRIC(IDENTITY_TOMBSTONES_EVICTED), st->tombstones_evicted);
 	metric_store(s->metrics, METRIC(IDENTITY_TRACK_LOST),
 		     s->lost_before + cgtrack_lost(s->track));
+	metric_gauge(s->metrics, METRIC(IDENTITY_WATCHES), (double)cgtrack_watches(s->track));
+	metric_store(s->metrics, METRIC(IDENTITY_WATCHES_REFUSED),
+		     cgtrack_watches_refused(s->track));
 }
 
 /* As in oom/reprobe.c: the new programs first, then the old ones go; a cgroup that both tell of is known already. */
 static void reprobe(struct state *s)
 {
 	_cleanup_(cgtrack_freep) struct cgtrack *fresh = NULL, *old = NULL;
-	int r = cgtrack_new(s->agent->env, on_cgroup, s, &fresh);
+	const struct cgtrack_options track = { .cgroups = s->agent->cgroups,
+					       .watches_max = s->config.entries };
+	int r = cgtrack_new(s->agent->env, &track, on_cgroup, s, &fresh);
 
 	if (r < 0 || cgtrack_state(fresh)->live == cgtrack_state(s->track)->live)
 		return;

@@ -101,6 +101,16 @@ static enum hook_reason probe_limit_kprobe(const struct hook_env *e, const struc
 	return try_limit(e, v, probe_kprobe);
 }
 
+/* The functions find cgroups in the v2 hierarchy. Most kernels lack them, which shows without reading BTF once more. */
+static enum hook_reason probe_stat_kfunc(const struct hook_env *e, const struct hook_variant *v)
+{
+	if (e->no_btf)
+		return HOOK_NO_BTF;
+	if (!hook_env_has_symbol(e, v->target))
+		return HOOK_NO_KFUNC;
+	return e->cgroup_v2_memory ? probe_kfunc(e, v) : HOOK_CGROUP_V1;
+}
+
 static const struct hook oom_kill = {
 	.capability = "oom_kill", .module = "oom", .required = true,
 	.without = "kills are seen as counters only, without process",
@@ -237,6 +247,8 @@ static const struct hook oom_args = {
 static const struct hook oom_stat = {
 	.capability = "oom_stat", .module = "oom", .required = true, .without = "memory.stat is missing",
 	.variants = {
+		{ "kfunc", PROGRAMS("on_stat_kfunc"), probe_stat_kfunc, "bpf_mem_cgroup_page_state",
+		  "struct mem_cgroup *, int", HOOK_DIRECT },
 		{ "file", NULL, probe_always, "memory.stat", NULL, HOOK_USER },
 		NO_VARIANT,
 	},

@@ -381,7 +381,9 @@ static uint64_t ready_at(const struct correlator *c, const struct oom_run *run)
 
 	if (!run->kills)
 		return end; /* a decision whose mark is still to come */
-	if (!c->calls.pending(c->ctx, run) && (run->complete || !c->options.invoke_live))
+	/* The kernel may go on: it says that it is through (complete), or, with memory.oom.group, each member may take its time. */
+	if (!c->calls.pending(c->ctx, run) &&
+	    (run->complete || (!c->options.invoke_live && !run_has_group_level(run))))
 		end = MIN(end, run->last_us + SETTLE_US);
 	return end;
 }

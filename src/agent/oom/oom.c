@@ -75,6 +75,7 @@ static void on_snapshot(void *ctx, struct oom_run *run)
 	oom_note_decision(s, run);
 	limit = oom_limit_place(s, run);
 	run->limit_read = run->limit.found && (limit.files || *limit.path);
+	snapshot_begin(&run->kills->v, run->limit.found ? run->limit.id : 0, &run->snapshot);
 	snapshot_take(s->snapshotter, &limit, &run->snapshot);
 	symbols_want(s->symbols, run->kills->v.stack, run->kills->v.n_stack);
 	s->check_at_us = now_us(s) + US_PER_SEC;

@@ -63,28 +63,6 @@ struct oom_psi {
 	uint64_t some_total_us, full_total_us;
 };
 
-enum oom_stat_key {
-	STAT_ANON,
-	STAT_FILE,
-	STAT_SHMEM,
-	STAT_KERNEL,
-	STAT_KERNEL_STACK,
-	STAT_PAGETABLES,
-	STAT_SOCK,
-	STAT_SLAB_RECLAIMABLE,
-	STAT_SLAB_UNRECLAIMABLE,
-	STAT_FILE_MAPPED,
-	STAT_FILE_DIRTY,
-	STAT_UNEVICTABLE,
-	STAT_INACTIVE_FILE,
-	STAT_ACTIVE_FILE,
-	STAT_INACTIVE_ANON,
-	STAT_ACTIVE_ANON,
-	STAT_REFAULT_ANON,
-	STAT_REFAULT_FILE,
-	STAT_PGMAJFAULT,
-	_STAT_MAX,
-};
 extern const char *const oom_stat_names[_STAT_MAX];
 
 struct oom_snapshot {

@@ -405,6 +405,7 @@ void report_cgroup(const struct oom_kill *k, struct event_buf *b)
 /* Seconds after the mark. */
 static double age(const struct oom_run *run, uint64_t boot_ns)
 {
+	/* The decision's own record may be older by what the kernel wrote to its console. */
 	uint64_t mark = run->kills->boot_ns;
 
 	return boot_ns > mark ? (double)(boot_ns - mark) / 1e9 : 0;

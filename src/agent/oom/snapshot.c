@@ -186,6 +186,36 @@ void snapshot_parse_stat(const char *text, bool v1, struct oom_snapshot *ret)
 	}
 }
 
+/*
+ * Counts of the CPUs that the kernel has not brought together yet are missing from what a program reads. Then the parts are less
+ * than the usage by more than its own rounding, which is CPUs x 64 pages before the limit is hit and nearly nothing after.
+ */
+static bool is_current(const struct oom_stat *s)
+{
+	static const enum oom_stat_key parts[] = { STAT_ANON, STAT_FILE, STAT_KERNEL, STAT_SOCK };
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		if (s->values[parts[i]] != OOM_UNKNOWN64)
+			sum += s->values[parts[i]];
+	return sum >= s->usage - s->usage / 16;
+}
+
+void snapshot_begin(const struct oom_victim *v, uint64_t cgroup_id, struct oom_snapshot *ret)
+{
+	*ret = (struct oom_snapshot){ .usage = OOM_UNKNOWN64, .max = UINT64_MAX };
+	if (!(v->flags & OOM_VICTIM_STAT) || v->stat.cgroup_id != cgroup_id ||
+	    !is_current(&v->stat))
+		return;
+	for (unsigned i = 0; i < _STAT_MAX; i++) {
+		if (v->stat.values[i] == OOM_UNKNOWN64)
+			continue;
+		ret->stat[i] = v->stat.values[i];
+		ret->stat_seen |= 1U << i;
+	}
+	ret->stat_boot_ns = v->head.boot_ns;
+}
+
 static bool read_fd(struct snapshotter *s, int fd)
 {
 	return fd >= 0 && fs_pread_into(fd, s->text, sizeof(s->text)) > 0;
@@ -201,7 +231,7 @@ void snapshot_cgroup(struct snapshotter *s, const struct cgroup_place *p, struct
 	ret->usage = OOM_UNKNOWN64;
 	if (!*p->path && !p->files)
 		return;
-	if (read_cgroup(s, p, CGROUP_FILE_STAT)) {
+	if (!ret->stat_seen && read_cgroup(s, p, CGROUP_FILE_STAT)) {
 		ret->stat_boot_ns = time_boot_ns();
 		snapshot_parse_stat(s->text, s->layout->mode != CGROUP_MODE_V2, ret);
 	}
@@ -214,7 +244,6 @@ void snapshot_cgroup(struct snapshotter *s, const struct cgroup_place *p, struct
 
 void snapshot_take(struct snapshotter *s, const struct cgroup_place *p, struct oom_snapshot *ret)
 {
-	*ret = (struct oom_snapshot){ .usage = OOM_UNKNOWN64, .max = UINT64_MAX };
 	snapshot_cgroup(s, p, ret);
 	if (read_fd(s, s->meminfo_fd))
 		snapshot_parse_meminfo(s->text, &ret->host);

@@ -11,7 +11,9 @@ struct snapshotter;
 int snapshotter_new(const struct cgroup_layout *layout, struct snapshotter **ret);
 struct snapshotter *snapshotter_free(struct snapshotter *s);
 DEFINE_CLEANUP(struct snapshotter *, snapshotter_free);
-/* @p: the limiting cgroup, path "" = none. Allocates nothing. */
+/* Forgets what @ret has, and takes what the kernel program read at the mark of @v if that was of @cgroup_id. */
+void snapshot_begin(const struct oom_victim *v, uint64_t cgroup_id, struct oom_snapshot *ret);
+/* @p: the limiting cgroup, path "" = none. After snapshot_begin(). Allocates nothing. */
 void snapshot_take(struct snapshotter *s, const struct cgroup_place *p, struct oom_snapshot *ret);
 /* Only what the cgroup's files say; the rest stays. */
 void snapshot_cgroup(struct snapshotter *s, const struct cgroup_place *p, struct oom_snapshot *ret);
