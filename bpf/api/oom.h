@@ -50,6 +50,7 @@ enum oom_victim_flags {
 		1 << 6, /* memory, ids and cgroup of the victim were read from its task */
 	OOM_VICTIM_RECLAIM = 1 << 7, /* reclaim_* are filled */
 	OOM_VICTIM_DECISION = 1 << 8, /* decision number comes from oom_kill_process */
+	OOM_VICTIM_STAT = 1 << 9, /* stat is filled */
 };
 
 enum oom_args_source {
@@ -101,6 +102,37 @@ struct oom_user_frame {
 };
 _Static_assert(sizeof(struct oom_user_frame) == 32, "as the kernel writes it");
 
+/* Lines of memory.stat, in the order in which they are shown. */
+enum oom_stat_key {
+	STAT_ANON,
+	STAT_FILE,
+	STAT_SHMEM,
+	STAT_KERNEL,
+	STAT_KERNEL_STACK,
+	STAT_PAGETABLES,
+	STAT_SOCK,
+	STAT_SLAB_RECLAIMABLE,
+	STAT_SLAB_UNRECLAIMABLE,
+	STAT_FILE_MAPPED,
+	STAT_FILE_DIRTY,
+	STAT_UNEVICTABLE,
+	STAT_INACTIVE_FILE,
+	STAT_ACTIVE_FILE,
+	STAT_INACTIVE_ANON,
+	STAT_ACTIVE_ANON,
+	STAT_REFAULT_ANON,
+	STAT_REFAULT_FILE,
+	STAT_PGMAJFAULT,
+	_STAT_MAX,
+};
+
+/* memory.stat of one cgroup, read in the kernel at the mark. Bytes, or events; OOM_UNKNOWN64 = this kernel has no such line. */
+struct oom_stat {
+	__u64 cgroup_id; /* memory hierarchy; 0 = not read */
+	__u64 usage; /* bytes */
+	__u64 values[_STAT_MAX];
+};
+
 struct oom_victim {
 	struct record_head head;
 	/* Victim. */
@@ -135,6 +167,7 @@ struct oom_victim {
 	struct oom_level levels[OOM_LEVELS_MAX];
 	__u64 stack[OOM_STACK_MAX];
 	struct oom_ancestor ancestors[OOM_ANCESTORS_MAX];
+	struct oom_stat stat; /* of the limiting cgroup */
 	/* Text parts. */
 	struct oom_text path; /* cgroup of the memory hierarchy, walked in the kernel */
 	struct oom_text exe, cwd, args; /* args: NUL-separated */

@@ -8,6 +8,7 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include "bpf/api/oom.h"
+#include "oom-thread.bpf.h"
 #include "ring.bpf.h"
 
 #define SIGKILL 9
@@ -17,35 +18,13 @@
 #define STACK_OF_USER (1ULL << 8)
 #define STACK_BUILD_IDS (1ULL << 11)
 #define USER_STACK_BYTES (OOM_USER_STACK_MAX * sizeof(struct oom_user_frame))
-#define RECLAIM_MAX_AGE_NS (120 * 1000000000ULL)
 
 const volatile struct oom_parameters parameters; /* the loader sets it between open and load */
-
-/* What this thread did last in the OOM code. */
-struct thread_state {
-	u64 start_ns; /* boot time at which the thread began: a thread id may have been given again; 0 = not known */
-	u64 signal_ns; /* last OOM SIGKILL */
-	u64 mark_ns;
-	u64 mm; /* of the last marked victim */
-	u64 decision;
-	u64 invoke_ns; /* entry of out_of_memory() */
-	u64 invoke_memcg;
-	u32 signal_tgid; /* thread group that got the last OOM SIGKILL; plain programs: the thread */
-	u32 mark_tgid;
-	u32 marks;
-	u32 reclaim_gfp;
-	u64 reclaim_cgroup;
-	u64 reclaim_ns;
-	s16 reclaim_order;
-	u16 reclaim_kind;
-	u32 pad;
-};
 
 enum { NUMBER_DECISION, NUMBER_SPILL, _NUMBER_MAX };
 
 RING(oom_ring, 1 << 20);
 HASH(oom_spill, BPF_MAP_TYPE_HASH, 1024, u64, struct oom_core);
-HASH(threads, BPF_MAP_TYPE_LRU_HASH, 4096, u64, struct thread_state);
 HASH(followed, BPF_MAP_TYPE_LRU_HASH, 1024, u32, u64); /* victims: tgid -> start, 0 = not known */
 PERCPU_ARRAY(lost, _OOM_LOST_MAX, u64);
 ARRAY(numbers, _NUMBER_MAX, u64);
@@ -69,25 +48,6 @@ static __always_inline u64 next_number(u32 which)
 		return 0;
 	*n += 1;
 	return *n;
-}
-
-/* State of the running thread. @start 0: the program cannot tell, so an old entry is believed. NULL: @create is false, or full. */
-static __always_inline struct thread_state *this_thread(bool create, u64 start)
-{
-	u64 key = bpf_get_current_pid_tgid();
-	struct thread_state *t = bpf_map_lookup_elem(&threads, &key);
-	struct thread_state fresh = { .start_ns = start };
-
-	if (t && start && t->start_ns && t->start_ns != start) {
-		if (!create)
-			return NULL;
-		bpf_map_update_elem(&threads, &key, &fresh, BPF_ANY);
-		return bpf_map_lookup_elem(&threads, &key);
-	}
-	if (t || !create)
-		return t;
-	bpf_map_update_elem(&threads, &key, &fresh, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&threads, &key);
 }
 
 static __always_inline void head_init(struct record_head *h, u16 type, u32 size)
@@ -167,11 +127,25 @@ static __always_inline void add_user_stack(void *ctx, struct oom_victim *v)
 	v->head.size += size;
 }
 
+/* What oom-stat.bpf.c left for this very mark. */
+static __always_inline void add_stat(struct oom_victim *v)
+{
+	u32 zero = 0;
+	struct stat_slot *s = bpf_map_lookup_elem(&stat_slot, &zero);
+
+	if (!s || !s->stat.cgroup_id || s->thread != bpf_get_current_pid_tgid())
+		return;
+	v->stat = s->stat;
+	v->flags |= OOM_VICTIM_STAT;
+	s->stat.cgroup_id = 0;
+}
+
 static __always_inline void submit(void *ctx, struct oom_victim *v)
 {
 	u32 size;
 	long stack;
 
+	add_stat(v);
 	add_user_stack(ctx, v);
 	size = v->head.size;
 

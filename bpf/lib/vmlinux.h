@@ -163,6 +163,7 @@ struct cgroup_subsys_state {
 };
 
 struct cgroup {
+	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
 	struct cgroup_root *root;
 	int level;
@@ -184,6 +185,35 @@ enum memcg_memory_event {
 	MEMCG_OOM,
 	MEMCG_OOM_KILL,
 	MEMCG_OOM_GROUP_KILL,
+};
+
+/* Relocated as well: each kernel counts more. */
+enum node_stat_item {
+	NR_INACTIVE_ANON,
+	NR_ACTIVE_ANON,
+	NR_INACTIVE_FILE,
+	NR_ACTIVE_FILE,
+	NR_UNEVICTABLE,
+	NR_SLAB_RECLAIMABLE_B,
+	NR_SLAB_UNRECLAIMABLE_B,
+	WORKINGSET_REFAULT_ANON,
+	WORKINGSET_REFAULT_FILE,
+	NR_ANON_MAPPED,
+	NR_FILE_MAPPED,
+	NR_FILE_PAGES,
+	NR_FILE_DIRTY,
+	NR_SHMEM,
+	NR_KERNEL_STACK_KB,
+	NR_PAGETABLE,
+};
+
+enum memcg_stat_item {
+	MEMCG_SOCK,
+	MEMCG_KMEM,
+};
+
+enum vm_event_item {
+	PGMAJFAULT,
 };
 
 struct page_counter {

@@ -66,6 +66,8 @@ struct daemon {
 	struct loop_source *signal_source, *clock_source;
 	struct loop_timer *tick;
 	struct host_names host;
+	bool serving; /* hooks.json is ours */
+	char *rootfs, *hooks_file; /* copies: a reload replaces the configuration */
 };
 
 const struct config_section *agent_sections(void)
@@ -102,11 +104,17 @@ static int load_config(const char *path, struct config **ret)
 	return r;
 }
 
-int agent_check(const char *config_file)
+int agent_check(const struct agent_options *o)
 {
 	_cleanup_(config_freep) struct config *c = NULL;
+	char why[512] = "";
+	bool ok = load_config(o->config_file, &c) >= 0;
 
-	return load_config(config_file, &c) < 0 ? 1 : 0;
+	if (http_web_config_check(o->web_config_file, why, sizeof(why)) < 0) {
+		log_error("%s", why);
+		ok = false;
+	}
+	return ok ? 0 : 1;
 }
 
 static const void *module_config(const struct config *c, const struct module *m)
@@ -137,22 +145,19 @@ static size_t collect_hooks(struct daemon *d, struct hook_state *ret, size_t max
 static void on_hooks_changed(struct agent *a)
 {
 	struct daemon *d = container_of(a, struct daemon, agent);
-	const struct paths_config *paths = config_section(d->config, "paths");
-	_cleanup_strbuf_ struct strbuf json = STRBUF_INIT, path = STRBUF_INIT;
+	_cleanup_strbuf_ struct strbuf json = STRBUF_INIT;
 	struct hook_state states[64];
 	size_t n = collect_hooks(d, states, ARRAY_SIZE(states));
 	int r;
 
 	self_hooks(d->self, states, n, true);
 	hook_states_write_json(states, n, &json);
-	strbuf_addf(&path, "%s/hooks.json", paths->run);
-	r = json.error ? json.error : fs_mkdir_p(paths->run, 0755);
-	if (r >= 0)
-		r = fs_write_atomic(strbuf_str(&path), 0640, strbuf_str(&json), json.len);
+	r = json.error ? json.error
+		       : fs_write_atomic(d->hooks_file, 0640, strbuf_str(&json), json.len);
 	if (r < 0)
 		log_warning_errno(r,
 				  "cannot write '%s', 'telamon doctor' probes by itself, ignoring",
-				  strbuf_str(&path));
+				  d->hooks_file);
 }
 
 static void warn_about_hooks(const struct hook_state *states, size_t n)
@@ -227,6 +232,20 @@ static void stop_modules(struct daemon *d)
 
 /* --- reload --- */
 
+/* Facts for probing; at a reload anew, because file systems get mounted and rights change. */
+static int read_env(struct daemon *d)
+{
+	struct hook_env *fresh;
+	int r = hook_env_new(NULL, &fresh);
+
+	if (r < 0)
+		return r;
+	fresh->cgroup_v2_memory = d->cgroups.mode == CGROUP_MODE_V2;
+	hook_env_free(d->env);
+	d->agent.env = d->env = fresh;
+	return 0;
+}
+
 static void log_change(void *ctx, const char *key, const char *before, const char *after,
 		       bool reloadable)
 {
@@ -262,6 +281,7 @@ static bool reload(struct daemon *d)
 		return false;
 	}
 	config_diff(d->config, fresh, log_change, NULL);
+	(void)read_env(d);
 
 	for (size_t i = 0; i < d->n_modules; i++) {
 		const struct running *m = &d->modules[i];
@@ -389,7 +409,10 @@ static int start_rooms(struct daemon *d)
 	int r;
 
 	a->config = d->config;
-	a->rootfs = paths->rootfs;
+	d->rootfs = strdup(paths->rootfs);
+	if (!d->rootfs)
+		return log_error_errno(-ENOMEM, "cannot start");
+	a->rootfs = d->rootfs;
 	a->hooks_changed = on_hooks_changed;
 	a->providers = d->providers;
 	a->clock = &d->clock;
@@ -400,11 +423,9 @@ static int start_rooms(struct daemon *d)
 	r = clock_map_init(&d->clock);
 	if (r < 0)
 		return log_error_errno(r, "cannot read the clocks");
-	r = hook_env_new(NULL, &d->env);
+	r = read_env(d);
 	if (r < 0)
 		return log_error_errno(r, "cannot probe the kernel");
-	d->env->cgroup_v2_memory = d->cgroups.mode == CGROUP_MODE_V2;
-	a->env = d->env;
 	r = loop_new(&a->loop);
 	if (r >= 0)
 		r = workers_new(a->loop, WORKERS, WORK_QUEUE, &a->workers);
@@ -435,12 +456,28 @@ static int add_sources(struct daemon *d)
 	return 0;
 }
 
+/* paths.run takes effect at a restart only, so its name is made once. */
+static int name_hooks_file(struct daemon *d)
+{
+	const struct paths_config *paths = config_section(d->config, "paths");
+
+	if (asprintf(&d->hooks_file, "%s/hooks.json", paths->run) < 0) {
+		d->hooks_file = NULL;
+		return log_error_errno(-ENOMEM, "cannot start");
+	}
+	(void)fs_mkdir_p(paths->run, 0755); /* writing the file says what is wrong */
+	return 0;
+}
+
 static int start(struct daemon *d)
 {
 	char why[256] = "";
 	int r;
 
 	r = load_config(d->options->config_file, &d->config);
+	if (r < 0)
+		return r;
+	r = name_hooks_file(d);
 	if (r < 0)
 		return r;
 	r = block_signals(d);
@@ -461,6 +498,7 @@ static int start(struct daemon *d)
 	if (r < 0)
 		return log_error_errno(r, "cannot serve HTTP: %s", why);
 	protect_late(&d->protection);
+	d->serving = true;
 	on_hooks_changed(&d->agent);
 	d->protection.ring_prefault = d->agent.prefaulted;
 	self_protection(d->self, &d->protection);
@@ -475,6 +513,9 @@ static void stop(struct daemon *d)
 	struct agent *a = &d->agent;
 
 	d->web = web_free(d->web);
+	/* What it says is over: the doctor has to look for itself. */
+	if (d->serving)
+		(void)unlink(d->hooks_file);
 	/* First: what the workers finish is handed to modules that still stand. */
 	a->workers = workers_free(a->workers);
 	stop_modules(d);
@@ -495,6 +536,8 @@ static void stop(struct daemon *d)
 	if (d->signal_fd >= 0)
 		(void)close(d->signal_fd);
 	d->config = config_free(d->config);
+	free(d->rootfs);
+	free(d->hooks_file);
 }
 
 int agent_run(const struct agent_options *o)

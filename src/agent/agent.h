@@ -26,4 +26,4 @@ struct paths_config {
  */
 int agent_run(const struct agent_options *o);
 /* --config.check: prints all errors; 0 or 1. */
-int agent_check(const char *config_file);
+int agent_check(const struct agent_options *o);

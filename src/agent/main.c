@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* telamon-agent: command line */
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "agent/agent.h"
 #include "base/log.h"
 #include "base/macro.h"
@@ -33,7 +35,7 @@ static const struct flag flags[_FLAG_MAX] = {
 	[FLAG_CONFIG_FILE] = { "config.file", "",
 			       "Configuration (YAML). Without it, defaults are used." },
 	[FLAG_CONFIG_CHECK] = { "config.check", NULL,
-				"Check the configuration, print every error, exit." },
+				"Check the configuration files, print every error, exit." },
 	[FLAG_LISTEN_ADDRESS] = { "web.listen-address", ":9102", "Address of the HTTP server." },
 	[FLAG_TELEMETRY_PATH] = { "web.telemetry-path", "/metrics", "Path of the metrics." },
 	[FLAG_WEB_CONFIG] = { "web.config.file", "",
@@ -117,11 +119,24 @@ static void tune_malloc(void)
 	(void)mallopt(M_ARENA_MAX, 2);
 }
 
+/* Else the first files that are opened would stand where logs and sinks write. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd < 2);
+	if (fd > 2)
+		(void)close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const char *values[_FLAG_MAX];
 	struct agent_options o;
 
+	fill_standard_descriptors();
 	tune_malloc();
 
 	if (parse_flags(argc, argv, values) < 0) {
@@ -146,6 +161,6 @@ int main(int argc, char **argv)
 		.web_config_file = values[FLAG_WEB_CONFIG],
 	};
 	if (values[FLAG_CONFIG_CHECK])
-		return agent_check(o.config_file);
+		return agent_check(&o);
 	return agent_run(&o);
 }

@@ -19,6 +19,7 @@
 #include "base/strbuf.h"
 
 #define ADJ_PATH "/proc/self/oom_score_adj"
+#define DESCRIPTORS_OTHERS 2048 /* connections, programs and maps, journal, libraries */
 
 /* A lowered value needs CAP_SYS_RESOURCE unless it was that low before, so an inherited one is good enough. */
 static void set_adj(struct protection *p, int want)
@@ -45,23 +46,34 @@ static void set_adj(struct protection *p, int want)
 	p->adj = p->adj_value <= want;
 }
 
-static void raise_limit(int resource, const char *name, rlim_t want)
+/* What the limit is afterwards. */
+static rlim_t raise_nofile(rlim_t want)
 {
 	struct rlimit old, lim = { want, want };
 
-	if (getrlimit(resource, &old) == 0 && old.rlim_cur >= want)
-		return;
-	if (setrlimit(resource, &lim) == 0)
-		return;
+	if (getrlimit(RLIMIT_NOFILE, &old) < 0)
+		return 0;
+	if (old.rlim_cur >= want)
+		return old.rlim_cur;
+	lim.rlim_max = MAX(old.rlim_max, want);
+	if (setrlimit(RLIMIT_NOFILE, &lim) == 0)
+		return want;
 	/* Up to the hard limit needs no right. */
 	lim = (struct rlimit){ old.rlim_max, old.rlim_max };
-	if (setrlimit(resource, &lim) < 0)
-		log_warning_errno(-errno, "cannot raise %s, ignoring", name);
+	return setrlimit(RLIMIT_NOFILE, &lim) == 0 ? lim.rlim_cur : old.rlim_cur;
+}
+
+uint64_t protect_descriptors(uint64_t wanted)
+{
+	rlim_t limit = raise_nofile(DESCRIPTORS_OTHERS + wanted);
+
+	return limit < DESCRIPTORS_OTHERS ? 0 : MIN(limit - DESCRIPTORS_OTHERS, wanted);
 }
 
 void protect_early(struct protection *p, int want_adj)
 {
-	raise_limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", 16384);
+	if (raise_nofile(DESCRIPTORS_OTHERS) < DESCRIPTORS_OTHERS)
+		log_warning("cannot raise RLIMIT_NOFILE to %d, ignoring", DESCRIPTORS_OTHERS);
 	set_adj(p, want_adj);
 }
 

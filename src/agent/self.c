@@ -69,6 +69,10 @@ const struct metric_row self_metrics[_SELF_METRIC_MAX] = {
 		.name = "telamon_journal_errors_total", .type = METRIC_COUNTER,
 		.help = "Failed writes of the journal; each is tried again.",
 	},
+	[SELF_JOURNAL_MISSED] = {
+		.name = "telamon_journal_missed_total", .type = METRIC_COUNTER,
+		.help = "Events that never reached the journal, because it could not be opened; those of class oom are on stderr.",
+	},
 	[SELF_JOURNAL_EXPIRED] = {
 		.name = "telamon_journal_expired_total", .type = METRIC_COUNTER,
 		.help = "Events removed from the journal by age or size.",
@@ -258,6 +262,7 @@ static void tick_events(struct self *s)
 		metric_store(s->set, METRIC(SELF_EVENTS_REFUSED, c), st.refused[c]);
 	metric_store(s->set, METRIC(SELF_JOURNAL_EVENTS), st.journaled);
 	metric_store(s->set, METRIC(SELF_JOURNAL_ERRORS), st.journal_errors);
+	metric_store(s->set, METRIC(SELF_JOURNAL_MISSED), st.journal_missed);
 	metric_store(s->set, METRIC(SELF_JOURNAL_EXPIRED), st.journal_expired);
 	metric_gauge(s->set, METRIC(SELF_JOURNAL_BYTES), (double)st.journal_bytes);
 	for (unsigned k = 0; k < _EVENT_SINK_MAX; k++) {

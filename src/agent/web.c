@@ -21,19 +21,17 @@
 
 #define RELOAD_WAIT_S 30
 
-enum reload_state { RELOAD_IDLE, RELOAD_WANTED, RELOAD_DONE, RELOAD_FAILED };
-
 struct web {
 	struct agent *agent;
 	struct http_server *server;
 	struct http_route routes[10];
 	char landing[4096];
 	char path[128]; /* of the telemetry */
-	/* Reload: one at a time, from an HTTP thread to the loop and back. */
+	/* Reloads, from HTTP threads to the loop and back: numbers of the last one wanted and the last one done. */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	enum reload_state state;
-	bool stopping;
+	uint64_t wanted, done;
+	bool ok, stopping;
 	int event_fd;
 	struct loop_source *source;
 	bool (*reload)(void *ctx);
@@ -79,33 +77,32 @@ static void handle_landing(struct http_request *q, void *ctx)
 	http_reply(q, 200, "text/html; charset=utf-8", w->landing, strlen(w->landing));
 }
 
-static enum reload_state wait_for_reload(struct web *w)
+static bool wait_for_reload(struct web *w)
 {
-	uint64_t one = 1;
+	uint64_t one = 1, mine;
 	struct timespec until;
-	enum reload_state result;
+	bool ok = false;
 
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += RELOAD_WAIT_S;
 
 	pthread_mutex_lock(&w->lock);
-	w->state = RELOAD_WANTED;
-	if (write(w->event_fd, &one, sizeof(one)) < 0)
-		w->state = RELOAD_FAILED;
-	while (w->state == RELOAD_WANTED && !w->stopping)
-		if (pthread_cond_timedwait(&w->changed, &w->lock, &until) == ETIMEDOUT)
-			break;
-	result = w->state;
-	w->state = RELOAD_IDLE;
+	mine = ++w->wanted;
+	if (write(w->event_fd, &one, sizeof(one)) == sizeof(one))
+		while (w->done < mine && !w->stopping)
+			if (pthread_cond_timedwait(&w->changed, &w->lock, &until) == ETIMEDOUT)
+				break;
+	if (w->done >= mine) /* a later one read the same file, or a newer one */
+		ok = w->ok;
 	pthread_mutex_unlock(&w->lock);
-	return result;
+	return ok;
 }
 
 static void handle_reload(struct http_request *q, void *ctx)
 {
 	struct web *w = ctx;
 
-	if (wait_for_reload(w) == RELOAD_DONE)
+	if (wait_for_reload(w))
 		http_reply_text(q, 200, "configuration reloaded\n");
 	else
 		http_reply_text(q, 500, "the configuration was not reloaded, the log says why\n");
@@ -120,10 +117,13 @@ static void on_reload(void *ctx, uint32_t events)
 	(void)events;
 	if (read(w->event_fd, &n, sizeof(n)) < 0)
 		return;
+	pthread_mutex_lock(&w->lock);
+	n = w->wanted;
+	pthread_mutex_unlock(&w->lock);
 	ok = w->reload(w->reload_ctx);
 	pthread_mutex_lock(&w->lock);
-	if (w->state == RELOAD_WANTED)
-		w->state = ok ? RELOAD_DONE : RELOAD_FAILED;
+	w->done = n;
+	w->ok = ok;
 	pthread_cond_broadcast(&w->changed);
 	pthread_mutex_unlock(&w->lock);
 }

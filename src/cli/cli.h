@@ -63,4 +63,7 @@ const char *cli_text(const json_t *event, const char *key); /* "" when absent */
 bool cli_number(const json_t *event, const char *key, double *ret);
 void cli_add_text(struct strbuf *b, const json_t *event,
 		  const char *key); /* escaped for terminals */
+void cli_add_padded(struct strbuf *b, const json_t *event, const char *key,
+		    size_t width); /* likewise, filled up with spaces */
+void cli_add_moment(struct strbuf *b, const json_t *event); /* its timestamp, in milliseconds */
 void cli_add_size(struct strbuf *b, const json_t *event, const char *key); /* "2.43 GiB", or "?" */

@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/cli.h"
-#include "event/journal.h"
+#include "event/stream.h"
 
 #define OPTIONS_MAX 32
 #define LINE_MAX_BYTES (1 << 20)
@@ -89,9 +89,16 @@ struct lines {
 	cli_event_fn fn;
 	void *ctx;
 	int n;
-	bool stop, sse;
-	char last_id[64];
+	bool stop, sse, connected;
+	char last_id[64], said[128]; /* said: what was no event, such as the reason of a refusal */
 };
+
+static void keep_said(struct lines *l, const char *line, size_t len)
+{
+	if (len && !l->said[0])
+		(void)snprintf(l->said, sizeof(l->said), "%.*s", (int)MIN(len, sizeof(l->said) - 1),
+			       line);
+}
 
 static void take_line(struct lines *l, const char *line, size_t len)
 {
@@ -102,14 +109,19 @@ static void take_line(struct lines *l, const char *line, size_t len)
 		if (len > 4 && memcmp(line, "id: ", 4) == 0)
 			(void)snprintf(l->last_id, sizeof(l->last_id), "%.*s",
 				       (int)MIN(len - 4, sizeof(l->last_id) - 1), line + 4);
-		if (len <= 6 || memcmp(line, "data: ", 6) != 0)
+		if (len <= 6 || memcmp(line, "data: ", 6) != 0) {
+			keep_said(l, line, len);
 			return;
+		}
 		line += 6;
 		len -= 6;
 	}
 	event = json_loadb(line, len, 0, &error);
+	if (!event) /* an integer beyond 2^63 is no reason to say nothing */
+		event = json_loadb(line, len, JSON_DECODE_INT_AS_REAL, &error);
 	if (!json_is_object(event)) {
 		json_decref(event);
+		keep_said(l, line, len);
 		return;
 	}
 	l->n++;
@@ -122,6 +134,7 @@ static int on_data(void *ctx, const char *data, size_t len)
 	struct lines *l = ctx;
 	size_t start = 0;
 
+	l->connected = true;
 	strbuf_add(&l->buffer, data, len);
 	if (l->buffer.error || l->buffer.len > LINE_MAX_BYTES)
 		return -1;
@@ -151,6 +164,16 @@ static int load_client(const struct cli_source *s, struct http_client_options *o
 	return http_client_config_load(s->http_config, why, why_size, config, o);
 }
 
+/* What the agent says is foreign text. */
+static void refused(struct cli_source *s, int status, const struct lines *l)
+{
+	struct strbuf b;
+
+	strbuf_init_fixed(&b, s->why, sizeof(s->why));
+	strbuf_addf(&b, "the agent answers %d: ", status);
+	text_add_terminal(&b, l->said, strlen(l->said));
+}
+
 static int query_agent(struct cli_source *s, const char *query, struct lines *l)
 {
 	struct http_client_options o = { .timeout_ms = 30000 };
@@ -165,10 +188,9 @@ static int query_agent(struct cli_source *s, const char *query, struct lines *l)
 	if (l->stop)
 		return l->n;
 	if (r < 0)
-		return r;
+		return r == -EINVAL ? -EPROTO : r; /* -EINVAL means a bad parameter */
 	if (r != 200) {
-		(void)snprintf(s->why, sizeof(s->why), "the agent answers %d: %s", r,
-			       strbuf_str(&l->buffer));
+		refused(s, r, l);
 		return r == 400 ? -EINVAL : -EPROTO;
 	}
 	return l->n;
@@ -209,40 +231,39 @@ static const char *parameter(const char *query, const char *name, char *buf, siz
 	return NULL;
 }
 
+struct parameters {
+	const char *query;
+	char text[12][512];
+	size_t n;
+};
+
+static const char *get_parameter(void *ctx, const char *name)
+{
+	struct parameters *p = ctx;
+
+	if (p->n == ARRAY_SIZE(p->text))
+		return NULL;
+	return parameter(p->query, name, p->text[p->n++], sizeof(p->text[0]));
+}
+
 static int query_journal(struct cli_source *s, const char *query, struct lines *l)
 {
 	_cleanup_(journal_freep) struct journal *j = NULL;
-	char text[11][512];
-	struct event_filter f = {
-		.type = parameter(query, "type", text[0], sizeof(text[0])),
-		.container = parameter(query, "container", text[1], sizeof(text[1])),
-		.namespace = parameter(query, "namespace", text[2], sizeof(text[2])),
-		.pod = parameter(query, "pod", text[3], sizeof(text[3])),
-		.workload = parameter(query, "workload", text[4], sizeof(text[4])),
-		.cgroup = parameter(query, "cgroup", text[5], sizeof(text[5])),
-	};
-	const char *value;
-	uint64_t limit;
-	int r;
+	struct parameters p = { .query = query };
+	struct event_filter f;
+	int r = event_filter_read(get_parameter, &p, &f, s->why, sizeof(s->why));
 
-	value = parameter(query, "since", text[6], sizeof(text[6]));
-	if (value && parse_time(value, time_wall_ns(), &f.since_ns) < 0)
-		return -EINVAL;
-	value = parameter(query, "until", text[7], sizeof(text[7]));
-	if (value && parse_time(value, time_wall_ns(), &f.until_ns) < 0)
-		return -EINVAL;
-	value = parameter(query, "limit", text[8], sizeof(text[8]));
-	if (value && parse_u64(value, &limit) == 0)
-		f.limit = limit;
-	value = parameter(query, "severity", text[9], sizeof(text[9]));
-	if (value)
-		f.severity = MAX(event_severity_from_string(value), 0);
-	value = parameter(query, "pid", text[10], sizeof(text[10]));
-	if (value && parse_u32(value, &f.pid) < 0)
-		return -EINVAL;
+	if (r < 0)
+		return r;
 	r = journal_open_readonly(s->journal ? s->journal : CLI_JOURNAL, s->why, sizeof(s->why),
 				  &j);
-	return r < 0 ? r : journal_query(j, &f, on_row, l);
+	if (r < 0)
+		return r == -EINVAL ? -EIO : r; /* -EINVAL means a bad parameter */
+	r = journal_query(j, &f, on_row, l);
+	if (r < 0)
+		(void)snprintf(s->why, sizeof(s->why), "journal '%s': %s",
+			       s->journal ? s->journal : CLI_JOURNAL, strerror(-r));
+	return r;
 }
 
 int cli_query(struct cli_source *s, const char *query, cli_event_fn fn, void *ctx)
@@ -274,6 +295,8 @@ int cli_follow(struct cli_source *s, const char *query, cli_event_fn fn, void *c
 	_cleanup_(http_client_config_freep) struct http_client_config *config = NULL;
 	struct lines l = { .fn = fn, .ctx = ctx, .sse = true };
 	unsigned failures = 0;
+	uint64_t began_ns = time_wall_ns();
+	bool again = false;
 	int r = load_client(s, &o, &config, s->why, sizeof(s->why));
 
 	while (r >= 0 && !l.stop) {
@@ -283,6 +306,12 @@ int cli_follow(struct cli_source *s, const char *query, cli_event_fn fn, void *c
 		int before = l.n;
 
 		strbuf_addf(&url, "%s/events?%s", s->url ? s->url : CLI_URL, query);
+		/* Nothing was seen before the connection broke: what happened since we began is still wanted. */
+		if (again && !l.last_id[0] && !strstr(query, "since=")) {
+			strbuf_addstr(&url, *query ? "&since=" : "since=");
+			time_add_rfc3339(&url, began_ns, 9);
+		}
+		again = true;
 		(void)snprintf(header, sizeof(header), "Last-Event-ID: %s", l.last_id);
 		strbuf_clear(&l.buffer);
 		r = http_client_get(strbuf_str(&url), &o, l.last_id[0] ? headers : NULL, on_data,
@@ -290,14 +319,15 @@ int cli_follow(struct cli_source *s, const char *query, cli_event_fn fn, void *c
 		if (l.stop)
 			break;
 		if (r >= 300) {
-			(void)snprintf(s->why, sizeof(s->why), "the agent answers %d: %s", r,
-				       strbuf_str(&l.buffer));
+			refused(s, r, &l);
 			r = r == 400 ? -EINVAL : -EPROTO;
 			break;
 		}
 		/* The agent went away: it may be back soon. At the first try it is told at once. */
-		if (r < 0 && !l.last_id[0] && l.n == 0)
+		if (r < 0 && !l.connected) {
+			r = r == -EINVAL ? -EPROTO : r;
 			break;
+		}
 		failures = l.n != before ? 0 : failures + 1;
 		if (failures > 30)
 			break;
@@ -349,6 +379,24 @@ void cli_add_text(struct strbuf *b, const json_t *event, const char *key)
 
 	if (json_is_string(v))
 		text_add_terminal(b, json_string_value(v), json_string_length(v));
+}
+
+void cli_add_padded(struct strbuf *b, const json_t *event, const char *key, size_t width)
+{
+	size_t start = b->len;
+
+	cli_add_text(b, event, key);
+	while (b->len - start < width)
+		strbuf_addch(b, ' ');
+}
+
+void cli_add_moment(struct strbuf *b, const json_t *event)
+{
+	const json_t *v = json_object_get(event, "timestamp");
+
+	if (json_is_string(v))
+		text_add_terminal(b, json_string_value(v), MIN(json_string_length(v), (size_t)23));
+	strbuf_addch(b, 'Z');
 }
 
 void cli_add_size(struct strbuf *b, const json_t *event, const char *key)

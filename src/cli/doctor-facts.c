@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Facts of the host that explain what hooks do and do not: kernel, lockdown, cgroups, sysctls, rights. */
 
-#include <bpf/btf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/utsname.h>
@@ -153,6 +151,8 @@ json_t *doctor_facts(void)
 		(void)json_object_set_new(facts, "btf", json_boolean(!env->no_btf));
 		(void)json_object_set_new(facts, "lockdown", json_string(lockdown[env->lockdown]));
 		(void)json_object_set_new(facts, "tracefs", json_boolean(env->tracefs_fd >= 0));
+		(void)json_object_set_new(facts, "tracefs_detached",
+					  json_boolean(env->tracefs_detached));
 	}
 	if (cgroup_layout_init("/", &layout) >= 0) {
 		(void)json_object_set_new(facts, "cgroup",
@@ -172,43 +172,4 @@ json_t *doctor_facts(void)
 	add_clock(facts);
 	add_other_daemons(facts);
 	return facts;
-}
-
-/* --- doctor hooks PATTERN --- */
-
-static void print_match(const struct hook_env *env, const char *name, bool tracepoint)
-{
-	_cleanup_strbuf_ struct strbuf shape = STRBUF_INIT;
-
-	if (probe_prototype(env, name, tracepoint, &shape) < 0)
-		return;
-	printf("%-10s %s(%s)\n", tracepoint ? "tracepoint" : "function", name, strbuf_str(&shape));
-}
-
-int doctor_list_hooks(const char *pattern)
-{
-	_cleanup_(hook_env_freep) struct hook_env *env = NULL;
-	const struct btf *btf;
-	unsigned shown = 0;
-
-	if (hook_env_new(NULL, &env) < 0 || !(btf = hook_env_btf(env))) {
-		(void)fprintf(stderr, "telamon doctor: this kernel has no BTF\n");
-		return CLI_UNREACHABLE;
-	}
-	for (uint32_t id = 1; id < btf__type_cnt(btf); id++) {
-		const struct btf_type *t = btf__type_by_id(btf, id);
-		const char *name = btf__name_by_offset(btf, t->name_off);
-		bool tracepoint = btf_is_typedef(t) && strncmp(name, "btf_trace_", 10) == 0;
-
-		if (!tracepoint && !btf_is_func(t))
-			continue;
-		if (fnmatch(pattern, tracepoint ? name + 10 : name, 0) != 0)
-			continue;
-		print_match(env, tracepoint ? name + 10 : name, tracepoint);
-		shown++;
-	}
-	if (shown)
-		return CLI_OK;
-	(void)fprintf(stderr, "Nothing in this kernel's BTF matches '%s'.\n", pattern);
-	return CLI_NONE;
 }

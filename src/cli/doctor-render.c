@@ -18,6 +18,27 @@ static void add_runtimes(struct strbuf *b, const json_t *f)
 	strbuf_addch(b, '\n');
 }
 
+/* Which security modules may refuse, and how far stamps of the kernel are from the wall clock. */
+static void add_modules(struct strbuf *b, const json_t *f)
+{
+	double offset;
+
+	if (*cli_text(f, "lsm")) {
+		strbuf_addstr(b, "lsm       ");
+		cli_add_text(b, f, "lsm");
+		strbuf_addch(b, '\n');
+	}
+	if (cli_number(f, "clock_wall_minus_boot_seconds", &offset))
+		strbuf_addf(b, "clock     boot + %.6f s\n", offset);
+}
+
+static const char *tracefs_text(const json_t *f)
+{
+	if (json_is_true(json_object_get(f, "tracefs_detached")))
+		return "not mounted, read by a detached mount";
+	return json_is_true(json_object_get(f, "tracefs")) ? "yes" : "no";
+}
+
 static void add_facts(struct strbuf *b, const json_t *f)
 {
 	const json_t *sysctl = json_object_get(f, "sysctl"), *v;
@@ -31,9 +52,8 @@ static void add_facts(struct strbuf *b, const json_t *f)
 		"kernel    %s %s  page %lld KiB  BTF %s  tracefs %s  lockdown %s  cgroup %s  PSI %s\n",
 		cli_text(f, "kernel"), cli_text(f, "arch"),
 		(long long)json_integer_value(json_object_get(f, "page_size")) / 1024,
-		json_is_true(json_object_get(f, "btf")) ? "yes" : "no",
-		json_is_true(json_object_get(f, "tracefs")) ? "yes" : "no", cli_text(f, "lockdown"),
-		*cli_text(f, "cgroup") ? cli_text(f, "cgroup") : "none",
+		json_is_true(json_object_get(f, "btf")) ? "yes" : "no", tracefs_text(f),
+		cli_text(f, "lockdown"), *cli_text(f, "cgroup") ? cli_text(f, "cgroup") : "none",
 		json_is_true(json_object_get(f, "psi")) ? "yes" : "no");
 	strbuf_addf(b, "memory    controller at %s%s\n", cli_text(f, "memory_root"),
 		    json_is_true(json_object_get(f, "cgroup_namespaced"))
@@ -49,6 +69,7 @@ static void add_facts(struct strbuf *b, const json_t *f)
 		strbuf_addf(b, "%s %s (%s)", i ? "," : "  missing", cli_text(v, "name"),
 			    cli_text(v, "effect"));
 	strbuf_addch(b, '\n');
+	add_modules(b, f);
 	add_runtimes(b, f);
 	json_array_foreach (json_object_get(f, "other_oom_daemons"), i, v)
 		strbuf_addf(b, "beside    %s runs too and kills by its own rules\n",
@@ -94,7 +115,10 @@ static void add_reasons(struct strbuf *b, const json_t *state)
 			break; /* what stands below is worse */
 		if (streq(reason, "ok") || streq(reason, "not_needed"))
 			continue;
-		strbuf_addf(b, "%s%s %s", first ? "" : "; ", cli_text(v, "name"), reason);
+		strbuf_addstr(b, first ? "" : "; ");
+		cli_add_text(b, v, "name");
+		strbuf_addch(b, ' ');
+		cli_add_text(b, v, "reason");
 		first = false;
 	}
 }
@@ -115,14 +139,16 @@ void doctor_render(const json_t *facts, const json_t *agent, const json_t *capab
 		const char *live = cli_text(state, "live");
 		size_t mark;
 
-		strbuf_addf(b, "%-14s %s%-14s%s ", cli_text(state, "capability"),
-			    cli_colour(streq(live, "none") ? "\033[31m" : "\033[32m"), live,
-			    cli_colour("\033[0m"));
+		cli_add_padded(b, state, "capability", 14);
+		strbuf_addf(b, " %s", cli_colour(streq(live, "none") ? "\033[31m" : "\033[32m"));
+		cli_add_padded(b, state, "live", 14);
+		strbuf_addf(b, "%s ", cli_colour("\033[0m"));
 		mark = b->len;
 		add_reasons(b, state);
 		if (streq(live, "none")) {
 			none++;
-			strbuf_addf(b, "   %s", cli_text(state, "without"));
+			strbuf_addstr(b, "   ");
+			cli_add_text(b, state, "without");
 		} else if (b->len == mark) {
 			while (b->len && b->data[b->len - 1] == ' ')
 				strbuf_truncate(b, b->len - 1);

@@ -35,6 +35,12 @@ static int read_hooks(const char *path, json_t **ret)
 		(void)fprintf(stderr, "%s:%d:%d: %s\n", path, error.line, error.column, error.text);
 		return -EBADMSG;
 	}
+	if (!json_is_array(json_object_get(*ret, "capabilities"))) {
+		(void)fprintf(stderr, "%s: there is no list 'capabilities'\n", path);
+		json_decref(*ret);
+		*ret = NULL;
+		return -EBADMSG;
+	}
 	return 0;
 }
 
@@ -100,7 +106,7 @@ static json_t *select_modules(const json_t *all, const char *modules)
 
 static void print_fixes(const json_t *capabilities)
 {
-	bool eperm = false, no_capability = false, no_file = false;
+	bool eperm = false, no_capability = false, no_file = false, no_btf = false;
 	json_t *state, *variant;
 	size_t i, k;
 
@@ -109,6 +115,7 @@ static void print_fixes(const json_t *capabilities)
 			const char *reason = cli_text(variant, "reason");
 
 			eperm |= streq(reason, "eperm");
+			no_btf |= streq(reason, "no_btf");
 			no_capability |= streq(reason, "no_capability");
 			no_file |= streq(reason, "no_file") &&
 				   strstr(cli_text(variant, "target"), "/");
@@ -121,26 +128,30 @@ static void print_fixes(const json_t *capabilities)
 		printf("  give the agent CAP_BPF, CAP_PERFMON and CAP_SYSLOG (see the unit file)\n");
 	if (no_file)
 		printf("  mount tracefs: mount -t tracefs tracefs /sys/kernel/tracing\n");
-	if (!eperm && !no_capability && !no_file)
+	if (no_btf)
+		printf("  a kernel with BTF (CONFIG_DEBUG_INFO_BTF) lets the better programs load\n");
+	if (!eperm && !no_capability && !no_file && !no_btf)
 		printf("  nothing that a command could do\n");
 }
 
-static int status_of(const json_t *capabilities)
+static int status_of(const json_t *capabilities, const char *modules)
 {
 	int status = DOCTOR_OK;
+	bool kills = !in_list(modules, "oom"); /* not asked for */
 	json_t *state;
 	size_t i;
 
 	json_array_foreach (capabilities, i, state) {
 		const char *live = cli_text(state, "live");
 
+		kills |= streq(cli_text(state, "capability"), "oom_kill");
 		if (streq(cli_text(state, "capability"), "oom_kill") &&
 		    (streq(live, "none") || streq(live, "counters")))
 			return DOCTOR_BLIND;
 		if (streq(live, "none"))
 			status = DOCTOR_DEGRADED;
 	}
-	return status;
+	return kills ? status : DOCTOR_BLIND;
 }
 
 static json_t *ask_agent(const struct options *o)
@@ -175,10 +186,17 @@ static int run(const struct options *o)
 		return DOCTOR_BLIND;
 	}
 	capabilities = select_modules(all, o->module);
+	if (o->module && json_array_size(capabilities) == 0) {
+		(void)fprintf(stderr, "telamon doctor: --module: nothing is known of '%s'\n",
+			      o->module);
+		json_decref(capabilities);
+		json_decref(all);
+		return DOCTOR_USAGE;
+	}
 	/* Facts of a fixture's host are not ours. */
 	facts = o->hooks ? json_object() : doctor_facts();
 	agent = o->hooks && !o->url ? NULL : ask_agent(o);
-	status = status_of(capabilities);
+	status = status_of(capabilities, o->module);
 	if (o->format && streq(o->format, "json")) {
 		json_t *report = json_pack("{s:i, s:O, s:O*, s:O, s:i}", "version", 1, "host",
 					   facts, "agent", agent, "capabilities", capabilities,

@@ -37,8 +37,10 @@ static void add_line(struct strbuf *b, const json_t *e)
 	double severity = 0, pid;
 
 	(void)cli_number(e, "severity_number", &severity);
-	strbuf_addf(b, "%.23sZ  %s%-5s%s  ", cli_text(e, "timestamp"), severity_colour(severity),
-		    cli_text(e, "severity_text"), cli_colour("\033[0m"));
+	cli_add_moment(b, e);
+	strbuf_addf(b, "  %s", severity_colour(severity));
+	cli_add_padded(b, e, "severity_text", 5);
+	strbuf_addf(b, "%s  ", cli_colour("\033[0m"));
 	cli_add_text(b, e, "event.name");
 	if (cli_number(e, "process.pid", &pid))
 		strbuf_addf(b, "  pid=%.0f", pid);
@@ -66,28 +68,12 @@ static bool pod_matches(const struct options *o, const json_t *e)
 	return streq(name, o->pod);
 }
 
-static bool rule_matches(const struct options *o, const json_t *e)
-{
-	const char *rule = cli_text(e, "telamon.rule.id"), *list = o->rule;
-	size_t len = strlen(rule);
-
-	while (list && *list) {
-		size_t n = strcspn(list, ",");
-
-		if (n == len && strncmp(list, rule, n) == 0)
-			return true;
-		list += n;
-		list += *list == ',';
-	}
-	return !o->rule;
-}
-
 static int show(void *ctx, const json_t *e)
 {
 	struct options *o = ctx;
 	_cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
 
-	if (!pod_matches(o, e) || !rule_matches(o, e))
+	if (!pod_matches(o, e))
 		return 0;
 	o->shown++;
 	if (o->format && streq(o->format, "json")) {
@@ -170,7 +156,7 @@ int cli_events(int argc, char **argv)
 		{ "namespace", OPTION_TEXT, &o.namespace, "Kubernetes namespace" },
 		{ "cgroup", OPTION_TEXT, &o.cgroup, "glob of the cgroup's path" },
 		{ "pid", OPTION_TEXT, &o.pid, "process" },
-		{ "rule", OPTION_TEXT, &o.rule, "list of rules" },
+		{ "rule", OPTION_TEXT, &o.rule, "list of rules (this version has none)" },
 		{ "severity", OPTION_TEXT, &o.severity,
 		  "at least: info notice warning high critical" },
 		{ "since", OPTION_TEXT, &o.since, "RFC 3339, or back from now: 10m, 2h, 3d" },
@@ -196,6 +182,16 @@ int cli_events(int argc, char **argv)
 	if (o.schema) {
 		(void)fputs(events_schema, stdout);
 		return CLI_OK;
+	}
+	if (o.rule || (n > 0 && (streq(argv[0], "rules") || streq(argv[0], "tree")))) {
+		(void)fprintf(stderr, "telamon events: this version has no %s\n",
+			      o.rule || streq(argv[0], "rules") ? "rules" : "process tree");
+		return CLI_USAGE;
+	}
+	if (o.follow && (o.until || o.limit)) {
+		(void)fprintf(stderr, "telamon events: --%s has no meaning with --follow\n",
+			      o.until ? "until" : "limit");
+		return CLI_USAGE;
 	}
 	if (n == 1 && streq(argv[0], "test"))
 		return run_test(&o);

@@ -51,7 +51,10 @@ static void add_place(struct strbuf *b, const json_t *e)
 		strbuf_addstr(b, "container ");
 		cli_add_text(b, e, "container.name");
 	} else if (has(e, "container.id")) {
-		strbuf_addf(b, "container %.12s", cli_text(e, "container.id"));
+		const char *id = cli_text(e, "container.id");
+
+		strbuf_addstr(b, "container ");
+		text_add_terminal(b, id, MIN(strlen(id), (size_t)12));
 	} else if (has(e, "telamon.unit")) {
 		strbuf_addstr(b, "unit ");
 		cli_add_text(b, e, "telamon.unit");
@@ -69,7 +72,8 @@ static void add_named(struct strbuf *b, const char *name, const json_t *e, const
 
 void oom_show_line(const json_t *e, struct strbuf *b)
 {
-	strbuf_addf(b, "%.23sZ  ", cli_text(e, "timestamp"));
+	cli_add_moment(b, e);
+	strbuf_addstr(b, "  ");
 	add_process(b, e, P "comm", "process.pid");
 	strbuf_addstr(b, "  ");
 	add_place(b, e);
@@ -79,7 +83,7 @@ void oom_show_line(const json_t *e, struct strbuf *b)
 		cli_add_size(b, e, P "limit.max");
 	}
 	strbuf_addstr(b, "  rss ");
-	cli_add_size(b, e, P "victim.rss.anon");
+	cli_add_size(b, e, has(e, P "victim.rss") ? P "victim.rss" : P "victim.rss.anon");
 	if (!streq(cli_text(e, P "role"), "chosen"))
 		add_named(b, "  ", e, P "role");
 	add_named(b, "  ", e, "telamon.id");
@@ -88,8 +92,8 @@ void oom_show_line(const json_t *e, struct strbuf *b)
 
 static void add_title(struct strbuf *b, const json_t *e)
 {
-	strbuf_addf(b, "%.23sZ  %sOOM kill%s  ", cli_text(e, "timestamp"), cli_colour("\033[1;31m"),
-		    cli_colour("\033[0m"));
+	cli_add_moment(b, e);
+	strbuf_addf(b, "  %sOOM kill%s  ", cli_colour("\033[1;31m"), cli_colour("\033[0m"));
 	if (streq(cli_text(e, P "scope"), "memcg")) {
 		strbuf_addstr(b, "memcg limit of ");
 	} else {
@@ -146,6 +150,13 @@ static void add_killed(struct strbuf *b, const json_t *e)
 	}
 	if (cli_number(e, P "victim.adj", &v))
 		strbuf_addf(b, "  adj %.0f", v);
+	if (has(e, P "victim.rss")) { /* a spilled record knows the sum alone */
+		strbuf_addstr(b, "\n            rss ");
+		cli_add_size(b, e, P "victim.rss");
+		add_lifetime(b, e);
+		strbuf_addch(b, '\n');
+		return;
+	}
 	strbuf_addstr(b, "\n            rss anon ");
 	cli_add_size(b, e, P "victim.rss.anon");
 	strbuf_addstr(b, ", file ");
@@ -354,13 +365,19 @@ static void add_source(struct strbuf *b, const json_t *e)
 	json_array_foreach (hooks, i, v) {
 		const char *s = json_string_value(v), *slash = s ? strchr(s, '/') : NULL;
 
-		if (slash)
-			strbuf_addf(b, " %.*s=%s", (int)(slash - s), s, slash + 1);
+		if (!slash)
+			continue;
+		strbuf_addch(b, ' ');
+		text_add_terminal(b, s, (size_t)(slash - s));
+		strbuf_addch(b, '=');
+		text_add_terminal(b, slash + 1, strlen(slash + 1));
 	}
 	strbuf_addstr(b, is_true(e, P "complete") ? "   complete" : "   incomplete");
-	json_array_foreach (missing, i, v)
-		strbuf_addf(b, "%s%s", i ? ", " : "; not known: ",
-			    json_string_value(v) ? json_string_value(v) : "");
+	json_array_foreach (missing, i, v) {
+		strbuf_addstr(b, i ? ", " : "; not known: ");
+		if (json_is_string(v))
+			text_add_terminal(b, json_string_value(v), json_string_length(v));
+	}
 	strbuf_addch(b, '\n');
 }
 

@@ -210,7 +210,8 @@ static int count_one(void *ctx, const json_t *event)
 		t->n++;
 		(void)snprintf(t->rows[i].key, sizeof(t->rows[i].key), "%s", key);
 	}
-	(void)cli_number(event, "telamon.oom.victim.rss.anon", &rss);
+	if (!cli_number(event, "telamon.oom.victim.rss", &rss)) /* the sum, of a spilled record */
+		(void)cli_number(event, "telamon.oom.victim.rss.anon", &rss);
 	t->rows[i].kills++;
 	t->rows[i].bytes += (uint64_t)rss;
 	(void)snprintf(t->rows[i].last, sizeof(t->rows[i].last), "%.19s",
@@ -255,10 +256,15 @@ static int run_top(struct options *o)
 	for (size_t i = 0; i < t->n; i++) {
 		char size[32];
 		struct strbuf s;
+		size_t mark;
 
 		strbuf_init_fixed(&s, size, sizeof(size));
 		text_add_bytes(&s, t->rows[i].bytes);
-		strbuf_addf(&b, "%6u  %10s  %-20s  ", t->rows[i].kills, size, t->rows[i].last);
+		strbuf_addf(&b, "%6u  %10s  ", t->rows[i].kills, size);
+		mark = b.len;
+		text_add_terminal(&b, t->rows[i].last, strlen(t->rows[i].last));
+		while (b.len - mark < 22)
+			strbuf_addch(&b, ' ');
 		text_add_terminal(&b, t->rows[i].key, strlen(t->rows[i].key));
 		strbuf_addch(&b, '\n');
 	}

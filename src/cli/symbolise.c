@@ -147,10 +147,10 @@ void symbolise_frame(struct strbuf *b, const char *frame, const char *exe)
 {
 	char build_id[BUILD_ID_HEX + 1], path[128];
 	struct search s = { .b = b, .build_id = build_id };
+	const char *offset = strstr(frame, "+0x");
 
-	if (strcspn(frame, "+") != BUILD_ID_HEX || strncmp(frame + BUILD_ID_HEX, "+0x", 3) != 0 ||
-	    parse_hex64(frame + BUILD_ID_HEX + 3, strlen(frame + BUILD_ID_HEX + 3), &s.offset) <
-		    0) {
+	if (!offset || parse_hex64(offset + 3, strlen(offset + 3), &s.offset) < 0 ||
+	    strspn(frame, "0123456789abcdef") != BUILD_ID_HEX || offset - frame != BUILD_ID_HEX) {
 		text_add_terminal(b, frame, strlen(frame));
 		return;
 	}

@@ -95,6 +95,8 @@ static void write_rows(const struct config_row *rows, unsigned depth, const char
 
 		if (row->type == CONFIG_GONE)
 			continue;
+		if (row->type == CONFIG_PATH && !**(const char *const *)member)
+			continue; /* not set: an empty path would be refused when it is read again */
 		strbuf_addf(out, "%*s%s:", (int)depth * 2, "", row->key);
 		if (row->type == CONFIG_MAP) {
 			strbuf_addch(out, '\n');

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/parse.h"
+#include "base/text.h"
 #include "base/time.h"
 #include "config/internal.h"
 
@@ -204,11 +205,52 @@ static void format_scaled(uint64_t v, const char *const *names, const uint64_t *
 		strbuf_addstr(out, names[best]);
 }
 
+static bool is_plain(const char *s)
+{
+	for (; *s; s++)
+		if (*s < ' ' || *s > '~')
+			return false;
+	return true;
+}
+
+static uint32_t code_point(const char *s, size_t len)
+{
+	uint32_t v = (unsigned char)*s & (len == 1 ? 0x7f : 0x7f >> len);
+
+	for (size_t i = 1; i < len; i++)
+		v = v << 6 | ((unsigned char)s[i] & 0x3f);
+	return v;
+}
+
+/* Double quotes; what a reader of YAML might refuse or take for something else is escaped. */
+static void format_text(const char *s, struct strbuf *out)
+{
+	size_t len = strlen(s);
+
+	strbuf_addch(out, '"');
+	for (size_t i = 0, n; i < len; i += n) {
+		n = MAX(utf8_sequence(s + i, len - i), (size_t)1);
+		if (s[i] == '"' || s[i] == '\\')
+			strbuf_addf(out, "\\%c", s[i]);
+		else if (s[i] >= ' ' && s[i] <= '~')
+			strbuf_addch(out, s[i]);
+		else
+			strbuf_addf(out, "\\U%08X", code_point(s + i, n));
+	}
+	strbuf_addch(out, '"');
+}
+
+/* Patterns hold many backslashes, so single quotes where they can say it. */
 static void format_strings(const struct config_strings *list, struct strbuf *out)
 {
 	strbuf_addch(out, '[');
 	for (size_t i = 0; i < list->n; i++) {
-		strbuf_addstr(out, i ? ", '" : "'");
+		strbuf_addstr(out, i ? ", " : "");
+		if (!is_plain(list->items[i])) {
+			format_text(list->items[i], out);
+			continue;
+		}
+		strbuf_addch(out, '\'');
 		for (const char *p = list->items[i]; *p; p++) {
 			strbuf_addch(out, *p);
 			if (*p == '\'')
@@ -266,6 +308,6 @@ void config_value_format(const struct config_row *row, const void *value, struct
 		strbuf_addf(out, "%zu pairs", ((const struct config_pairs *)value)->n);
 		return;
 	default:
-		strbuf_addf(out, "\"%s\"", *(const char *const *)value);
+		format_text(*(const char *const *)value, out);
 	}
 }

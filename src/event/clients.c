@@ -247,14 +247,14 @@ static ssize_t read_client(void *ctx, char *buf, size_t size)
 		if (x->journal) {
 			/* A client that comes back with its last id goes on where it was. */
 			if (replay(x) < 0)
-				return HTTP_STREAM_END;
+				return HTTP_STREAM_ERROR;
 		} else if (more_live(x)) {
 			take_live(x);
 		} else {
 			return 0;
 		}
 		if (x->pending.error)
-			return HTTP_STREAM_END;
+			return HTTP_STREAM_ERROR;
 	}
 	n = MIN(size, x->pending.len - x->sent);
 	memcpy(buf, x->pending.data + x->sent, n);
@@ -303,20 +303,21 @@ static bool own_strings(struct client *x, const struct event_filter *f)
 	return true;
 }
 
-/* Where the replay begins: behind Last-Event-ID, at since, or at the end. */
+/* Where the replay begins: behind Last-Event-ID, or at since. */
 static void open_replay(struct client *x, const char *last_id)
 {
 	char why[256];
 
-	if (!x->owner->journal_path[0] || (!last_id && !x->filter.since_ns) ||
-	    journal_open_readonly(x->owner->journal_path, why, sizeof(why), &x->journal) < 0)
+	if (!x->replaying)
 		return;
+	if (journal_open_readonly(x->owner->journal_path, why, sizeof(why), &x->journal) < 0) {
+		strbuf_addstr(&x->pending, ": the journal cannot be read, nothing is replayed\n\n");
+		pthread_mutex_lock(&x->owner->lock);
+		x->replaying = false;
+		pthread_mutex_unlock(&x->owner->lock);
+		return;
+	}
 	x->row = last_id ? journal_row_of(x->journal, last_id) : 0;
-	if (last_id)
-		x->filter.since_ns = 0;
-	pthread_mutex_lock(&x->owner->lock);
-	x->replaying = true;
-	pthread_mutex_unlock(&x->owner->lock);
 }
 
 static bool join(struct clients *c, struct client *x)
@@ -342,6 +343,7 @@ void clients_serve(struct clients *c, struct http_request *q)
 	static const struct http_stream_ops ops = { read_client, free_client };
 	struct event_filter filter;
 	struct http_stream *stream;
+	const char *last_id;
 	struct client *x;
 	char why[256];
 
@@ -360,13 +362,20 @@ void clients_serve(struct clients *c, struct http_request *q)
 	}
 	x->owner = c;
 	strbuf_addstr(&x->pending, ":\n\n"); /* sends the headers at once */
+	last_id = http_header(q, "Last-Event-ID");
+	/* Before it joins: from the first moment on a full queue means to replay further. */
+	x->replaying = last_id || x->filter.since_ns;
+	if (last_id)
+		x->filter.since_ns = 0;
 	if (!join(c, x)) {
 		free_client(x);
+		/* Some may be gone: only who is written to is found out. The next try finds room then. */
+		clients_ping(c);
 		http_reply_text(q, 503,
 				"as many clients as events.max_clients allows follow already\n");
 		return;
 	}
-	open_replay(x, http_header(q, "Last-Event-ID"));
+	open_replay(x, last_id);
 	if (http_reply_stream(q, "text/event-stream", &ops, x, &stream) < 0)
 		return; /* free_client() was called */
 	pthread_mutex_lock(&c->lock);

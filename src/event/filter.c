@@ -6,7 +6,6 @@
  */
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <string.h>
 #include "base/parse.h"
 #include "base/time.h"
@@ -58,6 +57,67 @@ static bool container_is(const char *want, const struct event_keys *k)
 	return streq(want, k->container_id) || (n >= 8 && strncmp(want, k->container_id, n) == 0);
 }
 
+/* One "[...]" of a glob against @c; *@p moves behind it. An unclosed bracket is a plain one. */
+static bool set_matches(const char **p, char c)
+{
+	const char *s = *p + 1;
+	bool invert = *s == '!' || *s == '^', found = false;
+
+	s += invert;
+	for (const char *first = s; *s && (*s != ']' || s == first); s++) {
+		if (s[1] == '-' && s[2] && s[2] != ']') {
+			found |= (unsigned char)s[0] <= (unsigned char)c &&
+				 (unsigned char)c <= (unsigned char)s[2];
+			s += 2;
+		} else {
+			found |= *s == c;
+		}
+	}
+	if (!*s) {
+		++*p;
+		return c == '[';
+	}
+	*p = s + 1;
+	return found != invert;
+}
+
+static bool one_matches(const char **p, char c)
+{
+	if (**p == '[')
+		return set_matches(p, c);
+	if (**p == '?') {
+		++*p;
+		return true;
+	}
+	if (**p == '\\' && !*++*p)
+		return false;
+	return **p && *(*p)++ == c;
+}
+
+/*
+ * As fnmatch() without flags, but never slower than pattern times text: pattern and path are foreign, the writer of events
+ * waits for the answer. Only the last star can need another try.
+ */
+static bool glob_matches(const char *p, const char *text)
+{
+	const char *star = NULL, *retry = NULL;
+
+	while (*text) {
+		if (*p == '*') {
+			star = ++p;
+			retry = text;
+		} else if (one_matches(&p, *text)) {
+			text++;
+		} else if (star) {
+			p = star;
+			text = ++retry;
+		} else {
+			return false;
+		}
+	}
+	return p[strspn(p, "*")] == '\0';
+}
+
 bool event_filter_match(const struct event_filter *f, const struct event_keys *k)
 {
 	if (f->type && *f->type && !any_name_matches(f->type, k->name))
@@ -68,7 +128,7 @@ bool event_filter_match(const struct event_filter *f, const struct event_keys *k
 		return false;
 	if (f->pid && k->pid != f->pid)
 		return false;
-	if (f->cgroup && *f->cgroup && (!k->cgroup || fnmatch(f->cgroup, k->cgroup, 0) != 0))
+	if (f->cgroup && *f->cgroup && (!k->cgroup || !glob_matches(f->cgroup, k->cgroup)))
 		return false;
 	return container_is(f->container, k) && text_is(f->namespace, k->namespace) &&
 	       text_is(f->pod, k->pod) && text_is(f->workload, k->workload);
@@ -82,11 +142,8 @@ static int bad(char *why, size_t why_size, const char *name, const char *value, 
 	return -EINVAL;
 }
 
-static int parse_when(const struct http_request *q, const char *name, uint64_t *ret, char *why,
-		      size_t why_size)
+static int parse_when(const char *text, const char *name, uint64_t *ret, char *why, size_t why_size)
 {
-	const char *text = http_query(q, name);
-
 	if (!text || !*text)
 		return 0;
 	if (parse_time(text, time_wall_ns(), ret) == 0) {
@@ -96,49 +153,67 @@ static int parse_when(const struct http_request *q, const char *name, uint64_t *
 	return bad(why, why_size, name, text, "RFC 3339 or a duration such as 10m");
 }
 
-int event_filter_parse(const struct http_request *q, struct event_filter *ret, char *why,
-		       size_t why_size)
+/**
+ * event_filter_read() - parameters into a filter
+ * @get: text of a parameter, NULL when it is not given; stays the caller's
+ *
+ * Return: 0; -EINVAL with the name and the value in @why.
+ */
+int event_filter_read(const char *(*get)(void *ctx, const char *name), void *ctx,
+		      struct event_filter *ret, char *why, size_t why_size)
 {
-	static const char *const known[] = { "type",	  "since", "until",    "container",
-					     "namespace", "pod",   "workload", "cgroup",
-					     "severity",  "limit", "pid",      NULL };
 	struct event_filter f = {
-		.type = http_query(q, "type"),
-		.container = http_query(q, "container"),
-		.namespace = http_query(q, "namespace"),
-		.pod = http_query(q, "pod"),
-		.workload = http_query(q, "workload"),
-		.cgroup = http_query(q, "cgroup"),
+		.type = get(ctx, "type"),
+		.container = get(ctx, "container"),
+		.namespace = get(ctx, "namespace"),
+		.pod = get(ctx, "pod"),
+		.workload = get(ctx, "workload"),
+		.cgroup = get(ctx, "cgroup"),
 	};
-	const char *unknown = http_query_unknown(q, known), *text;
+	const char *text;
 	uint64_t v;
 	int r;
 
-	if (unknown) {
-		(void)snprintf(why, why_size, "unknown parameter '%.100s'", unknown);
-		return -EINVAL;
-	}
-	r = parse_when(q, "since", &f.since_ns, why, why_size);
+	r = parse_when(get(ctx, "since"), "since", &f.since_ns, why, why_size);
 	if (r >= 0)
-		r = parse_when(q, "until", &f.until_ns, why, why_size);
+		r = parse_when(get(ctx, "until"), "until", &f.until_ns, why, why_size);
 	if (r < 0)
 		return r;
-	text = http_query(q, "severity");
+	text = get(ctx, "severity");
 	if (text && *text) {
 		f.severity = event_severity_from_string(text);
 		if (f.severity < 0)
 			return bad(why, why_size, "severity", text,
 				   "a number of 1..24 or one of info notice warning high critical");
 	}
-	text = http_query(q, "limit");
+	text = get(ctx, "limit");
 	if (text && *text) {
 		if (parse_u64(text, &v) < 0 || v == 0 || v > LIMIT_MAX)
 			return bad(why, why_size, "limit", text, "a number of 1..10000");
 		f.limit = v;
 	}
-	text = http_query(q, "pid");
+	text = get(ctx, "pid");
 	if (text && *text && parse_u32(text, &f.pid) < 0)
 		return bad(why, why_size, "pid", text, "a process id");
 	*ret = f;
 	return 0;
+}
+
+static const char *get_query(void *ctx, const char *name)
+{
+	return http_query(ctx, name);
+}
+
+int event_filter_parse(struct http_request *q, struct event_filter *ret, char *why, size_t why_size)
+{
+	static const char *const known[] = { "type",	  "since", "until",    "container",
+					     "namespace", "pod",   "workload", "cgroup",
+					     "severity",  "limit", "pid",      NULL };
+	const char *unknown = http_query_unknown(q, known);
+
+	if (unknown) {
+		(void)snprintf(why, why_size, "unknown parameter '%.100s'", unknown);
+		return -EINVAL;
+	}
+	return event_filter_read(get_query, q, ret, why, why_size);
 }

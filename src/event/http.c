@@ -9,6 +9,7 @@
 void event_http_sse(struct http_request *q, void *ctx)
 {
 	clients_serve(event_stream_clients(ctx), q);
+	event_stream_joined(ctx);
 }
 
 /* --- GET /api/v1/events: rows are sent as they are read, so memory does not grow with the answer --- */
@@ -34,11 +35,15 @@ static ssize_t read_answer(void *ctx, char *buf, size_t size)
 {
 	struct answer *a = ctx;
 	size_t n;
+	int r;
 
 	if (a->sent == a->pending.len) {
 		strbuf_clear(&a->pending);
 		a->sent = 0;
-		if (journal_cursor_next(a->cursor, add_line, a) <= 0 || a->pending.error)
+		r = journal_cursor_next(a->cursor, add_line, a);
+		if (r < 0 || a->pending.error)
+			return HTTP_STREAM_ERROR;
+		if (r == 0)
 			return HTTP_STREAM_END;
 	}
 	n = MIN(size, a->pending.len - a->sent);

@@ -30,6 +30,7 @@ size_t queue_first(const struct queue *q);
 struct queued *queue_next(struct queue *q, size_t *position);
 void queue_take(struct queue *q, size_t position); /* everything before it is done */
 bool queue_empty(const struct queue *q);
+size_t queue_bytes(const struct queue *q, size_t position); /* from there to the newest */
 void queued_keys(const struct queued *e, struct event_keys *ret);
 const char *queued_json(const struct queued *e);
 
@@ -58,6 +59,7 @@ void clients_serve(struct clients *c, struct http_request *q);
 /* --- stream.c --- */
 
 struct clients *event_stream_clients(struct event_stream *s);
+void event_stream_joined(struct event_stream *s); /* a client: the writer has to ping from now on */
 const char *event_stream_journal_path(const struct event_stream *s); /* "" without a journal */
 /* From any thread but the loop's: for the test event. */
 int event_stream_test(struct event_stream *s, struct strbuf *out);

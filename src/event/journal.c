@@ -537,8 +537,10 @@ int64_t journal_row_of(struct journal *j, const char *id)
 	int64_t row = 0;
 
 	if (sqlite3_prepare_v2(j->db,
+			       /* Ids of one start grow longer from the millionth on. */
 			       "SELECT coalesce((SELECT seq FROM events WHERE id=?1),"
-			       "(SELECT max(seq) FROM events WHERE id<?1),0)",
+			       "(SELECT max(seq) FROM events WHERE (substr(id,1,10),length(id),id)"
+			       "<(substr(?1,1,10),length(?1),?1)),0)",
 			       -1, &s, NULL) == SQLITE_OK) {
 		bind_text(s, 1, id);
 		if (sqlite3_step(s) == SQLITE_ROW)

@@ -35,6 +35,11 @@ bool queue_empty(const struct queue *q)
 	return atomic_load(&q->head) == atomic_load(&q->tail);
 }
 
+size_t queue_bytes(const struct queue *q, size_t position)
+{
+	return atomic_load(&q->head) - position;
+}
+
 static void add_string(struct queued *e, size_t *used, unsigned index, const char *s)
 {
 	char *strings = (char *)(e + 1);

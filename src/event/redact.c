@@ -58,6 +58,9 @@ int redact_new(const char *const *patterns, size_t n, char *why, size_t why_size
 				       offset + 1, (char *)message);
 			return -EINVAL;
 		}
+		/* Memory of matching is made at the first match and kept: now, and not while an OOM kill is reported. */
+		(void)pcre2_match(r->codes[r->n], (PCRE2_SPTR) "--x=", 4, 0, 0, r->match,
+				  r->context);
 		r->n++;
 	}
 	*ret = TAKE_PTR(r);

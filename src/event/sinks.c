@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 #include "base/text.h"
 #include "event/internal.h"
 
+#define STDOUT_WAIT_MS 200
 #define JOURNALD_SOCKET "/run/systemd/journal/socket"
 
 struct sink {
@@ -24,7 +26,8 @@ struct sink {
 	char *path;
 	char **types;
 	int fd;
-	bool torn; /* a full disk took half a line */
+	bool socket; /* stdout is one */
+	bool torn; /* a full disk or a full pipe took half a line */
 	int last; /* 0 or -errno of the last write */
 	_Atomic uint64_t written, errors;
 };
@@ -78,7 +81,7 @@ struct sinks *sinks_free(struct sinks *s)
 			free(*t);
 		free(s->items[i].types);
 		free(s->items[i].path);
-		if (s->items[i].fd >= 0)
+		if (s->items[i].fd >= 0 && s->items[i].fd != STDOUT_FILENO)
 			(void)close(s->items[i].fd);
 	}
 	free(s);
@@ -106,13 +109,49 @@ static int write_line(struct sink *s, int fd, const char *json, size_t len)
 				  { (void *)json, len },
 				  { (void *)"\n", 1 } };
 	size_t all = len + 1 + s->torn;
-	ssize_t n = writev(fd, parts, ARRAY_SIZE(parts));
+	int full = s->config.type == EVENT_SINK_FILE ? -ENOSPC : -EAGAIN;
+	const struct msghdr message = { .msg_iov = parts, .msg_iovlen = ARRAY_SIZE(parts) };
+	ssize_t n = s->socket ? sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+			      : writev(fd, parts, ARRAY_SIZE(parts));
 
 	if (n < 0)
 		return -errno;
 	if (n > 0)
 		s->torn = (size_t)n < all && !(s->torn && n == 1);
-	return (size_t)n == all ? 0 : -ENOSPC;
+	return (size_t)n == all ? 0 : full;
+}
+
+/*
+ * The descriptor for stdout. A reader that sleeps must not hold up the journal, but O_NONBLOCK on the descriptor that we
+ * were given would reach whoever shares it; a pipe or a terminal opened anew is ours alone. A file never blocks, and its
+ * position is shared with the log.
+ */
+static void open_stdout(struct sink *s)
+{
+	struct stat st;
+
+	s->fd = STDOUT_FILENO;
+	if (fstat(STDOUT_FILENO, &st) < 0)
+		return;
+	s->socket = S_ISSOCK(st.st_mode);
+	if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
+		s->fd = open("/proc/self/fd/1", O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (s->fd < 0)
+		s->fd = STDOUT_FILENO;
+}
+
+static int write_stdout(struct sink *s, const char *json, size_t len)
+{
+	int r;
+
+	if (s->fd < 0)
+		open_stdout(s);
+	r = write_line(s, s->fd, json, len);
+	if (r != -EAGAIN || s->last == -EAGAIN)
+		return r;
+	/* A slow reader gets a moment, one that does not move gets none any more. */
+	(void)poll(&(struct pollfd){ .fd = s->fd, .events = POLLOUT }, 1, STDOUT_WAIT_MS);
+	return write_line(s, s->fd, json, len);
 }
 
 static bool rotated(const struct sink *s)
@@ -192,7 +231,7 @@ void sinks_write(struct sinks *s, const struct event_keys *k, const char *json, 
 		if (!wants(sink, k))
 			continue;
 		if (sink->config.type == EVENT_SINK_STDOUT)
-			sink->last = write_line(sink, STDOUT_FILENO, json, len);
+			sink->last = write_stdout(sink, json, len);
 		else if (sink->config.type == EVENT_SINK_FILE)
 			sink->last = write_file(sink, json, len);
 		else

@@ -22,12 +22,11 @@
 #define BATCH_EVENTS 512
 #define STACK_BYTES (256 * 1024)
 #define EXPIRE_EVERY_US (600 * US_PER_SEC)
-#define REOPEN_EVERY_US (60 * US_PER_SEC)
+#define REOPEN_EVERY_US (10 * US_PER_SEC)
 #define PING_EVERY_US (15 * US_PER_SEC)
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 5000
 #define TELL_AFTER 3
-#define DRAIN_MS 5000
 
 struct event_stream {
 	struct event_origin *origin;
@@ -47,7 +46,7 @@ struct event_stream {
 	void *on_journaled_ctx;
 	uint64_t next_expire_us, next_ping_us, next_open_us;
 	_Atomic uint64_t published, refused[_EVENT_CLASS_MAX], done, journaled, errors, retries,
-		bytes, expired;
+		bytes, expired, missed;
 };
 
 void event_format_id(char *buf, size_t size, const char *start, uint64_t sequence)
@@ -71,7 +70,7 @@ static void open_journal(struct event_stream *s, uint64_t now_us)
 	r = journal_open(&s->journal_options, why, sizeof(why), &s->journal);
 	if (r < 0) {
 		s->errors++;
-		log_warning_limited("%s: events are not journalled, trying again in a minute", why);
+		log_warning_limited("%s: events are not journalled, trying again each 10 s", why);
 		return;
 	}
 	s->journal_options.damaged = false;
@@ -277,6 +276,27 @@ static bool journal_batch(struct event_stream *s, const struct batch *b)
 	}
 }
 
+/*
+ * A journal that was never open. Everybody else gets what there is, and it stays in the queue for the day when the journal
+ * opens, but never more than half of the queue, so that there is always room for what comes. True: nothing else to do.
+ */
+static bool keep_for_later(struct event_stream *s, struct batch *b)
+{
+	if (s->journal || !s->journal_path[0] || s->stop)
+		return false;
+	pass_by(s);
+	b->n = 0;
+	for (unsigned c = 0; c < _EVENT_CLASS_MAX; c++) {
+		size_t position = queue_first(&s->queues[c]);
+
+		while (queue_bytes(&s->queues[c], position) > s->queues[c].size / 2 &&
+		       queue_next(&s->queues[c], &position))
+			b->n++;
+		b->ends[c] = position;
+	}
+	return b->n == 0;
+}
+
 static void drain(struct event_stream *s)
 {
 	struct batch b;
@@ -284,10 +304,17 @@ static void drain(struct event_stream *s)
 	for (;;) {
 		bool journaled;
 
-		collect(s, BATCH_EVENTS, &b);
+		if (keep_for_later(s, &b))
+			return;
+		if (s->journal || !s->journal_path[0] || s->stop)
+			collect(s, BATCH_EVENTS, &b);
 		if (b.n == 0)
 			return;
 		journaled = journal_batch(s, &b);
+		if (!journaled && s->journal_path[0]) {
+			s->missed += b.n;
+			(void)for_each_entry(s, &b, tell);
+		}
 		(void)for_each_entry(s, &b, hand);
 		if (journaled)
 			(void)for_each_entry(s, &b, report_journaled);
@@ -326,6 +353,8 @@ static void *writer(void *arg)
 	for (;;) {
 		struct pollfd p = { .fd = s->wake_fd, .events = POLLIN };
 		uint64_t n, now = time_mono_us();
+		bool last =
+			s->stop; /* before the drain, so that what was published before the stop is in it */
 
 		open_journal(s, now);
 		expire(s, now);
@@ -334,7 +363,7 @@ static void *writer(void *arg)
 			s->next_ping_us = now + PING_EVERY_US;
 		}
 		drain(s);
-		if (s->stop)
+		if (last)
 			break;
 		if (poll(&p, 1, sleep_ms(s, time_mono_us())) > 0 &&
 		    read(s->wake_fd, &n, sizeof(n)) < 0)
@@ -364,7 +393,7 @@ static int start_thread(struct event_stream *s)
  * event_stream_new() - start the writer
  * @o: copied
  *
- * A journal that cannot be opened is a warning and is tried again each minute: clients and sinks get events all the same.
+ * A journal that cannot be opened is a warning and is tried again each 10 s: clients and sinks get events all the same.
  *
  * Return: 0; -ENOMEM; -errno of the thread.
  */
@@ -418,8 +447,7 @@ struct event_stream *event_stream_free(struct event_stream *s)
 	if (!s)
 		return NULL;
 	if (s->running) {
-		(void)event_stream_flush(s, DRAIN_MS);
-		s->stop = true;
+		s->stop = true; /* the writer drains once more */
 		wake(s);
 		(void)pthread_join(s->thread, NULL);
 	}
@@ -476,6 +504,7 @@ void event_stream_stats(const struct event_stream *s, struct event_stream_stats 
 		.journal_retries = s->retries,
 		.journal_bytes = s->bytes,
 		.journal_expired = s->expired,
+		.journal_missed = s->missed,
 	};
 	sinks_stats(s->sinks, ret);
 	clients_stats(s->clients, ret);
@@ -492,6 +521,11 @@ void event_stream_on_journaled(struct event_stream *s,
 struct clients *event_stream_clients(struct event_stream *s)
 {
 	return s->clients;
+}
+
+void event_stream_joined(struct event_stream *s)
+{
+	wake(s);
 }
 
 const char *event_stream_journal_path(const struct event_stream *s)

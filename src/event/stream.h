@@ -34,6 +34,7 @@ struct event_stream_options {
 struct event_stream_stats {
 	uint64_t published, refused[_EVENT_CLASS_MAX]; /* queue full */
 	uint64_t journaled, journal_errors, journal_retries, journal_bytes, journal_expired;
+	uint64_t journal_missed; /* never got there */
 	uint64_t sink_written[_EVENT_SINK_MAX], sink_errors[_EVENT_SINK_MAX];
 	unsigned clients;
 	uint64_t clients_refused, client_overflows;
@@ -42,8 +43,8 @@ struct event_stream_stats {
 struct event_stream;
 int event_stream_new(const struct event_stream_options *o, struct event_origin *origin,
 		     struct event_stream **ret);
-struct event_stream *
-event_stream_free(struct event_stream *s); /* drains to the journal first, at most 5 s */
+struct event_stream *event_stream_free(
+	struct event_stream *s); /* drains first; a journal that refuses is tried three times */
 DEFINE_CLEANUP(struct event_stream *, event_stream_free);
 /* Loop thread. 0, or -EAGAIN when the class's queue is full: the caller keeps the event and tries again. Allocates nothing. */
 int event_publish(struct event_stream *s, enum event_class c, const struct event_buf *b);
@@ -62,5 +63,8 @@ void event_http_query(struct http_request *q, void *ctx);
 void event_http_test(struct http_request *q, void *ctx);
 
 /* Parameters of /api/v1/events into a filter; the strings stay the request's. 0, or -EINVAL with the reason in @why. */
-int event_filter_parse(const struct http_request *q, struct event_filter *ret, char *why,
+int event_filter_parse(struct http_request *q, struct event_filter *ret, char *why,
 		       size_t why_size);
+/* The same from anywhere. */
+int event_filter_read(const char *(*get)(void *ctx, const char *name), void *ctx,
+		      struct event_filter *ret, char *why, size_t why_size);

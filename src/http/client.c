@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP client on libcurl, blocking: for the CLI and for workers. */
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include "http/client.h"
+#include "http/curl.h"
 
 static pthread_once_t initialised = PTHREAD_ONCE_INIT;
+static const struct curl_api *api; /* NULL: no libcurl */
 
 static void initialise(void)
 {
-	(void)curl_global_init(CURL_GLOBAL_DEFAULT);
+	api = curl_api();
+	if (api)
+		(void)api->global_init(CURL_GLOBAL_DEFAULT);
 }
 
 struct transfer {
@@ -19,13 +22,19 @@ struct transfer {
 	void *ctx;
 	size_t total, max;
 	bool too_large;
+	CURL *only_200; /* its answer's body counts when the status is 200; NULL: always */
 };
 
 static size_t on_data(char *data, size_t size, size_t n, void *ctx)
 {
 	struct transfer *t = ctx;
 	size_t len = size * n;
+	long status = 200;
 
+	if (t->only_200)
+		(void)api->easy_getinfo(t->only_200, CURLINFO_RESPONSE_CODE, &status);
+	if (status != 200)
+		return len;
 	t->total += len;
 	if (t->max && t->total > t->max) {
 		t->too_large = true;
@@ -48,6 +57,13 @@ static int error_of(CURLcode c)
 	case CURLE_URL_MALFORMAT:
 	case CURLE_UNSUPPORTED_PROTOCOL:
 		return -EINVAL;
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_ISSUER_ERROR:
+		return -EKEYREJECTED;
+	case CURLE_FILESIZE_EXCEEDED:
+		return -EFBIG;
+	case CURLE_SSL_CACERT_BADFILE:
+		return -ENOKEY;
 	case CURLE_OUT_OF_MEMORY:
 		return -ENOMEM;
 	case CURLE_GOT_NOTHING:
@@ -61,12 +77,14 @@ static int error_of(CURLcode c)
 
 static void curl_cleanupp(CURL **c)
 {
-	curl_easy_cleanup(*c);
+	if (*c)
+		api->easy_cleanup(*c);
 }
 
 static void slist_freep(struct curl_slist **s)
 {
-	curl_slist_free_all(*s);
+	if (*s)
+		api->slist_free_all(*s);
 }
 
 /**
@@ -74,61 +92,71 @@ static void slist_freep(struct curl_slist **s)
  * @headers: "Name: value", NULL-terminated, may be NULL
  *
  * Return: HTTP status; -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -ECANCELED (@fn said stop), -EFBIG, -EINVAL (URL), -EPIPE
- * (the peer went away), -EPROTO.
+ * (the peer went away), -EKEYREJECTED (its certificate), -ENOKEY (ca_file cannot be used), -ELIBACC (no libcurl), -EPROTO.
  */
 static int perform(const char *url, const struct http_client_options *o, const char *const *headers,
 		   const char *post, http_client_fn fn, void *ctx, char *why, size_t why_size)
 {
 	_cleanup_(curl_cleanupp) CURL *c = NULL;
 	_cleanup_(slist_freep) struct curl_slist *list = NULL;
-	struct transfer t = { fn, ctx, 0, o->body_max, false };
+	struct transfer t = { fn, ctx, 0, o->body_max, false, NULL };
 	char reason[CURL_ERROR_SIZE] = "";
 	long status = 0;
 	CURLcode rc;
 
 	pthread_once(&initialised, initialise);
-	c = curl_easy_init();
+	if (!api) {
+		(void)snprintf(why, why_size, "%s: there is no libcurl", url);
+		return -ELIBACC;
+	}
+	c = api->easy_init();
 	if (!c)
 		return -ENOMEM;
+	t.only_200 = o->only_200 ? c : NULL;
 	for (; headers && *headers; headers++)
-		list = curl_slist_append(list, *headers);
-	(void)curl_easy_setopt(c, CURLOPT_URL, url);
-	(void)curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-	(void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-	(void)curl_easy_setopt(c, CURLOPT_NOPROXY, "*"); /* the agent is asked, not a proxy */
-	(void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, list);
-	(void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
-	(void)curl_easy_setopt(c, CURLOPT_WRITEDATA, &t);
-	(void)curl_easy_setopt(c, CURLOPT_ERRORBUFFER, reason);
-	(void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)o->timeout_ms);
-	(void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
+		list = api->slist_append(list, *headers);
+	(void)api->easy_setopt(c, CURLOPT_URL, url);
+	(void)api->easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+	(void)api->easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	(void)api->easy_setopt(c, CURLOPT_NOPROXY, "*"); /* the agent is asked, not a proxy */
+	(void)api->easy_setopt(c, CURLOPT_HTTPHEADER, list);
+	(void)api->easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
+	(void)api->easy_setopt(c, CURLOPT_WRITEDATA, &t);
+	(void)api->easy_setopt(c, CURLOPT_ERRORBUFFER, reason);
+	(void)api->easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)o->timeout_ms);
+	(void)api->easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
+	if (o->body_max) /* a body that says its size beforehand is not even begun */
+		(void)api->easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)o->body_max);
 	if (post) {
-		(void)curl_easy_setopt(c, CURLOPT_POST, 1L);
-		(void)curl_easy_setopt(c, CURLOPT_POSTFIELDS, post);
+		(void)api->easy_setopt(c, CURLOPT_POST, 1L);
+		(void)api->easy_setopt(c, CURLOPT_POSTFIELDS, post);
 	}
 	if (o->user) {
-		(void)curl_easy_setopt(c, CURLOPT_USERNAME, o->user);
-		(void)curl_easy_setopt(c, CURLOPT_PASSWORD, o->password ? o->password : "");
+		(void)api->easy_setopt(c, CURLOPT_USERNAME, o->user);
+		(void)api->easy_setopt(c, CURLOPT_PASSWORD, o->password ? o->password : "");
 	}
 	if (o->bearer_token) {
-		(void)curl_easy_setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
-		(void)curl_easy_setopt(c, CURLOPT_XOAUTH2_BEARER, o->bearer_token);
+		(void)api->easy_setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+		(void)api->easy_setopt(c, CURLOPT_XOAUTH2_BEARER, o->bearer_token);
 	}
-	if (o->ca_file && *o->ca_file)
-		(void)curl_easy_setopt(c, CURLOPT_CAINFO, o->ca_file);
+	if (o->ca_file && *o->ca_file) {
+		(void)api->easy_setopt(c, CURLOPT_CAINFO, o->ca_file);
+		/* Else the directory of the system's authorities would be trusted too, at 15 MiB of memory. */
+		(void)api->easy_setopt(c, CURLOPT_CAPATH, NULL);
+	}
 	if (o->insecure) {
-		(void)curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L);
-		(void)curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
+		(void)api->easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L);
+		(void)api->easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
 	}
 	if (o->cert_file && *o->cert_file)
-		(void)curl_easy_setopt(c, CURLOPT_SSLCERT, o->cert_file);
+		(void)api->easy_setopt(c, CURLOPT_SSLCERT, o->cert_file);
 	if (o->key_file && *o->key_file)
-		(void)curl_easy_setopt(c, CURLOPT_SSLKEY, o->key_file);
-	rc = curl_easy_perform(c);
-	(void)curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+		(void)api->easy_setopt(c, CURLOPT_SSLKEY, o->key_file);
+	rc = api->easy_perform(c);
+	(void)api->easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
 	if (rc == CURLE_OK)
 		return (int)status;
-	(void)snprintf(why, why_size, "%s: %s", url, *reason ? reason : curl_easy_strerror(rc));
+	(void)snprintf(why, why_size, "%s: %s", url, *reason ? reason : api->easy_strerror(rc));
 	return t.too_large ? -EFBIG : error_of(rc);
 }
 

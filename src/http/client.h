@@ -11,6 +11,7 @@ struct http_client_options {
 	bool insecure; /* no check of the server's certificate */
 	unsigned timeout_ms; /* whole transfer; 0 = none (streams) */
 	size_t body_max; /* 0 = no limit */
+	bool only_200; /* the bodies of other answers are dropped */
 };
 
 /* Called per piece of body; returns 0 to go on, anything else stops the transfer with -ECANCELED. */

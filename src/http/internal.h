@@ -3,6 +3,7 @@
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <pthread.h>
+#include <sys/socket.h>
 #include "config/config.h"
 #include "http/server.h"
 
@@ -11,12 +12,26 @@
 int http_listen(const char *address, char *why, size_t why_size);
 uint16_t http_socket_port(int fd);
 
+/* --- connections.c: who is connected, and who has to go --- */
+bool address_is_loopback(const struct sockaddr *a); /* NULL: no */
+struct connections;
+int connections_new(unsigned max, unsigned timeout_s, struct connections **ret);
+struct connections *connections_free(struct connections *c);
+/* May another one come from @address? Cuts off who has been waiting for too long. */
+bool connections_admit(struct connections *c, const struct sockaddr *address);
+/* The handle of a new connection, NULL when there is no room for it (then it is not watched). */
+void *connections_start(struct connections *c, int fd, const struct sockaddr *address);
+void connections_busy(struct connections *c, void *slot, bool busy);
+void connections_end(struct connections *c, void *slot);
+
 /* --- webconfig.c: the exporter-toolkit file --- */
+#define TLS_CHAIN_MAX 8
 struct webconfig {
 	struct config *config; /* NULL: plain HTTP, no users */
 	bool tls, client_required, client_verified; /* client_auth_type */
-	const char *priorities; /* gnutls */
-	gnutls_pcert_st certificate;
+	char priorities[128]; /* gnutls */
+	gnutls_pcert_st chain[TLS_CHAIN_MAX];
+	unsigned chain_len;
 	gnutls_privkey_t key;
 	char *client_ca; /* PEM */
 	const struct config_pairs *users, *headers;

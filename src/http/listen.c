@@ -10,6 +10,8 @@
 #include "http/internal.h"
 
 #define BACKLOG 128
+#define SEND_BYTES \
+	(256 * 1024) /* what the kernel keeps for a peer that does not read, doubled by it */
 
 struct address {
 	struct sockaddr_storage storage;
@@ -59,11 +61,13 @@ static int open_socket(const struct address *a)
 {
 	_cleanup_(closep) int fd =
 		socket(a->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int one = 1, zero = 0;
+	int one = 1, zero = 0, bytes = SEND_BYTES;
 
 	if (fd < 0)
 		return -errno;
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	/* Taken over by each connection. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	if (a->storage.ss_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, a->any ? &zero : &one, sizeof(one));
 	if (bind(fd, (const struct sockaddr *)&a->storage, a->len) < 0 || listen(fd, BACKLOG) < 0)

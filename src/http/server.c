@@ -7,10 +7,8 @@
  */
 #define LOG_MODULE "http"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +19,8 @@
 #define STACK_BYTES (256 * 1024)
 #define CONNECTION_BYTES (32 * 1024) /* of one connection: headers longer than that are 431 */
 #define STREAM_BLOCK 16384
+/* The library's own limit is split between its threads and is silent: connections.c has to be met first. */
+#define LIBRARY_SLACK 4U
 
 struct http_server {
 	struct MHD_Daemon *daemon;
@@ -30,11 +30,12 @@ struct http_server {
 	pthread_rwlock_t config_lock;
 	struct webconfig *web, *retired; /* before the last reload */
 	struct auth *auth;
+	struct connections *connections;
 	int listen_fd;
 	uint16_t port;
 	pthread_mutex_t streams_lock;
 	struct http_stream *streams;
-	bool stopping;
+	atomic_bool stopping;
 	_Atomic uint64_t requests[6], refused, auth_failures;
 };
 
@@ -116,19 +117,8 @@ bool http_peer_loopback(const struct http_request *q)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(q->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	const struct sockaddr *address = info ? info->client_addr : NULL;
 
-	if (!address)
-		return false;
-	if (address->sa_family == AF_INET)
-		return ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr) >> 24 == 127;
-	if (address->sa_family == AF_INET6) {
-		const struct in6_addr *a = &((const struct sockaddr_in6 *)address)->sin6_addr;
-
-		return IN6_IS_ADDR_LOOPBACK(a) ||
-		       (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
-	}
-	return false;
+	return info && address_is_loopback(info->client_addr);
 }
 
 bool http_peer_authenticated(const struct http_request *q)
@@ -210,7 +200,8 @@ static ssize_t stream_read(void *ctx, uint64_t position, char *buf, size_t size)
 		if (n > 0)
 			return n;
 		if (n < 0)
-			return MHD_CONTENT_READER_END_OF_STREAM;
+			return n == HTTP_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM
+						    : MHD_CONTENT_READER_END_WITH_ERROR;
 		/* A wake-up between that answer and the sleep is not lost: it left its mark. */
 		pthread_mutex_lock(&s->lock);
 		if (s->woken || s->ended) {
@@ -270,7 +261,8 @@ int http_reply_stream(struct http_request *q, const char *content_type,
 		return -ENOMEM;
 	}
 	queue_response(q, 200, content_type, response);
-	return 0;
+	/* Not taken: the response went at once, and with it the stream. */
+	return q->replied ? 0 : -EIO;
 }
 
 static void wake_locked(struct http_stream *s)
@@ -378,11 +370,11 @@ static void reply_unauthorized(struct http_request *q)
 static bool admit(struct http_request *q, const struct http_route *r)
 {
 	struct http_server *s = q->server;
-	bool users, tls, certificate, ok;
+	bool users, required, certificate, ok;
 
 	pthread_rwlock_rdlock(&s->config_lock);
 	users = s->web->users->n > 0;
-	tls = s->web->tls;
+	required = s->web->tls && s->web->client_required;
 	certificate = client_certificate_ok(q, s->web);
 	ok = !users || auth_check(s->auth, s->web->users, http_header(q, "Authorization"));
 	pthread_rwlock_unlock(&s->config_lock);
@@ -397,7 +389,7 @@ static bool admit(struct http_request *q, const struct http_route *r)
 		reply_unauthorized(q);
 		return false;
 	}
-	q->authenticated = users || (tls && s->web->client_required);
+	q->authenticated = users || required;
 	if (!(r->flags & HTTP_PUBLIC) && !q->authenticated && !http_peer_loopback(q)) {
 		http_reply_text(
 			q, 403,
@@ -441,6 +433,14 @@ static void take_body(struct http_request *q, const char *data, size_t len)
 	body[q->body_len] = '\0';
 }
 
+static void *slot_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *data,
 				  size_t *len, void **state)
@@ -464,6 +464,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
 		*len = 0;
 		return MHD_YES;
 	}
+	connections_busy(q->server->connections, slot_of(connection), true);
 	dispatch(q);
 	return q->replied ? MHD_YES : MHD_NO;
 }
@@ -473,9 +474,11 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **st
 {
 	struct http_request *q = *state;
 
-	(void)ctx, (void)connection, (void)code;
-	if (q)
+	(void)ctx, (void)code;
+	if (q) {
+		connections_busy(q->server->connections, slot_of(connection), false);
 		free(q->body);
+	}
 	free(q);
 	*state = NULL;
 }
@@ -503,19 +506,50 @@ static int on_certificate(gnutls_session_t session, const gnutls_datum_t *ca, in
 
 	(void)session, (void)ca, (void)n_ca, (void)algorithms, (void)n_algorithms;
 	pthread_rwlock_rdlock(&s->config_lock);
-	*pcert = &s->web->certificate;
-	*n = 1;
+	*pcert = s->web->chain;
+	*n = s->web->chain_len;
 	*key = s->web->key;
 	pthread_rwlock_unlock(&s->config_lock);
 	return 0;
 }
 
+/* A zero byte would end the text early: "/metrics%00x" is not "/metrics". Another control byte matches nothing either. */
+static size_t unescape(void *ctx, struct MHD_Connection *connection, char *s)
+{
+	(void)ctx, (void)connection;
+	for (char *p = s; (p = strstr(p, "%00")); p += 3)
+		p[2] = '1';
+	return MHD_http_unescape(s);
+}
+
 static enum MHD_Result on_accept(void *ctx, const struct sockaddr *address, socklen_t len)
 {
-	const struct http_server *s = ctx;
+	struct http_server *s = ctx;
 
-	(void)address, (void)len;
-	return s->stopping ? MHD_NO : MHD_YES;
+	(void)len;
+	if (s->stopping)
+		return MHD_NO;
+	if (connections_admit(s->connections, address))
+		return MHD_YES;
+	s->refused++;
+	return MHD_NO;
+}
+
+static void on_connection(void *ctx, struct MHD_Connection *connection, void **slot,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	struct http_server *s = ctx;
+	const union MHD_ConnectionInfo *fd, *address;
+
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+		connections_end(s->connections, *slot);
+		*slot = NULL;
+		return;
+	}
+	fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	address = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	if (fd && address)
+		*slot = connections_start(s->connections, fd->connect_fd, address->client_addr);
 }
 
 static int start_daemon(struct http_server *s)
@@ -539,11 +573,11 @@ static int start_daemon(struct http_server *s)
 	}
 	s->daemon = MHD_start_daemon(
 		flags, 0, on_accept, s, on_request, s, MHD_OPTION_LISTEN_SOCKET, s->listen_fd,
-		MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-		NULL, MHD_OPTION_CONNECTION_LIMIT, s->options.connections_max,
-		MHD_OPTION_CONNECTION_TIMEOUT, s->options.timeout_s,
-		MHD_OPTION_PER_IP_CONNECTION_LIMIT, MAX(s->options.connections_max / 2, 1U),
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_EXTERNAL_LOGGER, on_log,
+		NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+		on_connection, s, MHD_OPTION_CONNECTION_LIMIT,
+		LIBRARY_SLACK * s->options.connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
+		s->options.timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
 		MHD_OPTION_THREAD_POOL_SIZE, THREADS, MHD_OPTION_THREAD_STACK_SIZE,
 		(size_t)STACK_BYTES, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
 	return s->daemon ? 0 : -EIO;
@@ -575,6 +609,8 @@ int http_server_new(const struct http_server_options *o, const struct http_route
 	r = webconfig_load(s->web_path, why, why_size, &s->web);
 	if (r >= 0)
 		r = auth_new(&s->auth);
+	if (r >= 0)
+		r = connections_new(o->connections_max, o->timeout_s, &s->connections);
 	if (r < 0)
 		return r;
 	s->listen_fd = http_listen(o->listen_address, why, why_size);
@@ -604,6 +640,7 @@ struct http_server *http_server_free(struct http_server *s)
 	webconfig_free(s->web);
 	webconfig_free(s->retired);
 	auth_free(s->auth);
+	connections_free(s->connections);
 	pthread_rwlock_destroy(&s->config_lock);
 	pthread_mutex_destroy(&s->streams_lock);
 	free(s);
@@ -613,14 +650,22 @@ struct http_server *http_server_free(struct http_server *s)
 int http_server_reload(struct http_server *s, char *why, size_t why_size)
 {
 	struct webconfig *fresh, *old;
+	const char *fixed = NULL;
 	int r = webconfig_load(s->web_path, why, why_size, &fresh);
 
 	if (r < 0)
 		return r;
-	if (fresh->tls != s->web->tls) {
+	/* What the library was given when it started. */
+	if (fresh->tls != s->web->tls)
+		fixed = "TLS is switched on and off";
+	else if (!streq(fresh->priorities, s->web->priorities))
+		fixed = "min_version and max_version change";
+	else if (!streq(fresh->client_ca ? fresh->client_ca : "",
+			s->web->client_ca ? s->web->client_ca : ""))
+		fixed = "authorities of clients change";
+	if (fixed) {
 		webconfig_free(fresh);
-		(void)snprintf(why, why_size, "%s: TLS is switched on and off by a restart only",
-			       s->web_path);
+		(void)snprintf(why, why_size, "%s: %s by a restart only", s->web_path, fixed);
 		return -EINVAL;
 	}
 	pthread_rwlock_wrlock(&s->config_lock);

@@ -49,9 +49,10 @@ void http_reply_strbuf(struct http_request *q, unsigned status, const char *cont
 
 /*
  * Streamed answer. @read fills at most @size bytes and returns the number, 0 = nothing now (the connection sleeps until
- * http_stream_wake()), HTTP_STREAM_END. Runs on a server thread. @free is called once, whatever happens.
+ * http_stream_wake()), HTTP_STREAM_END, HTTP_STREAM_ERROR. Runs on a server thread. @free is called once, whatever happens.
  */
 #define HTTP_STREAM_END (-1)
+#define HTTP_STREAM_ERROR (-2) /* the peer must not take what it has for the whole */
 struct http_stream; /* handle for waking, valid until @free was called */
 struct http_stream_ops {
 	ssize_t (*read)(void *ctx, char *buf, size_t size);
@@ -85,5 +86,7 @@ struct http_server *http_server_free(struct http_server *s); /* closes streams *
 DEFINE_CLEANUP(struct http_server *, http_server_free);
 int http_server_reload(struct http_server *s, char *why,
 		       size_t why_size); /* certificates and users anew; old ones stay on error */
+/* 0, or -errno with the first error in @why; the file is only read. */
+int http_web_config_check(const char *path, char *why, size_t why_size);
 uint16_t http_server_port(const struct http_server *s);
 void http_server_stats(const struct http_server *s, struct http_server_stats *ret);

@@ -127,21 +127,36 @@ static int tls_error(int rc, const char *what, char *why, size_t why_size)
 	return -EINVAL;
 }
 
+/* A key of another certificate is told here, not to each client as a failed handshake. */
+static int check_pair(const gnutls_datum_t *chain, const gnutls_datum_t *key)
+{
+	gnutls_certificate_credentials_t credentials;
+	int r = gnutls_certificate_allocate_credentials(&credentials);
+
+	if (r < 0)
+		return r;
+	r = gnutls_certificate_set_x509_key_mem(credentials, chain, key, GNUTLS_X509_FMT_PEM);
+	gnutls_certificate_free_credentials(credentials);
+	return r;
+}
+
 static int load_certificate(struct webconfig *w, const char *path, const struct tls_config *t,
 			    char *why, size_t why_size)
 {
 	_cleanup_(freep) char *cert = NULL, *key = NULL;
-	gnutls_datum_t data;
+	gnutls_datum_t chain, data;
+	unsigned n = TLS_CHAIN_MAX;
 	size_t len;
 	int r;
 
 	r = read_beside(path, t->cert_file, &cert, &len, why, why_size);
 	if (r < 0)
 		return r;
-	data = (gnutls_datum_t){ (unsigned char *)cert, (unsigned)len };
-	r = gnutls_pcert_import_x509_raw(&w->certificate, &data, GNUTLS_X509_FMT_PEM, 0);
+	chain = (gnutls_datum_t){ (unsigned char *)cert, (unsigned)len };
+	r = gnutls_pcert_list_import_x509_raw(w->chain, &n, &chain, GNUTLS_X509_FMT_PEM, 0);
 	if (r < 0)
 		return tls_error(r, t->cert_file, why, why_size);
+	w->chain_len = n;
 	r = read_beside(path, t->key_file, &key, &len, why, why_size);
 	if (r < 0)
 		return r;
@@ -149,17 +164,29 @@ static int load_certificate(struct webconfig *w, const char *path, const struct 
 	r = gnutls_privkey_init(&w->key);
 	if (r >= 0)
 		r = gnutls_privkey_import_x509_raw(w->key, &data, GNUTLS_X509_FMT_PEM, NULL, 0);
+	if (r >= 0)
+		r = check_pair(&chain, &data);
 	gnutls_memset(key, 0, len);
 	return r < 0 ? tls_error(r, t->key_file, why, why_size) : 0;
 }
 
+/*
+ * Without the exchange of keys by RSA alone: it has no forward secrecy, and it needs the private key a second time, when a
+ * reload may have replaced it.
+ */
+static void set_priorities(struct webconfig *w, const struct tls_config *t)
+{
+	static const char *const versions[] = { "1.3", "1.2", "1.1", "1.0" };
+	struct strbuf b;
+
+	strbuf_init_fixed(&b, w->priorities, sizeof(w->priorities));
+	strbuf_addstr(&b, "NORMAL:-RSA:-VERS-ALL");
+	for (int v = t->max_version; v <= t->min_version; v++)
+		strbuf_addf(&b, ":+VERS-TLS%s", versions[v]);
+}
+
 static int load_tls(struct webconfig *w, const char *path, char *why, size_t why_size)
 {
-	static const char *const priorities[] = {
-		"NORMAL:-VERS-ALL:+VERS-TLS1.3", "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2",
-		"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+VERS-TLS1.1",
-		"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+VERS-TLS1.1:+VERS-TLS1.0"
-	};
 	const struct tls_config *t = config_section(w->config, "tls_server_config");
 	size_t len;
 	int r;
@@ -167,6 +194,11 @@ static int load_tls(struct webconfig *w, const char *path, char *why, size_t why
 	if (!*t->cert_file && !*t->key_file && !*t->client_ca_file &&
 	    t->client_auth_type == NO_CLIENT_CERT)
 		return 0;
+	if (t->max_version > t->min_version) { /* the newest has number 0 */
+		(void)snprintf(why, why_size,
+			       "%s: tls_server_config: max_version is below min_version", path);
+		return -EINVAL;
+	}
 	if (!*t->cert_file || !*t->key_file) {
 		(void)snprintf(why, why_size,
 			       "%s: tls_server_config: cert_file and key_file come together", path);
@@ -176,7 +208,7 @@ static int load_tls(struct webconfig *w, const char *path, char *why, size_t why
 	if (r < 0)
 		return r;
 	w->tls = true;
-	w->priorities = priorities[t->min_version];
+	set_priorities(w, t);
 	w->client_required = t->client_auth_type == REQUIRE_ANY ||
 			     t->client_auth_type == REQUIRE_AND_VERIFY;
 	w->client_verified = t->client_auth_type == VERIFY_IF_GIVEN ||
@@ -245,12 +277,19 @@ struct webconfig *webconfig_free(struct webconfig *w)
 {
 	if (!w)
 		return NULL;
-	if (w->tls || w->certificate.pubkey)
-		gnutls_pcert_deinit(&w->certificate);
+	for (unsigned i = 0; i < w->chain_len; i++)
+		gnutls_pcert_deinit(&w->chain[i]);
 	if (w->key)
 		gnutls_privkey_deinit(w->key);
 	free(w->client_ca);
 	config_free(w->config);
 	free(w);
 	return NULL;
+}
+
+int http_web_config_check(const char *path, char *why, size_t why_size)
+{
+	_cleanup_(webconfig_freep) struct webconfig *w = NULL;
+
+	return webconfig_load(path, why, why_size, &w);
 }

@@ -69,16 +69,22 @@ struct cgname {
 	struct cgname_text container_id; /* innermost */
 	struct cgname_text container_path; /* path from the root up to the container's cgroup */
 	struct cgname_text outer_container_id; /* kind-in-docker */
+	struct cgname_text
+		kube_root; /* path up to the nearest kubepods root; its owner decides (OOM-411) */
+	struct cgname_text user_root; /* path up to user@N.service, for rootless containers */
 	struct cgname_text namespace; /* containerd namespace of "/NAMESPACE/Cn" */
-	struct cgname_text unit; /* systemd unit of the innermost unit component */
-	struct cgname_text machine; /* LXC, nspawn, libvirt name (escaped) */
+	struct cgname_text
+		unit; /* innermost systemd unit, escaped; of a container: one inside it, or its quadlet */
+	struct cgname_text machine; /* LXC, nspawn, libvirt name, escaped */
 	struct cgname_text job, step, task; /* Slurm */
 	char pod_uid[37]; /* normalised: dashes; also 32 hex digits; "" = none */
 	char qos[12]; /* Guaranteed Burstable BestEffort, "" = none */
 };
 
-/* Always succeeds; a path that is too long (> 4096) or not absolute is CGNAME_OTHER. */
+/* Always succeeds: not absolute is CGNAME_OTHER; of more than 4096 bytes or 48 components only the front is looked at. */
 void cgname_parse(const char *path, size_t len, struct cgname *ret);
+/* The same without the rows that hold only when a runtime file exists: there is none. */
+void cgname_parse_alone(const char *path, size_t len, struct cgname *ret);
 /* systemd's \x2d escapes to text, for display; returns the length, cuts to fit. */
 size_t cgname_unescape(const char *s, size_t len, char *buf, size_t size);
 /* OOM-408: workload from a pod name; @node may be NULL. Returns the length of the prefix of @pod. */

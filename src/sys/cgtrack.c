@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loader of bpf/cgroup.bpf.c. Where no program loads, the owner's periodic scan finds cgroups, only later. */
+/*
+ * Loader of bpf/cgroup.bpf.c. Where no program loads, inotify tells of cgroups, and where that is refused too, the owner's periodic
+ * scan finds them, only later.
+ */
 #define LOG_MODULE "identity"
 
 #include <bpf/bpf.h>
@@ -14,6 +17,7 @@
 #include "sys/bpf.h"
 #include "sys/cgroup.h"
 #include "sys/cgtrack.h"
+#include "sys/cgwatch.h"
 #include "sys/child.h"
 
 #define LINKS_MAX 4
@@ -37,6 +41,7 @@ const struct hook cgroup_track = {
 		{ "tp_btf_direct", PROGRAMS("tp_btf_direct"), probe_btf_tracepoint, "cgroup_mkdir", SHAPE,
 		  HOOK_DIRECT },
 		{ "raw_tp", PROGRAMS("raw_tp"), probe_raw_tracepoint, "cgroup_mkdir", SHAPE, 0 },
+		{ "inotify", NULL, probe_file, "/proc/sys/fs/inotify/max_user_watches", NULL, HOOK_USER },
 		{ "scan", NULL, probe_scan, NULL, NULL, HOOK_USER },
 	},
 };
@@ -47,6 +52,7 @@ struct cgtrack {
 	int links[LINKS_MAX]; /* open, they keep the programs attached */
 	size_t n_links;
 	struct ring_buffer *ring;
+	struct cgwatch *watch; /* instead of the ring */
 	cgtrack_fn fn;
 	void *ctx;
 };
@@ -70,6 +76,11 @@ static int open_trial(void *ctx, struct bpf_object **ret)
 }
 
 /* --- in a child process: BTF and relocation take much memory for a moment --- */
+
+struct request {
+	const struct hook_env *env;
+	const char *const *disabled;
+};
 
 struct loaded {
 	struct hook_state state;
@@ -125,12 +136,13 @@ static int load(void *ctx, struct child_result *r)
 {
 	const struct hook *hooks[] = { &cgroup_track };
 	const struct bpf_trial trial = { open_trial, NULL };
-	struct hook_env env = *(const struct hook_env *)ctx;
+	const struct request *request = ctx;
+	struct hook_env env = *request->env;
 	struct loaded *ret = r->data;
 	struct hook_state *s = &ret->state;
 
 	env.btf = NULL;
-	hooks_select(hooks, 1, &env, &trial, NULL, s);
+	hooks_select(hooks, 1, &env, &trial, request->disabled, s);
 	while (s->live >= 0 && cgroup_track.variants[s->live].programs && !ret->attached) {
 		int e = load_and_attach(cgroup_track.variants[s->live].programs, r);
 
@@ -170,8 +182,43 @@ static void adopt(struct cgtrack *t, const struct child_result *r)
 		log_warning_errno(-errno, "cannot map the ring of cgroups");
 }
 
-int cgtrack_new(const struct hook_env *env, cgtrack_fn fn, void *ctx, struct cgtrack **ret)
+/* No answer from the child: what needs no program is still there. */
+static void select_without_programs(const struct hook_env *env, const char *const *disabled,
+				    struct hook_state *ret)
 {
+	const struct hook *hooks[] = { &cgroup_track };
+	const struct bpf_trial trial = { open_trial, NULL };
+	struct hook_env powerless = *env;
+
+	powerless.btf = NULL;
+	powerless.caps = 0;
+	hooks_select(hooks, 1, &powerless, &trial, disabled, ret);
+	for (int v = 0; cgroup_track.variants[v].name; v++)
+		if (cgroup_track.variants[v].programs)
+			ret->reasons[v] = HOOK_LOAD_FAILED;
+}
+
+/* The last but one; where the kernel refuses it, the scan remains. */
+static void start_watch(struct cgtrack *t, const struct hook_env *env,
+			const struct cgtrack_options *o)
+{
+	const struct bpf_trial trial = { open_trial, NULL };
+	int r = cgwatch_new(o->cgroups, o->watches_max, t->fn, t->ctx, &t->watch);
+
+	if (r >= 0)
+		return;
+	log_warning_errno(r, "cgroups cannot be watched by inotify, they are found by scanning");
+	t->state.errors[t->state.live] = r;
+	(void)hook_refuse(&t->state, env, &trial,
+			  r == -ENOENT			 ? HOOK_NO_FILE
+			  : r == -EMFILE || r == -ENOSPC ? HOOK_BUSY
+							 : HOOK_ATTACH_FAILED);
+}
+
+int cgtrack_new(const struct hook_env *env, const struct cgtrack_options *options, cgtrack_fn fn,
+		void *ctx, struct cgtrack **ret)
+{
+	struct request request = { env, options->disabled };
 	struct loaded loaded = {};
 	struct child_result r = { .data = &loaded, .size = sizeof(loaded) };
 	struct cgtrack *t = calloc(1, sizeof(*t));
@@ -182,17 +229,17 @@ int cgtrack_new(const struct hook_env *env, cgtrack_fn fn, void *ctx, struct cgt
 	t->fn = fn;
 	t->ctx = ctx;
 	t->ring_fd = t->lost_fd = -EBADF;
-	e = child_run(load, (void *)env, &r);
+	e = child_run(load, &request, &r);
 	if (e < 0) {
 		log_warning_errno(e, "the process that loads the programs gave no answer");
-		loaded.state.live = -1;
-		for (int v = 0; v < HOOK_VARIANTS_MAX; v++)
-			loaded.state.reasons[v] = HOOK_LOAD_FAILED;
+		select_without_programs(env, options->disabled, &loaded.state);
 	}
 	t->state = loaded.state;
 	t->state.hook = &cgroup_track;
 	if (e >= 0 && loaded.attached)
 		adopt(t, &r);
+	else if (hook_live_is(&t->state, "inotify"))
+		start_watch(t, env, options);
 	*ret = t;
 	return 0;
 }
@@ -210,6 +257,7 @@ struct cgtrack *cgtrack_free(struct cgtrack *t)
 	if (!t)
 		return NULL;
 	ring_buffer__free(t->ring);
+	t->watch = cgwatch_free(t->watch);
 	while (t->n_links > 0)
 		(void)close(t->links[--t->n_links]);
 	closep(&t->ring_fd);
@@ -269,11 +317,15 @@ int cgtrack_path(const struct cgroup_record_event *e, int mount_fd, char *ret, s
 
 int cgtrack_fd(const struct cgtrack *t)
 {
+	if (t->watch)
+		return cgwatch_fd(t->watch);
 	return t->ring ? ring_buffer__epoll_fd(t->ring) : -ENOENT;
 }
 
 int cgtrack_consume(struct cgtrack *t)
 {
+	if (t->watch)
+		return cgwatch_consume(t->watch);
 	return t->ring ? ring_buffer__consume(t->ring) : 0;
 }
 
@@ -283,10 +335,22 @@ uint64_t cgtrack_lost(const struct cgtrack *t)
 	uint32_t zero = 0;
 	int cpus = libbpf_num_possible_cpus();
 
+	if (t->watch)
+		return cgwatch_lost(t->watch);
 	if (t->lost_fd < 0 || cpus > (int)ARRAY_SIZE(values) ||
 	    bpf_map_lookup_elem(t->lost_fd, &zero, values) < 0)
 		return 0;
 	for (int i = 0; i < cpus; i++)
 		sum += values[i];
 	return sum;
+}
+
+size_t cgtrack_watches(const struct cgtrack *t)
+{
+	return t->watch ? cgwatch_count(t->watch) : 0;
+}
+
+uint64_t cgtrack_watches_refused(const struct cgtrack *t)
+{
+	return t->watch ? cgwatch_refused(t->watch) : 0;
 }

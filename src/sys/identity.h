@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "sys/cgname.h"
 #include "sys/ociconf.h"
+#include "sys/podlist.h"
 
 /*
  * Who a cgroup is: (hierarchy, cgroup id) → path, container, pod, unit, workload
@@ -27,6 +28,7 @@ struct identity {
 	bool confirmed; /* a runtime file names the container and its cgroup path */
 	bool rootless, sandbox, monitor;
 	bool pending; /* sources are still being read */
+	bool described; /* they were read, or at least looked for */
 	uint32_t uid; /* of the owning user for rootless and user units; UINT32_MAX = none */
 	/* Heap strings, never NULL, "" = not known. */
 	const char *path;
@@ -73,18 +75,30 @@ const struct identity_stats *identity_cache_stats(const struct identity_cache *c
 
 /*
  * A cgroup was seen. Known id with the same path: returns the entry. Another path: the old one becomes a tombstone.
- * @root_owned: the nearest kubepods root of the path is owned by uid 0. Returns NULL when full (counted).
+ * @root_owned: the nearest kubepods root of the path (identity_kube_root()) is owned by uid 0. Returns NULL when full (counted).
  */
 struct identity *identity_add(struct identity_cache *c, uint32_t hierarchy, uint64_t id,
 			      const char *path, bool root_owned, uint64_t now_us);
 /* Does the name call for reading runtime files? */
 bool identity_wants_sources(const struct identity *i);
-/* Files were read: fills container and pod, confirms, recomputes the labels. */
+/* Length of the front of @path whose owner says whether the kubelet made it (OOM-411); 0: no kubepods root in it. */
+size_t identity_kube_root(const char *path);
+/*
+ * Files were read: fills container and pod, confirms, recomputes the labels. The pod's own cgroup is named along, because a
+ * limit may sit there. What a file says about a container of the same id elsewhere is left out.
+ */
 void identity_describe(struct identity_cache *c, struct identity *i, const struct oci_info *info);
+/*
+ * The kubelet told about the pod: owner, labels, priority class, requests and limits; names and QoS where they are not known.
+ * Only for what is a container or cgroup of a pod beyond doubt. Lasts until identity_describe(). True when the workload changed.
+ */
+bool identity_enrich(struct identity_cache *c, struct identity *i, const struct pod *p);
+/* The live entry, or NULL; not a resolution of a record, so not counted among the lookups. */
+struct identity *identity_find(struct identity_cache *c, uint32_t hierarchy, uint64_t id);
 void identity_remove(struct identity_cache *c, uint32_t hierarchy, uint64_t id, uint64_t now_us);
 void identity_expire(struct identity_cache *c, uint64_t now_us); /* tombstones past their time */
 
-/* Memory only. Tombstones answer too. @walked: path from the kernel, may be NULL (OOM-401). NULL when unknown. */
+/* Memory only. Tombstones answer too, of several with one id the youngest that agrees. @walked: path from the kernel, may be NULL (OOM-401). NULL when unknown. */
 struct identity *identity_lookup(struct identity_cache *c, uint32_t hierarchy, uint64_t id,
 				 const char *walked, size_t walked_len,
 				 enum identity_result *ret_result);
@@ -100,3 +114,4 @@ struct identity *identity_by_path(struct identity_cache *c, uint32_t hierarchy, 
 				  size_t len);
 typedef void (*identity_fn)(void *ctx, struct identity *i);
 void identity_for_each(struct identity_cache *c, identity_fn fn, void *ctx); /* live ones */
+void identity_for_each_tombstone(struct identity_cache *c, identity_fn fn, void *ctx);

@@ -215,6 +215,14 @@ int loop_add_fd(struct loop *l, int fd, uint32_t events, loop_fd_fn fn, void *ct
 	return 0;
 }
 
+void loop_source_events(struct loop_source *s, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = s };
+
+	if (s && !s->dead)
+		(void)epoll_ctl(s->loop->epoll_fd, EPOLL_CTL_MOD, s->fd, &ev);
+}
+
 struct loop_source *loop_source_free(struct loop_source *s)
 {
 	if (!s || s->dead)

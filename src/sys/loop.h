@@ -21,6 +21,8 @@ struct loop_source;
 typedef void (*loop_fd_fn)(void *ctx, uint32_t events);
 int loop_add_fd(struct loop *l, int fd, uint32_t events, loop_fd_fn fn, void *ctx,
 		struct loop_source **ret);
+/* Other events than before; 0 = none for now. Allocates nothing. */
+void loop_source_events(struct loop_source *s, uint32_t events);
 struct loop_source *
 loop_source_free(struct loop_source *s); /* leaves the fd open; safe inside its own callback */
 DEFINE_CLEANUP(struct loop_source *, loop_source_free);

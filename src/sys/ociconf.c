@@ -2,8 +2,9 @@
 /*
  * What container runtimes write about a container: parsers
  *
- * jansson reads the JSON with duplicate keys refused and its own depth limit; sizes were bounded before. A field is taken only
- * when it is a string of sane length, and only when an earlier source has not answered already.
+ * jansson reads the JSON with duplicate keys refused; sizes were bounded before. Its own depth limit of 2048 is too much for
+ * the stack of a worker, so depth is looked at first. A field is taken only when it is a string of sane length, and only when
+ * an earlier source has not answered already.
  */
 
 #include <errno.h>
@@ -12,6 +13,8 @@
 #include "base/cleanup.h"
 #include "base/parse.h"
 #include "sys/ociconf.h"
+
+#define DEPTH_MAX 64
 
 static const char *const source_names[_OCI_SOURCE_MAX] = { "containerd", "crio",   "docker",
 							   "podman",	 "runc",   "crun",
@@ -34,49 +37,107 @@ static void json_freep(json_t **j)
 	json_decref(*j);
 }
 
+/* Brackets in strings do not count; whether the rest is JSON, the parser says. */
+static bool is_too_deep(const char *text, size_t len)
+{
+	bool in_string = false;
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (in_string) {
+			if (text[i] == '\\')
+				i++;
+			else if (text[i] == '"')
+				in_string = false;
+		} else if (text[i] == '"') {
+			in_string = true;
+		} else if (text[i] == '{' || text[i] == '[') {
+			if (++depth > DEPTH_MAX)
+				return true;
+		} else if ((text[i] == '}' || text[i] == ']') && depth > 0) {
+			depth--;
+		}
+	}
+	return false;
+}
+
 static json_t *load(const char *text, size_t len)
 {
 	json_error_t error;
 
-	return json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+	return is_too_deep(text, len) ? NULL
+				      : json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+}
+
+/* A member that is an object, or NULL; what is neither that nor null is refused. */
+static const json_t *object_of(const json_t *object, const char *key, struct oci_info *ret)
+{
+	const json_t *v = json_object_get(object, key);
+
+	if (!v || json_is_null(v))
+		return NULL;
+	if (!json_is_object(v)) {
+		ret->refused++;
+		return NULL;
+	}
+	return v;
 }
 
 /* Copies a string member unless the field is filled already. */
-static void take(const json_t *object, const char *key, char *field, size_t size)
+static void take(const json_t *object, const char *key, char *field, size_t size,
+		 struct oci_info *ret)
 {
 	const json_t *v = json_object_get(object, key);
-	const char *s = json_string_value(v);
 
-	if (!s || field[0] || json_string_length(v) >= size)
+	if (!v || json_is_null(v))
 		return;
-	memcpy(field, s, json_string_length(v) + 1);
+	if (!json_is_string(v) || json_string_length(v) >= size) {
+		ret->refused++;
+		return;
+	}
+	if (!field[0])
+		memcpy(field, json_string_value(v), json_string_length(v) + 1);
 }
 
-#define TAKE(object, key, field) take(object, key, field, sizeof(field))
+#define TAKE(object, key, field) take(object, key, field, sizeof(field), ret)
+
+static bool has_label(const struct oci_info *info, const char *key)
+{
+	for (size_t i = 0; i < info->n_labels; i++)
+		if (streq(info->labels[i].key, key))
+			return true;
+	return false;
+}
 
 static void take_labels(const json_t *labels, const char *const *keys, struct oci_info *ret)
 {
 	for (; keys && *keys && ret->n_labels < ARRAY_SIZE(ret->labels); keys++) {
-		const char *v = json_string_value(json_object_get(labels, *keys));
-		struct oci_label *l = &ret->labels[ret->n_labels];
+		struct oci_label l = {};
 
-		if (!v || strlen(v) >= sizeof(l->value) || strlen(*keys) >= sizeof(l->key))
+		if (strlen(*keys) >= sizeof(l.key) || has_label(ret, *keys))
 			continue;
-		(void)snprintf(l->key, sizeof(l->key), "%s", *keys);
-		(void)snprintf(l->value, sizeof(l->value), "%s", v);
-		ret->n_labels++;
+		TAKE(labels, *keys, l.value);
+		if (!json_is_string(json_object_get(labels, *keys)) ||
+		    (!l.value[0] && json_string_length(json_object_get(labels, *keys))))
+			continue;
+		(void)snprintf(l.key, sizeof(l.key), "%s", *keys);
+		ret->labels[ret->n_labels++] = l;
 	}
 }
 
-/* Annotations of the kubelet's runtimes: containerd and CRI-O name the same things differently. */
+static bool says(const json_t *object, const char *key, const char *value)
+{
+	const char *s = json_string_value(json_object_get(object, key));
+
+	return s && streq(s, value);
+}
+
+/* Annotations of the kubelet's runtimes: containerd, CRI-O and cri-dockerd name the same things differently. */
 static void take_annotations(const json_t *a, struct oci_info *ret)
 {
-	const char *kind =
-		json_string_value(json_object_get(a, "io.kubernetes.cri.container-type"));
-
-	if (!kind)
-		kind = json_string_value(json_object_get(a, "io.kubernetes.cri-o.ContainerType"));
-	if (kind && streq(kind, "sandbox"))
+	if (says(a, "io.kubernetes.cri.container-type", "sandbox") ||
+	    says(a, "io.kubernetes.cri-o.ContainerType", "sandbox") ||
+	    says(a, "io.kubernetes.docker.type", "podsandbox"))
 		ret->sandbox = true;
 	TAKE(a, "io.kubernetes.cri.container-name", ret->container_name);
 	TAKE(a, "io.kubernetes.cri.sandbox-name", ret->pod_name);
@@ -98,13 +159,13 @@ int oci_parse_config(const char *text, size_t len, const char *const *label_keys
 	_cleanup_(json_freep) json_t *root = load(text, len);
 	const json_t *annotations;
 
-	if (!json_is_object(root))
+	if (!json_is_string(json_object_get(root, "ociVersion")))
 		return -EBADMSG;
-	annotations = json_object_get(root, "annotations");
+	annotations = object_of(root, "annotations", ret);
 	take_annotations(annotations, ret);
 	take_labels(annotations, label_keys, ret);
 	TAKE(root, "hostname", ret->hostname);
-	TAKE(json_object_get(root, "linux"), "cgroupsPath", ret->cgroups_path);
+	TAKE(object_of(root, "linux", ret), "cgroupsPath", ret->cgroups_path);
 	ret->found = true;
 	return 0;
 }
@@ -116,10 +177,10 @@ int oci_parse_docker(const char *text, size_t len, const char *const *label_keys
 	const json_t *config, *labels;
 	char name[sizeof(ret->name)] = "";
 
-	if (!json_is_object(root))
+	if (!json_is_string(json_object_get(root, "ID")))
 		return -EBADMSG;
-	config = json_object_get(root, "Config");
-	labels = json_object_get(config, "Labels");
+	config = object_of(root, "Config", ret);
+	labels = object_of(config, "Labels", ret);
 	TAKE(root, "Name", name);
 	if (!ret->name[0]) /* docker puts a slash in front */
 		(void)snprintf(ret->name, sizeof(ret->name), "%s",
@@ -138,20 +199,20 @@ int oci_parse_docker(const char *text, size_t len, const char *const *label_keys
 int oci_parse_state(const char *text, size_t len, struct oci_info *ret)
 {
 	_cleanup_(json_freep) json_t *root = load(text, len);
-	const json_t *paths, *pid;
+	const json_t *paths, *pid, *runc = json_object_get(root, "init_process_pid");
 
-	if (!json_is_object(root))
-		return -EBADMSG;
 	/* runc: cgroup_paths {"memory": "/sys/fs/cgroup/memory/x"} or {"": "/sys/fs/cgroup/x"}; crun: "cgroup-path". */
-	paths = json_object_get(root, "cgroup_paths");
+	pid = runc ? runc : json_object_get(root, "pid");
+	if (!pid)
+		return -EBADMSG;
+	paths = object_of(root, "cgroup_paths", ret);
 	TAKE(paths, "memory", ret->cgroup_path);
 	TAKE(paths, "", ret->cgroup_path);
 	TAKE(root, "cgroup-path", ret->cgroup_path);
-	pid = json_object_get(root, "init_process_pid");
-	if (!pid)
-		pid = json_object_get(root, "pid");
-	if (json_is_integer(pid) && json_integer_value(pid) > 0 &&
-	    json_integer_value(pid) < INT32_MAX)
+	if (!json_is_integer(pid) || json_integer_value(pid) < 0 ||
+	    json_integer_value(pid) > INT32_MAX)
+		ret->refused++;
+	else if (!ret->init_pid)
 		ret->init_pid = (uint32_t)json_integer_value(pid);
 	ret->found = true;
 	return 0;
@@ -166,11 +227,10 @@ int oci_parse_containers(const char *text, size_t len, const char *id, struct oc
 	if (!json_is_array(root))
 		return -EBADMSG;
 	json_array_foreach (root, i, item) {
-		const char *have = json_string_value(json_object_get(item, "id"));
 		const char *metadata = json_string_value(json_object_get(item, "metadata"));
 		const json_t *name = json_array_get(json_object_get(item, "names"), 0);
 
-		if (!have || !streq(have, id))
+		if (!says(item, "id", id))
 			continue;
 		if (json_string_value(name) && !ret->name[0] &&
 		    json_string_length(name) < sizeof(ret->name))
@@ -178,6 +238,8 @@ int oci_parse_containers(const char *text, size_t len, const char *id, struct oc
 		if (metadata) { /* JSON inside a string */
 			_cleanup_(json_freep) json_t *inner = load(metadata, strlen(metadata));
 
+			if (!json_is_object(inner))
+				ret->refused++;
 			TAKE(inner, "image-name", ret->image);
 			TAKE(inner, "name", ret->name);
 		}
@@ -185,4 +247,45 @@ int oci_parse_containers(const char *text, size_t len, const char *id, struct oc
 		return 0;
 	}
 	return -ENOENT;
+}
+
+static void take_part(const char *s, size_t len, char *field, size_t size)
+{
+	if (!field[0])
+		(void)snprintf(field, size, "%.*s", (int)len, s);
+}
+
+int oci_parse_log_name(const char *name, const char *id, struct oci_info *ret)
+{
+	size_t len = strlen(name), id_len = strlen(id), head;
+	const char *ns, *container;
+
+	if (len <= id_len + 5 || !streq(name + len - 4, ".log") || name[len - id_len - 5] != '-' ||
+	    memcmp(name + len - id_len - 4, id, id_len) != 0)
+		return -ENOENT;
+	head = len - id_len - 5;
+	ns = memchr(name, '_', head);
+	container = ns ? memchr(ns + 1, '_', head - (size_t)(ns + 1 - name)) : NULL;
+	if (!container || ns == name || container == ns + 1 || container + 1 == name + head)
+		return -EBADMSG;
+	take_part(name, (size_t)(ns - name), ret->pod_name, sizeof(ret->pod_name));
+	take_part(ns + 1, (size_t)(container - ns - 1), ret->pod_namespace,
+		  sizeof(ret->pod_namespace));
+	take_part(container + 1, head - (size_t)(container + 1 - name), ret->container_name,
+		  sizeof(ret->container_name));
+	ret->found = true;
+	return 0;
+}
+
+int oci_parse_log_target(const char *target, struct oci_info *ret)
+{
+	const char *pod = strstr(target, "/pods/"), *end, *uid;
+
+	pod = pod ? pod + strlen("/pods/") : target;
+	end = strchr(pod, '/');
+	uid = end ? memrchr(pod, '_', (size_t)(end - pod)) : NULL;
+	if (!uid || end - uid - 1 >= (ptrdiff_t)sizeof(ret->pod_uid))
+		return -EBADMSG;
+	take_part(uid + 1, (size_t)(end - uid - 1), ret->pod_uid, sizeof(ret->pod_uid));
+	return 0;
 }

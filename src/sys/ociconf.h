@@ -34,10 +34,14 @@ struct oci_info { /* "" = not known; filled field by field, first source that an
 	char compose_project[128], compose_service[128];
 	char manager[32]; /* io.container.manager: podman, cri-o, libpod */
 	char cgroups_path[512]; /* linux.cgroupsPath of config.json: a path, or slice:prefix:name */
-	char cgroup_path[512]; /* exact cgroup path from runtime state, "" = unknown */
+	char cgroup_path
+		[512]; /* exact path from runtime state, often from "/sys/fs/cgroup" on, "" = unknown */
 	uint32_t init_pid;
 	bool sandbox; /* pause container */
 	bool found; /* some runtime file names this container */
+	bool user_file; /* cgroups_path is what a user's own runtime wrote: it counts from user@N.service */
+	unsigned sources; /* bits of enum oci_source that answered */
+	unsigned refused; /* fields of the wrong type or too long, since the reader last looked */
 	struct oci_label labels[16];
 	size_t n_labels;
 	uint32_t errors[_OCI_SOURCE_MAX][_OCI_ERROR_MAX];
@@ -56,12 +60,19 @@ void oci_roots_done(struct oci_roots *r);
 /* Reads all sources for container @id. Blocks on files: for a worker. 0 when something was found, -ENOENT, else -errno. */
 int oci_read(const struct oci_roots *roots, const char *id, const char *containerd_namespace,
 	     uint32_t uid, struct oci_info *ret);
-/* Parsers of one file's text each; pure, for tests and fuzzers. */
+/*
+ * Parsers of one file's text each; pure, for tests and fuzzers. 0, or -EBADMSG with @ret untouched when it is not such a file.
+ * A field of the wrong type or length is left out and counted in @ret->refused.
+ */
 int oci_parse_config(const char *json, size_t len, const char *const *label_keys,
 		     struct oci_info *ret);
 int oci_parse_docker(const char *json, size_t len, const char *const *label_keys,
 		     struct oci_info *ret);
 int oci_parse_state(const char *json, size_t len,
 		    struct oci_info *ret); /* runc state.json, crun status */
-int oci_parse_containers(const char *json, size_t len, const char *id,
-			 struct oci_info *ret); /* podman */
+/* podman's list of all containers; -ENOENT when @id is not in it. */
+int oci_parse_containers(const char *json, size_t len, const char *id, struct oci_info *ret);
+/* "POD_NS_CONTAINER-ID.log", a link of the kubelet: 0, -ENOENT for another container's, -EBADMSG. */
+int oci_parse_log_name(const char *name, const char *id, struct oci_info *ret);
+/* "…/NS_POD_UID/CONTAINER/0.log", where that link leads. */
+int oci_parse_log_target(const char *target, struct oci_info *ret);

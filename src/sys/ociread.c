@@ -3,12 +3,14 @@
  * What container runtimes write about a container: finding and reading the files
  *
  * Every path is opened component by component without following links below a fixed directory, so a file that somebody else
- * placed there cannot lead elsewhere. The directories are opened for each container: a runtime may come after the agent. Fifos and devices are refused before anything is read.
+ * placed there cannot lead elsewhere. The directories are opened for each container: a runtime may come after the agent.
+ * Fifos and devices are refused before anything is read.
  */
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +20,7 @@
 #define FILE_MAX (1 << 20)
 #define STATE_MAX (4 << 20)
 #define NAMESPACES_MAX 64
+#define LOGS_MAX 16384
 
 /* The directories, as long as one container is read. */
 struct sources {
@@ -148,11 +151,11 @@ static void count_error(struct oci_info *info, enum oci_source source, int error
 
 	switch (error) {
 	case -ENOENT:
-	case -ENOTDIR:
 		return; /* most sources do not exist for most containers */
 	case -EACCES:
 	case -EPERM:
-	case -ELOOP:
+	case -ELOOP: /* the last part is a link */
+	case -ENOTDIR: /* one in the middle is */
 		e = OCI_DENIED;
 		break;
 	case -EFBIG:
@@ -191,7 +194,25 @@ static int read_source(const struct sources *sources, int root, const char *path
 	}
 	if (r < 0)
 		count_error(ret, source, r);
+	else
+		ret->sources |= 1U << source;
+	if (ret->refused)
+		count_error(ret, source, -EBADMSG);
+	ret->refused = 0;
 	return r;
+}
+
+/* NULL where it is not there, or cannot be read, which is counted. */
+static DIR *open_directory(int root, const char *path, enum oci_source source, struct oci_info *ret)
+{
+	int fd = root < 0 ? -ENOENT : open_beneath(root, path, O_RDONLY | O_DIRECTORY);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (fd < 0)
+		count_error(ret, source, fd);
+	else if (!dir)
+		(void)close(fd);
+	return dir;
 }
 
 /* One file below each directory of @parent: containerd keeps a directory per namespace. */
@@ -203,72 +224,48 @@ static void read_namespaces(const struct sources *sources, const char *parent,
 	const struct dirent *entry;
 	char path[1024];
 	unsigned n = 0;
-	int fd;
 
 	if (namespace && *namespace) {
 		(void)snprintf(path, sizeof(path), "%s/%s/%s%s", parent, namespace, id, tail);
 		(void)read_source(sources, sources->run_fd, path, source, form, id, ret);
 		return;
 	}
-	fd = sources->run_fd < 0 ? -ENOENT
-				 : open_beneath(sources->run_fd, parent, O_RDONLY | O_DIRECTORY);
-	if (fd < 0)
-		return;
-	dir = fdopendir(fd);
-	if (!dir) {
-		(void)close(fd);
-		return;
-	}
-	while ((entry = readdir(dir)) && n++ < NAMESPACES_MAX) {
+	dir = open_directory(sources->run_fd, parent, source, ret);
+	while (dir && (entry = readdir(dir)) && n < NAMESPACES_MAX) {
 		if (entry->d_name[0] == '.')
 			continue;
+		n++;
 		(void)snprintf(path, sizeof(path), "%s/%s/%s%s", parent, entry->d_name, id, tail);
 		if (read_source(sources, sources->run_fd, path, source, form, id, ret) == 0)
 			return;
 	}
 }
 
-/* "/var/log/containers/POD_NS_CONTAINER-ID.log" is a link whose name tells all. */
+/* "/var/log/containers/POD_NS_CONTAINER-ID.log" is a link whose name tells all but the uid, which is where it leads. */
 static void read_log_name(const struct sources *sources, const char *id, struct oci_info *ret)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	const struct dirent *entry;
-	size_t id_len = strlen(id);
+	char target[PATH_MAX];
 	unsigned n = 0;
-	int fd;
+	int r = -ENOENT;
 
-	if (ret->pod_name[0] || sources->pods_log_fd < 0 || id_len != 64)
+	if (ret->pod_name[0] || strlen(id) != 64)
 		return;
-	fd = open_beneath(sources->pods_log_fd, "containers", O_RDONLY | O_DIRECTORY);
-	if (fd < 0)
-		return;
-	dir = fdopendir(fd);
-	if (!dir) {
-		(void)close(fd);
-		return;
-	}
-	while ((entry = readdir(dir)) && n++ < 16384) {
-		const char *name = entry->d_name, *ns, *container;
-		size_t len = strlen(name), head;
+	dir = open_directory(sources->pods_log_fd, "containers", OCI_PODS_LOG, ret);
+	while (dir && r == -ENOENT && (entry = readdir(dir)) && n++ < LOGS_MAX) {
+		ssize_t len;
 
-		if (len <= id_len + 5 || !streq(name + len - 4, ".log") ||
-		    name[len - id_len - 5] != '-' ||
-		    memcmp(name + len - id_len - 4, id, id_len) != 0)
+		r = oci_parse_log_name(entry->d_name, id, ret);
+		if (r < 0)
 			continue;
-		head = len - id_len - 5;
-		ns = memchr(name, '_', head);
-		container = ns ? memchr(ns + 1, '_', head - (size_t)(ns + 1 - name)) : NULL;
-		if (!container)
-			return;
-		(void)snprintf(ret->pod_name, sizeof(ret->pod_name), "%.*s", (int)(ns - name),
-			       name);
-		(void)snprintf(ret->pod_namespace, sizeof(ret->pod_namespace), "%.*s",
-			       (int)(container - ns - 1), ns + 1);
-		(void)snprintf(ret->container_name, sizeof(ret->container_name), "%.*s",
-			       (int)(head - (size_t)(container + 1 - name)), container + 1);
-		ret->found = true;
-		return;
+		len = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+		target[MAX(len, 0)] = '\0';
+		r = oci_parse_log_target(target, ret);
+		ret->sources |= 1U << OCI_PODS_LOG;
 	}
+	if (r < 0)
+		count_error(ret, OCI_PODS_LOG, r);
 }
 
 static bool id_is_safe(const char *id)
@@ -303,10 +300,13 @@ static void read_all(const struct sources *sources, const char *id,
 		read_namespaces(sources, containerd[i], containerd_namespace, "/config.json", id,
 				OCI_CONTAINERD, FORM_CONFIG, ret);
 	if (uid != UINT32_MAX) {
+		bool known = ret->cgroups_path[0];
+
 		(void)snprintf(path, sizeof(path),
 			       "user/%u/containers/overlay-containers/%s/userdata/config.json", uid,
 			       id);
 		(void)read_source(sources, sources->run_fd, path, OCI_PODMAN, FORM_CONFIG, id, ret);
+		ret->user_file = !known && ret->cgroups_path[0];
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(run_files); i++) {
 		/* The rows hold one %s each, so nothing is formatted by a variable. */

@@ -17,6 +17,7 @@
 #include "base/parse.h"
 #include "base/strbuf.h"
 #include "sys/probe.h"
+#include "sys/tracefs.h"
 
 static enum lockdown read_lockdown(void)
 {
@@ -48,21 +49,6 @@ static uint64_t read_caps(void)
 	return caps;
 }
 
-/* tracefs where it is usually mounted; a mount of our own would change the host. */
-static int open_tracefs(void)
-{
-	static const char *const places[] = { "/sys/kernel/tracing/events",
-					      "/sys/kernel/debug/tracing/events" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		int fd = open(places[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-		if (fd >= 0)
-			return fd;
-	}
-	return -ENOENT;
-}
-
 int hook_env_new(const char *btf_path, struct hook_env **ret)
 {
 	struct hook_env *e = calloc(1, sizeof(*e));
@@ -74,7 +60,8 @@ int hook_env_new(const char *btf_path, struct hook_env **ret)
 	e->no_btf = access(e->btf_path, R_OK) < 0;
 	e->lockdown = read_lockdown();
 	e->caps = read_caps();
-	e->tracefs_fd = open_tracefs();
+	e->tracefs_fd =
+		tracefs_open_events(e->caps & (1ULL << CAP_SYS_ADMIN), &e->tracefs_detached);
 	*ret = e;
 	return 0;
 }
@@ -310,6 +297,11 @@ static enum hook_reason find_symbol(const struct hook_env *e, const char *name)
 	return HOOK_NO_FUNCTION;
 }
 
+bool hook_env_has_symbol(const struct hook_env *e, const char *name)
+{
+	return find_symbol(e, name) != HOOK_NO_FUNCTION;
+}
+
 enum hook_reason probe_fentry(const struct hook_env *e, const struct hook_variant *v)
 {
 	enum hook_reason r = check_shape(e, v, false, HOOK_NO_FUNCTION);
@@ -327,9 +319,7 @@ enum hook_reason probe_kprobe(const struct hook_env *e, const struct hook_varian
 
 enum hook_reason probe_kfunc(const struct hook_env *e, const struct hook_variant *v)
 {
-	if (!hook_env_btf(e))
-		return HOOK_NO_BTF;
-	return hook_env_has_function(e, v->target) ? HOOK_OK : HOOK_NO_KFUNC;
+	return check_shape(e, v, false, HOOK_NO_KFUNC);
 }
 
 enum hook_reason probe_file(const struct hook_env *e, const struct hook_variant *v)

@@ -21,7 +21,8 @@ struct hook_env {
 	bool no_btf;
 	char btf_path[256];
 	enum lockdown lockdown;
-	int tracefs_fd; /* events directory readable below it; negative without */
+	int tracefs_fd; /* its directory "events"; negative without */
+	bool tracefs_detached; /* not mounted, reached by a mount of this process alone */
 	uint64_t caps; /* effective capabilities, bit per CAP_* */
 	bool tracepoint_tier; /* oom.max_tier: tracepoint */
 	bool cgroup_v2_memory;
@@ -39,6 +40,8 @@ void hook_env_drop_btf(const struct hook_env *e);
 bool hook_env_has_function(const struct hook_env *e, const char *name); /* in BTF */
 /* Names that probes will ask for, so that /proc/kallsyms is read once for all of them. */
 void hook_env_want_symbol(const struct hook_env *e, const char *name);
+
+bool hook_env_has_symbol(const struct hook_env *e, const char *name); /* or a clone of it */
 
 /* Ready-made probes for variant rows; each obeys v->target and v->shape. */
 enum hook_reason probe_btf_tracepoint(const struct hook_env *e, const struct hook_variant *v);

@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from conftest import wait_for
+
 LIVE = os.path.join(os.environ.get("TELAMON_BUILD", "build"), "tests", "live")
 
 TP_BTF = [
@@ -52,22 +54,67 @@ def test_oom_hooks(variant):
     assert "victim record" in run("oom_hooks", *VARIANTS[variant])
 
 
-def test_least_privilege():
-    """CAP_BPF and CAP_PERFMON are enough: without CAP_SYS_ADMIN the same variants are live."""
+UNPRIVILEGED = ["setpriv", "--bounding-set", "-sys_admin,-sys_resource,-sys_module", "--inh-caps", "-all"]
+
+
+def states(prefix, *options):
+    """What oom_hooks says of each capability: name, live variant, refused variants with their reasons."""
     if not shutil.which("setpriv"):
         pytest.skip("setpriv is missing")
-    command = ["setpriv", "--bounding-set", "-sys_admin,-sys_resource,-sys_module", "--inh-caps", "-all"]
-    outputs = []
-    for prefix in [[], command]:
-        result = subprocess.run([*prefix, os.path.join(LIVE, "oom_hooks"), "--scenario", "single"], text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False)
-        if result.returncode == 77:
-            pytest.skip(result.stdout.strip())
-        assert result.returncode == 0, result.stdout
-        outputs.append([line for line in result.stdout.splitlines() if line.startswith("# oom_")])
-    assert outputs[0] == outputs[1]
+    result = subprocess.run([*prefix, os.path.join(LIVE, "oom_hooks"), *options], text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, timeout=120, check=False)
+    if result.returncode == 77:
+        pytest.skip(result.stdout.strip())
+    assert result.returncode == 0, result.stdout
+    lines = [line[2:].split() for line in result.stdout.splitlines() if line.startswith("# oom_")]
+    return {words[0]: words[1:] for words in lines}
 
 
-@pytest.mark.parametrize("options", [[], ["--direct"]], ids=["full", "direct"])
+def test_least_privilege():
+    """CAP_BPF and CAP_PERFMON are enough: without CAP_SYS_ADMIN the same variants are live."""
+    privileged, unprivileged = states([], "--scenario", "single"), states(UNPRIVILEGED, "--scenario", "single")
+    assert {k: v[0] for k, v in privileged.items()} == {k: v[0] for k, v in unprivileged.items()}
+
+
+def test_tracefs_is_reached_without_a_mount():
+    """Nothing is mounted into the host's tree; without the right to a detached mount the classic tracepoints are refused."""
+    if os.path.isdir("/sys/kernel/tracing/events") or os.path.isdir("/sys/kernel/debug/tracing/events"):
+        pytest.skip("tracefs is mounted here")
+    with open("/proc/self/mounts", encoding="utf-8") as mounts:
+        before = mounts.read()
+    assert states([], "--no-btf", "--load")["oom_kill"][0] == "tracepoint"
+    assert "tracepoint=no_file(0)" in states(UNPRIVILEGED, "--no-btf", "--load")["oom_kill"]
+    with open("/proc/self/mounts", encoding="utf-8") as mounts:
+        assert mounts.read() == before
+
+
+@pytest.mark.parametrize("options", [[], ["--direct"], ["--inotify"]], ids=["full", "direct", "inotify"])
 def test_cgroup_track(options):
     assert "mkdir seen" in run("cgroup_track", *options)
+
+
+def test_cgroup_track_by_few_watches():
+    """A table of three is full at once: counted, told, and nothing beyond it."""
+    out = run("cgroup_track", "--inotify", "--watches", "3")
+    assert "refused is counted" in out and "below it nothing is told" in out
+
+
+def test_agent_by_inotify(make_agent, cgroup):
+    """Without the right to load programs the agent watches directories: a new cgroup is known before any rescan."""
+    if not shutil.which("setpriv"):
+        pytest.skip("setpriv is missing")
+    agent = make_agent("identity: {rescan: 1h}\n",
+                       prefix=["setpriv", "--bounding-set", "-sys_admin,-bpf,-perfmon", "--inh-caps", "-all"])
+    assert agent.live("cgroup_track") == "inotify"
+    made = cgroup("/telamon-inotify")
+    root = os.path.dirname(made.directory)
+
+    def all_watched():
+        directories = sum(1 for _ in os.walk(root))
+        return directories == agent.metric("telamon_identity_watches") == agent.metric("telamon_identity_entries")
+
+    wait_for("a watch and an identity per cgroup", all_watched)
+    made.remove()
+    wait_for("its tombstone", lambda: agent.metric("telamon_identity_tombstones") >= 1)
+    wait_for("its watch taken back", all_watched)
+    assert agent.metric("telamon_identity_watches_refused_total") == 0

@@ -105,6 +105,8 @@ static void test_shapes(void **state)
 		  "struct oom_control *, const char *, struct task_struct *", HOOK_SHAPE_UNKNOWN },
 		{ probe_fentry, "oom_kill", "struct oom_control *", HOOK_NO_FUNCTION },
 		{ probe_kfunc, "bpf_mem_cgroup_page_state", NULL, HOOK_OK },
+		{ probe_kfunc, "bpf_mem_cgroup_page_state", "struct mem_cgroup *",
+		  HOOK_SHAPE_UNKNOWN },
 		{ probe_kfunc, "bpf_nothing", NULL, HOOK_NO_KFUNC },
 		{ probe_file, "/proc/self/status", NULL, HOOK_OK },
 		{ probe_file, "/proc/self/nothing", NULL, HOOK_NO_FILE },

@@ -100,6 +100,12 @@ static void test_clones(void **state)
 				   "ffffffff81000300 t moom_callback.constprop.0.isra.1\n"
 				   "ffffffff81000400 D some_data\n"
 				   "ffffffff81000500 t after\n"
+				   "ffffffff81000600 t moom_callback.cold\n"
+				   "ffffffff81000700 t after\n"
+				   "ffffffff81000800 t moom_callback.llvm.1234567\n"
+				   "ffffffff81000900 t after\n"
+				   "ffffffff81000a00 t moom_callback.isra.0.cold\n"
+				   "ffffffff81000b00 T after.moom_callback\n"
 				   "ffffffffc0000000 t in_module\t[module]\n";
 	char path[] = "/tmp/telamon-kallsyms-XXXXXX";
 	static const char *const wanted[] = { "out_of_memory", "moom_callback", NULL };
@@ -113,6 +119,12 @@ static void test_clones(void **state)
 	assert_int_equal(kallsyms_match(k, 0xffffffff81000200ULL), -ENOENT);
 	assert_int_equal(kallsyms_match(k, 0xffffffff81000333ULL), 1);
 	assert_int_equal(kallsyms_match(k, 0xffffffff81000500ULL), -ENOENT);
+	assert_int_equal(kallsyms_match(k, 0xffffffff81000600ULL), 1);
+	assert_int_equal(kallsyms_match(k, 0xffffffff81000700ULL), -ENOENT);
+	assert_int_equal(kallsyms_match(k, 0xffffffff810008ffULL), 1);
+	assert_int_equal(kallsyms_match(k, 0xffffffff81000900ULL), -ENOENT);
+	assert_int_equal(kallsyms_match(k, 0xffffffff81000a10ULL), 1);
+	assert_int_equal(kallsyms_match(k, 0xffffffff81000b00ULL), -ENOENT);
 	unlink(path);
 }
 
@@ -134,6 +146,78 @@ static void test_refused(void **state)
 	unlink(broken);
 }
 
+/* A stack is a set of symbols here: what each of them says, alone and beside others. */
+static int by_index(void *ctx, uint64_t address)
+{
+	const char *const *names = ctx;
+
+	for (int i = 0; oom_stack_symbols[i]; i++)
+		if (address && streq(names[address - 1], oom_stack_symbols[i]))
+			return i;
+	return -ENOENT;
+}
+
+static void test_verdicts(void **state)
+{
+	static const struct {
+		const char *frames[6];
+		enum oom_scope scope;
+		bool known, member, bpf;
+	} cases[] = {
+		{ {}, SCOPE_UNKNOWN, false, false, false },
+		{ { "do_exit", "schedule" }, SCOPE_UNKNOWN, false, false, false },
+		{ { "oom_kill_process" }, SCOPE_UNKNOWN, true, false, false }, /* the rest was cut */
+		{ { "oom_kill_process", "out_of_memory" }, SCOPE_UNKNOWN, true, false, false },
+		{ { "out_of_memory", "mem_cgroup_out_of_memory" }, SCOPE_MEMCG, true, false, false },
+		{ { "out_of_memory", "pagefault_out_of_memory" }, SCOPE_GLOBAL, true, false, false },
+		{ { "out_of_memory", "mem_cgroup_out_of_memory", "mem_cgroup_oom_synchronize",
+		    "pagefault_out_of_memory" },
+		  SCOPE_MEMCG,
+		  true,
+		  false,
+		  false },
+		{ { "out_of_memory", "__alloc_pages_slowpath" }, SCOPE_GLOBAL, true, false, false },
+		{ { "out_of_memory", "__alloc_pages_may_oom" }, SCOPE_GLOBAL, true, false, false },
+		{ { "out_of_memory", "moom_callback" }, SCOPE_SYSRQ, true, false, false },
+		{ { "oom_kill_memcg_member", "oom_kill_process", "out_of_memory",
+		    "__alloc_pages_slowpath" },
+		  SCOPE_GLOBAL,
+		  true,
+		  true,
+		  false },
+		{ { "oom_kill_memcg_member", "oom_kill_process" },
+		  SCOPE_UNKNOWN,
+		  true,
+		  true,
+		  false },
+		{ { "oom_kill_process", "out_of_memory", "bpf_out_of_memory" },
+		  SCOPE_UNKNOWN,
+		  true,
+		  false,
+		  true },
+		/* An allocation inside of reclaim does not make it an OOM of the host. */
+		{ { "out_of_memory", "mem_cgroup_out_of_memory", "__alloc_pages_slowpath" },
+		  SCOPE_MEMCG,
+		  true,
+		  false,
+		  false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		unsigned long long frames[7] = {}; /* the last one stays 0: not known */
+		size_t n = 0;
+		struct oom_stack_verdict v;
+
+		for (; n < 6 && cases[i].frames[n]; n++)
+			frames[n] = n + 1;
+		v = oom_stack_judge(frames, n + 1, by_index, (void *)(uintptr_t)cases[i].frames);
+		if (v.scope != cases[i].scope || v.known != cases[i].known ||
+		    v.member != cases[i].member || v.bpf != cases[i].bpf)
+			fail_msg("case %zu: scope %d known %d member %d bpf %d", i, v.scope,
+				 v.known, v.member, v.bpf);
+	}
+}
+
 static void test_names(void **state)
 {
 	const uint64_t addresses[] = { 0xffffffff81000110ULL, 0xffffffff80000000ULL };
@@ -150,9 +234,8 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kernels),
-		cmocka_unit_test(test_clones),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_kernels), cmocka_unit_test(test_clones),
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_names),
 	};
 

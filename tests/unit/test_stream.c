@@ -329,6 +329,28 @@ static void test_full_disk(void **state)
 	(void)close(fd);
 }
 
+/* Kept as far as half of the queue goes, handed to everybody, counted when it goes: the queue never fills, nothing waits. */
+static void test_journal_that_never_opens(void **state)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
+	int fd;
+
+	start((struct event_stream_options){ .journal.path = "/dev/null/j.db" });
+	fd = ask("GET", "/events", "");
+	assert_true(read_until(fd, &b, ":\n\n", 1, 20000));
+	for (unsigned i = 0; i < 8000; i++) {
+		while (publish("guard.x", "shop") == -EAGAIN)
+			(void)poll(NULL, 0, 1);
+		if (i % 100 == 99)
+			assert_true(read_until(fd, &b, "data: {", i + 1, 20000));
+	}
+	assert_int_equal(stats().published, 8000);
+	assert_int_equal(stats().refused[EVENT_CLASS_OTHER], 0);
+	assert_int_equal(stats().journaled, 0);
+	assert_true(stats().journal_missed > 0 && stats().journal_missed < 8000);
+	(void)close(fd);
+}
+
 /* Damage behind the writer's back: the file is set aside, row numbers go on, a live client misses nothing. */
 static void test_damaged_journal(void **state)
 {
@@ -464,6 +486,7 @@ int main(void)
 		TEST(test_too_many_clients),
 		TEST(test_slow_client),
 		TEST(test_full_disk),
+		TEST(test_journal_that_never_opens),
 		TEST(test_damaged_journal),
 		TEST(test_sinks),
 		TEST(test_journald_fields_cannot_be_forged),

@@ -14,13 +14,14 @@ mkdir -p "$root/bin" "$root/sbin" "$root/proc" "$root/sys" "$root/dev" "$root/ru
 	"$root/var/lib" "$root/cgroup" "$root/lib64" "$root/guest"
 cp /bin/busybox "$root/bin/busybox"
 for applet in sh mount umount cat echo grep sleep mkdir rmdir ls sed awk head tail wc kill poweroff reboot ip dmesg cut tr \
-	printf seq timeout ps hostname wget sort uname sysctl mknod find touch rm mv; do
+	printf seq timeout ps hostname wget sort uname sysctl mknod find touch rm mv stat uniq; do
 	ln -s busybox "$root/bin/$applet"
 done
 echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"
 printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
 
-for program in "$build/telamon-agent" "$build/telamon"; do
+for program in "$build/telamon-agent" "$build/telamon" "$(command -v setpriv)" "$build/tests/live/oom_hooks" \
+	"$build/tests/live/cgroup_track"; do
 	cp "$program" "$root/bin/"
 	strip "$root/bin/$(basename "$program")"
 	ldd "$program" | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p; s/^\t\(\/[^ ]*\) .*/\1/p' | while read -r library; do
@@ -28,7 +29,7 @@ for program in "$build/telamon-agent" "$build/telamon"; do
 		cp -L "$library" "$root$library"
 	done
 done
-cp "$build/tests/vm/vm_hog" "$root/bin/"
+cp "$build/tests/vm/vm_hog" "$build/tests/vm/vm_member" "$root/bin/"
 cp "$here"/guest/*.sh "$root/guest/"
 cp "$here/guest/init.sh" "$root/init"
 chmod +x "$root/init"

@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include "agent/identity/config.h"
+#include "agent/identity/kubelet.h"
 #include "agent/module.h"
 #include "base/log.h"
 #include "base/time.h"
@@ -34,6 +35,8 @@ enum {
 	IDENTITY_REFUSED,
 	IDENTITY_TOMBSTONES_EVICTED,
 	IDENTITY_TRACK_LOST,
+	IDENTITY_WATCHES,
+	IDENTITY_WATCHES_REFUSED,
 	_IDENTITY_METRIC_MAX,
 };
 
@@ -56,7 +59,7 @@ static const struct metric_row metric_rows[_IDENTITY_METRIC_MAX] = {
 		.name = "telamon_identity_errors_total", .type = METRIC_COUNTER,
 		.labels = { { "source", "containerd crio docker podman runc crun pods_log kubelet" },
 			    { "reason", "missing denied too_large parse timeout" } },
-		.help = "Files of container runtimes that could not be used.",
+		.help = "Files of container runtimes, and answers of the kubelet, that could not be used.",
 	},
 	[IDENTITY_CONFLICTS] = {
 		.name = "telamon_oom_identity_conflicts_total", .type = METRIC_COUNTER,
@@ -72,7 +75,15 @@ static const struct metric_row metric_rows[_IDENTITY_METRIC_MAX] = {
 	},
 	[IDENTITY_TRACK_LOST] = {
 		.name = "telamon_identity_track_lost_total", .type = METRIC_COUNTER,
-		.help = "Cgroup events that found their ring full; the rescan finds the cgroups.",
+		.help = "Cgroup events that found their ring or queue full; the rescan finds the cgroups.",
+	},
+	[IDENTITY_WATCHES] = {
+		.name = "telamon_identity_watches", .type = METRIC_GAUGE,
+		.help = "Cgroups watched by inotify, where no program tells of them; identity.entries at most.",
+	},
+	[IDENTITY_WATCHES_REFUSED] = {
+		.name = "telamon_identity_watches_refused_total", .type = METRIC_COUNTER,
+		.help = "Watches refused by identity.entries or by fs.inotify.max_user_watches; the rescan finds what is made there.",
 	},
 };
 
@@ -97,8 +108,10 @@ struct state {
 	struct identity_config config;
 	struct oci_roots roots;
 	const char **label_keys;
+	struct kubelet *kubelet; /* NULL: off */
 	struct cgtrack *track;
 	struct loop_source *track_source;
+	uint64_t lost_before; /* by programs that a reload replaced */
 	struct loop_timer *timer;
 	struct job *waiting;
 	size_t jobs;
@@ -138,6 +151,11 @@ static void wait_and_try_again(struct job *j)
 	schedule(j->state);
 }
 
+static bool states_no_cgroup(const struct oci_info *i)
+{
+	return i->found && !i->cgroup_path[0] && !i->cgroups_path[0];
+}
+
 static void finish_job(struct work *w)
 {
 	struct job *j = (struct job *)w;
@@ -149,9 +167,14 @@ static void finish_job(struct work *w)
 		return;
 	}
 	identity_describe(s->agent->identity, j->identity, &j->info);
+	kubelet_identity(s->kubelet, j->identity);
 	if (!j->identity->removed_us)
 		bus_publish(s->agent->bus, BUS_IDENTITY_ADD, j->identity);
-	free_job(j);
+	if (states_no_cgroup(&j->info) && !j->identity->confirmed && j->tries < TRIES &&
+	    !j->identity->removed_us)
+		wait_and_try_again(j); /* the runtime may yet write its state */
+	else
+		free_job(j);
 }
 
 static void submit(struct job *j)
@@ -196,14 +219,10 @@ static void read_sources(struct state *s, struct identity *i)
 /* Rows of kubepods hold only below a root that uid 0 owns (OOM-411). */
 static bool kubepods_root_owned(const struct state *s, const char *path)
 {
-	const char *found = strstr(path, "kubepods");
-	char relative[512];
+	char relative[CGROUP_PATH_MAX];
+	size_t len = identity_kube_root(path);
 	struct stat st;
-	size_t len;
 
-	if (!found)
-		return false;
-	len = (size_t)(found - path) + strcspn(found, "/");
 	if (len < 2 || len >= sizeof(relative))
 		return false;
 	memcpy(relative, path + 1, len - 1);
@@ -223,20 +242,21 @@ static void add(struct state *s, uint32_t hierarchy, uint64_t id, const char *pa
 	if (!i)
 		return;
 	fresh = i->added_us == now;
-	if (identity_wants_sources(i)) {
-		if (!i->pending && !i->confirmed && fresh)
-			read_sources(s, i);
-	} else if (fresh) {
-		bus_publish(s->agent->bus, BUS_IDENTITY_ADD, i);
-	}
+	/* A rescan comes back to those that found no room among the jobs. */
+	if (identity_wants_sources(i) && !i->pending && !i->described)
+		read_sources(s, i);
+	if (!fresh)
+		return;
+	kubelet_identity(s->kubelet, i);
+	/* At once, so that its limit is followed; again when its name is known. */
+	bus_publish(s->agent->bus, BUS_IDENTITY_ADD, i);
 }
 
 static void remove_identity(struct state *s, uint32_t hierarchy, uint64_t id)
 {
-	enum identity_result result;
-	struct identity *i = identity_lookup(s->agent->identity, hierarchy, id, NULL, 0, &result);
+	struct identity *i = identity_find(s->agent->identity, hierarchy, id);
 
-	if (i && result == IDENTITY_HIT)
+	if (i)
 		bus_publish(s->agent->bus, BUS_IDENTITY_REMOVE, i);
 	identity_remove(s->agent->identity, hierarchy, id, loop_now(s->agent->loop));
 }
@@ -342,6 +362,7 @@ static void identity_stop(void *state)
 	s->track_source = loop_source_free(s->track_source);
 	s->track = cgtrack_free(s->track);
 	s->timer = loop_timer_free(s->timer);
+	s->kubelet = kubelet_free(s->kubelet);
 	while (s->waiting) {
 		struct job *j = s->waiting;
 
@@ -374,6 +395,7 @@ static int identity_start(struct agent *a, const void *config, struct metric_set
 {
 	const struct identity_config *c = config;
 	struct state *s = calloc(1, sizeof(*s));
+	const struct cgtrack_options track = { .cgroups = a->cgroups, .watches_max = c->entries };
 	int r;
 
 	if (!s)
@@ -388,10 +410,12 @@ static int identity_start(struct agent *a, const void *config, struct metric_set
 	if (r >= 0)
 		r = loop_add_timer(a->loop, on_timer, s, &s->timer);
 	if (r >= 0)
-		r = cgtrack_new(a->env, on_cgroup, s, &s->track);
+		r = cgtrack_new(a->env, &track, on_cgroup, s, &s->track);
 	if (r >= 0 && cgtrack_fd(s->track) >= 0)
 		r = loop_add_fd(a->loop, cgtrack_fd(s->track), EPOLLIN, on_track, s,
 				&s->track_source);
+	if (r >= 0 && c->kubelet.mode == KUBELET_ON)
+		r = kubelet_new(a, &c->kubelet, s->label_keys, &s->kubelet);
 	if (r < 0) {
 		identity_stop(s);
 		return r;
@@ -418,10 +442,40 @@ static void identity_tick(void *state, uint64_t now_us)
 	for (unsigned k = 0; k < _OCI_SOURCE_MAX; k++)
 		for (unsigned e = 0; e < _OCI_ERROR_MAX; e++)
 			metric_store(s->metrics, METRIC(IDENTITY_ERRORS, k, e), st->errors[k][e]);
+	for (unsigned e = 0; s->kubelet && e < _OCI_ERROR_MAX; e++)
+		metric_store(s->metrics, METRIC(IDENTITY_ERRORS, OCI_KUBELET, e),
+			     kubelet_errors(s->kubelet, e));
 	metric_store(s->metrics, METRIC(IDENTITY_CONFLICTS), st->conflicts);
 	metric_store(s->metrics, METRIC(IDENTITY_REFUSED), st->refused);
 	metric_store(s->metrics, METRIC(IDENTITY_TOMBSTONES_EVICTED), st->tombstones_evicted);
-	metric_store(s->metrics, METRIC(IDENTITY_TRACK_LOST), cgtrack_lost(s->track));
+	metric_store(s->metrics, METRIC(IDENTITY_TRACK_LOST),
+		     s->lost_before + cgtrack_lost(s->track));
+	metric_gauge(s->metrics, METRIC(IDENTITY_WATCHES), (double)cgtrack_watches(s->track));
+	metric_store(s->metrics, METRIC(IDENTITY_WATCHES_REFUSED),
+		     cgtrack_watches_refused(s->track));
+}
+
+/* As in oom/reprobe.c: the new programs first, then the old ones go; a cgroup that both tell of is known already. */
+static void reprobe(struct state *s)
+{
+	_cleanup_(cgtrack_freep) struct cgtrack *fresh = NULL, *old = NULL;
+	const struct cgtrack_options track = { .cgroups = s->agent->cgroups,
+					       .watches_max = s->config.entries };
+	int r = cgtrack_new(s->agent->env, &track, on_cgroup, s, &fresh);
+
+	if (r < 0 || cgtrack_state(fresh)->live == cgtrack_state(s->track)->live)
+		return;
+	(void)cgtrack_consume(s->track);
+	s->lost_before += cgtrack_lost(s->track);
+	s->track_source = loop_source_free(s->track_source);
+	old = s->track;
+	s->track = TAKE_PTR(fresh);
+	if (cgtrack_fd(s->track) >= 0)
+		r = loop_add_fd(s->agent->loop, cgtrack_fd(s->track), EPOLLIN, on_track, s,
+				&s->track_source);
+	if (r < 0)
+		log_warning_errno(r, "new cgroups are found by scanning only");
+	rescan(s);
 }
 
 static void identity_reload(void *state, const void *config)
@@ -429,7 +483,9 @@ static void identity_reload(void *state, const void *config)
 	struct state *s = state;
 	const struct identity_config *c = config;
 
+	kubelet_reload(s->kubelet, &c->kubelet);
 	s->config.rescan_us = c->rescan_us; /* the rest needs a restart, and the reload said so */
+	reprobe(s);
 }
 
 static size_t identity_hooks(const void *state, const struct hook_state **ret)

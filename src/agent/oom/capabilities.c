@@ -6,10 +6,12 @@
  * counters do their work in user space.
  */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include "agent/oom/hooks.h"
 #include "base/parse.h"
+#include "sys/kmsg.h"
 #include "sys/probe.h"
 
 #define PROGRAMS(...) ((const char *const[]){ __VA_ARGS__, NULL })
@@ -52,6 +54,17 @@ static enum hook_reason probe_stack(const struct hook_env *e, const struct hook_
 	return HOOK_NO_CAPABILITY;
 }
 
+/* Its mode says nothing: dmesg_restrict asks for CAP_SYSLOG when it is opened. */
+static enum hook_reason probe_kmsg(const struct hook_env *e, const struct hook_variant *v)
+{
+	_cleanup_(closep) int fd = kmsg_open(v->target);
+
+	(void)e;
+	if (fd >= 0)
+		return HOOK_OK;
+	return fd == -EACCES || fd == -EPERM ? HOOK_NO_CAPABILITY : HOOK_NO_FILE;
+}
+
 static enum hook_reason probe_memory_events(const struct hook_env *e, const struct hook_variant *v)
 {
 	(void)v;
@@ -88,6 +101,16 @@ static enum hook_reason probe_limit_kprobe(const struct hook_env *e, const struc
 	return try_limit(e, v, probe_kprobe);
 }
 
+/* The functions find cgroups in the v2 hierarchy. Most kernels lack them, which shows without reading BTF once more. */
+static enum hook_reason probe_stat_kfunc(const struct hook_env *e, const struct hook_variant *v)
+{
+	if (e->no_btf)
+		return HOOK_NO_BTF;
+	if (!hook_env_has_symbol(e, v->target))
+		return HOOK_NO_KFUNC;
+	return e->cgroup_v2_memory ? probe_kfunc(e, v) : HOOK_CGROUP_V1;
+}
+
 static const struct hook oom_kill = {
 	.capability = "oom_kill", .module = "oom", .required = true,
 	.without = "kills are seen as counters only, without process",
@@ -102,7 +125,7 @@ static const struct hook oom_kill = {
 		{ "raw_tp", PROGRAMS("on_mark_raw_tp"), probe_raw_tracepoint, "mark_victim",
 		  "struct task_struct *, uid_t|int", 0 },
 		{ "tracepoint", PROGRAMS("on_mark_tracepoint"), probe_tracepoint, "oom/mark_victim", NULL, 0 },
-		{ "kmsg", NULL, probe_file, "/dev/kmsg", NULL, HOOK_USER },
+		{ "kmsg", NULL, probe_kmsg, "/dev/kmsg", NULL, HOOK_USER },
 		{ "counters", NULL, probe_file, "/proc/vmstat", NULL, HOOK_USER },
 	},
 };
@@ -131,7 +154,7 @@ static const struct hook oom_decision = {
 		{ "kprobe", PROGRAMS("on_decision_kprobe"), probe_kprobe, "oom_kill_process", SHAPE_DECISION,
 		  HOOK_KPROBE },
 		{ "stack", NULL, probe_stack, "/proc/kallsyms", NULL, HOOK_USER },
-		{ "kmsg", NULL, probe_file, "/dev/kmsg", NULL, HOOK_USER },
+		{ "kmsg", NULL, probe_kmsg, "/dev/kmsg", NULL, HOOK_USER },
 		NO_VARIANT,
 	},
 };
@@ -154,7 +177,7 @@ static const struct hook oom_invoke = {
 		  "struct oom_control *", HOOK_TRAMPOLINE | HOOK_DIRECT },
 		{ "kprobe", PROGRAMS("on_invoke_kprobe", "on_invoke_kretprobe"), probe_kprobe, "out_of_memory",
 		  "struct oom_control *", HOOK_KPROBE },
-		{ "kmsg", NULL, probe_file, "/dev/kmsg", NULL, HOOK_USER },
+		{ "kmsg", NULL, probe_kmsg, "/dev/kmsg", NULL, HOOK_USER },
 		NO_VARIANT,
 	},
 };
@@ -224,6 +247,8 @@ static const struct hook oom_args = {
 static const struct hook oom_stat = {
 	.capability = "oom_stat", .module = "oom", .required = true, .without = "memory.stat is missing",
 	.variants = {
+		{ "kfunc", PROGRAMS("on_stat_kfunc"), probe_stat_kfunc, "bpf_mem_cgroup_page_state",
+		  "struct mem_cgroup *, int", HOOK_DIRECT },
 		{ "file", NULL, probe_always, "memory.stat", NULL, HOOK_USER },
 		NO_VARIANT,
 	},

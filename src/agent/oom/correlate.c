@@ -10,44 +10,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "agent/oom/correlate.h"
+#include "agent/oom/correlate-part.h"
 #include "agent/oom/decode.h"
-#include "agent/oom/log-lines.h"
 #include "base/macro.h"
 #include "base/time.h"
 
-#define RUNS_MAX 256
-#define KILLS_MAX 512
 #define SETTLE_US \
 	(20 * US_PER_MSEC) /* members and sharers follow the first mark within microseconds */
 #define WAIT_MAX_US (5 * US_PER_SEC)
 #define SAME_ENTITY_NS (60 * NS_PER_SEC)
 #define SAME_PID_NS NS_PER_SEC
-#define GROUP_GAP_NS (20 * NS_PER_MSEC)
 #define FREED_DELAY_US US_PER_SEC
-
-/* A victim that is watched until it exits. */
-struct followed {
-	bool used;
-	uint32_t tgid, tid;
-	uint64_t start_boot_ns, mark_ns;
-	struct oom_kill *kill; /* NULL once its slot went to another */
-	struct oom_run *run;
-};
-
-struct correlator {
-	struct correlator_options options;
-	struct correlator_calls calls;
-	void *ctx;
-	struct oom_run *runs;
-	struct oom_kill *kills;
-	struct followed *followed;
-	size_t next_followed;
-	uint64_t seq;
-	struct correlator_stats stats;
-	struct oom_victim decoded;
-	struct log_lines *lines;
-};
 
 int correlator_new(const struct correlator_options *o, const struct correlator_calls *calls,
 		   void *ctx, struct correlator **ret)
@@ -61,39 +34,23 @@ int correlator_new(const struct correlator_options *o, const struct correlator_c
 	c->ctx = ctx;
 	c->runs = calloc(RUNS_MAX, sizeof(*c->runs));
 	c->kills = calloc(KILLS_MAX, sizeof(*c->kills));
-	c->followed = calloc(o->victims, sizeof(*c->followed));
 	c->lines = calloc(1, sizeof(*c->lines));
-	if (!c->runs || !c->kills || !c->followed || !c->lines)
+	if (!c->runs || !c->kills || !c->lines || followed_init(&c->followed, o->victims) < 0)
 		return -ENOMEM;
 	*ret = TAKE_PTR(c);
 	return 0;
-}
-
-static void release_run(struct correlator *c, struct oom_run *run)
-{
-	for (size_t i = 0; i < c->options.victims; i++)
-		if (c->followed[i].used && c->followed[i].run == run) {
-			c->followed[i].run = NULL;
-			c->followed[i].kill = NULL;
-		}
-	for (struct oom_kill *k = run->kills, *next; k; k = next) {
-		next = k->next;
-		k->identity = identity_unref(k->identity);
-		k->used = false;
-	}
-	run->used = false;
 }
 
 struct correlator *correlator_free(struct correlator *c)
 {
 	if (!c)
 		return NULL;
-	for (size_t i = 0; c->runs && c->followed && c->kills && i < RUNS_MAX; i++)
+	for (size_t i = 0; c->runs && i < RUNS_MAX; i++)
 		if (c->runs[i].used)
-			release_run(c, &c->runs[i]);
+			correlator_release_run(c, &c->runs[i]);
+	followed_done(&c->followed);
 	free(c->runs);
 	free(c->kills);
-	free(c->followed);
 	free(c->lines);
 	free(c);
 	return NULL;
@@ -103,6 +60,11 @@ void correlator_set_times(struct correlator *c, uint64_t wait_us, uint64_t after
 {
 	c->options.wait_us = wait_us;
 	c->options.aftermath_us = aftermath_us;
+}
+
+void correlator_set_invoke_live(struct correlator *c, bool on)
+{
+	c->options.invoke_live = on;
 }
 
 void correlator_set_allocating_task(struct correlator *c, bool on)
@@ -120,219 +82,43 @@ void correlator_pools(struct correlator *c, void (*fn)(void *ctx, void *memory, 
 {
 	fn(ctx, c->runs, RUNS_MAX * sizeof(*c->runs));
 	fn(ctx, c->kills, KILLS_MAX * sizeof(*c->kills));
-	fn(ctx, c->followed, c->options.victims * sizeof(*c->followed));
+	fn(ctx, c->followed.pool, c->followed.max * sizeof(*c->followed.pool));
+	fn(ctx, c->followed.hash.buckets,
+	   (c->followed.hash.mask + 1) * sizeof(*c->followed.hash.buckets));
 	fn(ctx, c->lines, sizeof(*c->lines));
-}
-
-/* --- slots --- */
-
-static void close_run(struct correlator *c, struct oom_run *run, const char *reason)
-{
-	if (!run->emitted) {
-		if (!run->snapshot_taken)
-			c->calls.snapshot(c->ctx, run);
-		(void)c->calls.ready(c->ctx, run);
-	}
-	if (!run->aftermath_done)
-		(void)c->calls.aftermath(c->ctx, run, reason);
-	release_run(c, run);
-}
-
-static struct oom_run *oldest_run(struct correlator *c)
-{
-	struct oom_run *oldest = NULL;
-
-	for (size_t i = 0; i < RUNS_MAX; i++)
-		if (c->runs[i].used && (!oldest || c->runs[i].seq < oldest->seq))
-			oldest = &c->runs[i];
-	return oldest;
-}
-
-static struct oom_run *new_run(struct correlator *c, uint32_t trigger_tid, uint32_t trigger_tgid,
-			       uint64_t boot_ns, uint64_t now_us)
-{
-	struct oom_run *run = NULL;
-
-	for (size_t i = 0; i < RUNS_MAX && !run; i++)
-		if (!c->runs[i].used)
-			run = &c->runs[i];
-	if (!run) {
-		run = oldest_run(c);
-		c->stats.evicted++;
-		close_run(c, run, "evicted");
-	}
-	*run = (struct oom_run){
-		.used = true,
-		.seq = ++c->seq,
-		.trigger_tid = trigger_tid,
-		.trigger_tgid = trigger_tgid,
-		.first_ns = boot_ns,
-		.last_ns = boot_ns,
-		.first_us = now_us,
-		.last_us = now_us,
-		.scope = SCOPE_UNKNOWN,
-		.points = INT64_MIN,
-		.limit = { .level = -1 },
-	};
-	return run;
-}
-
-static struct oom_kill *new_kill(struct correlator *c)
-{
-	for (unsigned tries = 0; tries < RUNS_MAX; tries++) {
-		struct oom_run *run;
-
-		for (size_t i = 0; i < KILLS_MAX; i++)
-			if (!c->kills[i].used)
-				return &c->kills[i];
-		run = oldest_run(c);
-		if (!run)
-			break;
-		c->stats.evicted++;
-		close_run(c, run, "evicted");
-	}
-	return NULL;
 }
 
 /* --- followed victims --- */
 
-static struct followed *find_followed(struct correlator *c, uint32_t tgid, uint64_t start_boot_ns,
-				      uint64_t now_ns)
+static void note_exit(struct correlator *c, struct followed *f, uint64_t boot_ns, uint64_t now_us)
 {
-	for (size_t i = 0; i < c->options.victims; i++) {
-		struct followed *f = &c->followed[i];
+	struct oom_run *run = followed_run(f);
 
-		if (f->used && f->tgid == tgid && f->start_boot_ns == start_boot_ns &&
-		    now_ns - f->mark_ns < SAME_ENTITY_NS)
-			return f;
+	f->exited = true;
+	if (run) {
+		run->n_exited++;
+		run->last_exit_us = now_us;
 	}
-	return NULL;
+	if (!f->kill)
+		return;
+	f->kill->exit_boot_ns = boot_ns;
+	c->calls.exited(c->ctx, f->kill);
 }
 
+/* The oldest makes room. What it belonged to learns no exit of it any more (OOM-205). */
 static void follow(struct correlator *c, struct oom_run *run, struct oom_kill *kill)
 {
-	struct followed *f = &c->followed[c->next_followed];
+	const struct followed *old = followed_victim_of(&c->followed);
+	struct oom_run *closed = old && !old->exited ? followed_run(old) : NULL;
 
-	/* A ring: the oldest makes room. What it belonged to learns no exit any more. */
-	c->next_followed = (c->next_followed + 1) % c->options.victims;
-	if (f->used && f->run && !f->run->aftermath_done && f->kill && !f->kill->exit_boot_ns) {
+	if (closed && !closed->evicted) {
 		c->stats.evicted++;
-		if (f->run->emitted && c->calls.aftermath(c->ctx, f->run, "evicted") >= 0)
-			f->run->aftermath_done = true;
+		closed->evicted = true;
 	}
-	*f = (struct followed){
-		.used = true,
-		.tgid = kill->v.tgid,
-		.tid = kill->v.tid,
-		.start_boot_ns = kill->v.start_boot_ns,
-		.mark_ns = kill->boot_ns,
-		.kill = kill,
-		.run = run,
-	};
+	(void)followed_add(&c->followed, run, kill);
 }
 
-/* --- which run does a mark belong to --- */
-
-static struct oom_run *find_numbered(struct correlator *c, uint32_t trigger_tid, uint64_t number)
-{
-	for (size_t i = 0; i < RUNS_MAX; i++)
-		if (c->runs[i].used && c->runs[i].trigger_tid == trigger_tid &&
-		    c->runs[i].kernel_number == number)
-			return &c->runs[i];
-	return NULL;
-}
-
-static struct oom_run *find_latest(struct correlator *c, uint32_t trigger_tid)
-{
-	struct oom_run *latest = NULL;
-
-	for (size_t i = 0; i < RUNS_MAX; i++)
-		if (c->runs[i].used && c->runs[i].trigger_tid == trigger_tid &&
-		    (!latest || c->runs[i].seq > latest->seq))
-			latest = &c->runs[i];
-	return latest;
-}
-
-static bool any_group_level(const struct oom_victim *v)
-{
-	for (uint32_t i = 0; i < v->n_levels; i++)
-		if (v->levels[i].oom_group)
-			return true;
-	return false;
-}
-
-static struct oom_run *run_of(struct correlator *c, const struct oom_victim *v,
-			      const struct oom_stack_verdict *verdict, uint64_t now_us)
-{
-	struct oom_run *run = NULL;
-	bool belongs;
-
-	if (v->flags & OOM_VICTIM_DECISION) {
-		run = find_numbered(c, v->trigger_tid, v->decision);
-	} else {
-		struct oom_run *latest = find_latest(c, v->trigger_tid);
-
-		if (verdict->known)
-			belongs = verdict->member || v->kind == OOM_VICTIM_SHARED_MM;
-		else
-			belongs = v->kind == OOM_VICTIM_SHARED_MM ||
-				  (latest && v->head.boot_ns - latest->last_ns < GROUP_GAP_NS &&
-				   any_group_level(v));
-		if (belongs && latest && !latest->aftermath_done)
-			run = latest;
-	}
-	if (run)
-		return run;
-	run = new_run(c, v->trigger_tid, v->trigger_tgid, v->head.boot_ns, now_us);
-	run->kernel_number = v->flags & OOM_VICTIM_DECISION ? v->decision : 0;
-	return run;
-}
-
-/* --- scope: oc > stack > reclaim > kmsg (OOM-115) --- */
-
-static void set_scope(struct oom_run *run, enum oom_scope scope, enum oom_scope_source source)
-{
-	if (scope == SCOPE_UNKNOWN || source < run->scope_source)
-		return;
-	run->scope = scope;
-	run->scope_source = source;
-}
-
-static void scope_of_mark(struct oom_run *run, const struct oom_victim *v,
-			  const struct oom_stack_verdict *verdict)
-{
-	set_scope(run, verdict->scope, SOURCE_STACK);
-	if (verdict->scope == SCOPE_SYSRQ) {
-		run->order = -1;
-		run->order_known = true;
-	}
-	if (!(v->flags & OOM_VICTIM_RECLAIM))
-		return;
-	set_scope(run, v->reclaim_kind == OOM_RECLAIM_MEMCG ? SCOPE_MEMCG : SCOPE_GLOBAL,
-		  SOURCE_RECLAIM);
-	/* The reclaim before this kill was for the same request, unless the stack says that nothing was requested. */
-	if (!run->gfp_known && run->scope != SCOPE_SYSRQ) {
-		run->gfp_known = true;
-		run->gfp = v->reclaim_gfp;
-		run->order = v->reclaim_order;
-		run->order_known = true;
-	}
-}
-
-static enum oom_role role_of(const struct correlator *c, const struct oom_run *run,
-			     const struct oom_victim *v, const struct oom_stack_verdict *verdict)
-{
-	if (v->kind == OOM_VICTIM_SHARED_MM)
-		return ROLE_SHARED_MM;
-	if (verdict->member || (run->n_kills > 0 && !verdict->known) ||
-	    (run->oc && run->chosen_tgid && run->chosen_tgid != v->tgid))
-		return ROLE_GROUP;
-	/* The sysctl is of no matter to memory cgroups. */
-	if (c->options.allocating_task && v->tgid == v->trigger_tgid &&
-	    (run->oc ? run->scope : verdict->scope) != SCOPE_MEMCG)
-		return ROLE_ALLOCATING_TASK;
-	return ROLE_CHOSEN;
-}
+/* --- victims --- */
 
 static void apply_line(struct oom_run *run, struct oom_kill *kill, const struct log_line *l)
 {
@@ -353,126 +139,116 @@ static void take_lines(struct correlator *c, struct oom_run *run, struct oom_kil
 		apply_line(run, kill, l);
 }
 
-/* --- records --- */
-
-static void append(struct oom_run *run, struct oom_kill *kill)
+/* The entry of a victim that is marked once more (OOM-113); NULL: it is another one. */
+static struct followed *find_same(const struct correlator *c, const struct oom_victim *v)
 {
-	struct oom_kill **p = &run->kills;
+	struct followed *f = followed_find(&c->followed, v->tgid, v->start_boot_ns);
+	uint64_t now = v->head.boot_ns, gap;
 
-	/* Marks of one run come in order of time even when CPUs deliver them out of order (OOM-206). */
-	while (*p && (*p)->boot_ns <= kill->boot_ns)
-		p = &(*p)->next;
-	kill->next = *p;
-	*p = kill;
-	run->n_kills++;
+	if (!f)
+		return NULL;
+	gap = now > f->mark_ns ? now - f->mark_ns : f->mark_ns - now;
+	/* Where a start is not known, a pid is not given away again this soon. */
+	return gap < (v->start_boot_ns && f->start_boot_ns ? SAME_ENTITY_NS : SAME_PID_NS) ? f
+											   : NULL;
 }
 
-static bool fold(struct correlator *c, const struct oom_victim *v)
+static void fold(struct correlator *c, struct followed *f, const struct oom_victim *v,
+		 const struct oom_stack_verdict *verdict)
 {
-	struct followed *f = find_followed(c, v->tgid, v->start_boot_ns, v->head.boot_ns);
+	struct oom_run *run = followed_run(f);
+	struct oom_kill *kill = f->kill;
 
-	/* Where the start is not known, a pid is not given away again this soon. */
-	if (!f || (!v->start_boot_ns && v->head.boot_ns - f->mark_ns > SAME_PID_NS))
-		return false;
 	c->stats.folded++;
-	if (f->kill)
-		f->kill->attempts++;
-	return true;
+	if (kill)
+		kill->attempts++;
+	if (v->kind != OOM_VICTIM_KILL && v->kind != OOM_VICTIM_UNSURE)
+		return;
+	/* First it got the signal because it shares the memory, now it is a victim in its own right. */
+	if (kill && kill->v.kind == OOM_VICTIM_SHARED_MM) {
+		c->stats.kills++;
+		kill->v.kind = v->kind;
+		kill->judged = verdict->known;
+		kill->member = verdict->member;
+		if (run && verdict->member)
+			run_mark_group(c, run);
+		if (run)
+			run_set_roles(c, run);
+		return;
+	}
+	/* The chosen one is killed again as a member: it is a group decision (K4). */
+	if (run && (verdict->member || !verdict->known))
+		run_mark_group(c, run);
+	else
+		c->stats.groups++;
+}
+
+static void add_victim(struct correlator *c, const struct oom_victim *v,
+		       const struct oom_stack_verdict *verdict, bool spilled, uint64_t now_us)
+{
+	struct oom_kill *kill = correlator_new_kill(c);
+	struct oom_run *run;
+	uint64_t exit_ns;
+
+	if (!kill)
+		return;
+	kill->used = true; /* before a run is looked for: that may release others */
+	run = run_of_victim(c, v, verdict, spilled, now_us);
+	*kill = (struct oom_kill){ .used = true,
+				   .spilled = spilled,
+				   .attempts = 1,
+				   .boot_ns = v->head.boot_ns,
+				   .judged = verdict->known,
+				   .member = verdict->member };
+	memcpy(&kill->v, v, v->head.size);
+	run->last_us = now_us;
+	run_take_victim(run, v, verdict);
+	run_append(c, run, kill);
+	take_lines(c, run, kill, now_us);
+	if (v->kind != OOM_VICTIM_RESERVE) {
+		c->stats.kills += v->kind != OOM_VICTIM_SHARED_MM;
+		follow(c, run, kill);
+	}
+	c->calls.victim(c->ctx, run, kill);
+	exit_ns = v->kind == OOM_VICTIM_RESERVE ? 0 : followed_take_exit(&c->followed, kill);
+	if (exit_ns)
+		note_exit(c, kill->followed, exit_ns, now_us);
 }
 
 static void feed_victim(struct correlator *c, const struct oom_victim *v, bool spilled,
 			uint64_t now_us)
 {
 	struct oom_stack_verdict verdict = c->calls.judge(c->ctx, v);
-	struct oom_run *run;
-	struct oom_kill *kill;
+	struct followed *f = find_same(c, v);
 
-	if (v->kind != OOM_VICTIM_RESERVE && fold(c, v)) {
-		/* The chosen one is killed again as a member: it is a group decision (K4). */
-		run = find_latest(c, v->trigger_tid);
-		if (run && (verdict.member || !verdict.known) && !run->group) {
-			run->group = true;
-			c->stats.groups++;
-		}
-		return;
-	}
-	kill = new_kill(c);
-	if (!kill)
-		return;
-	run = run_of(c, v, &verdict, now_us);
-	*kill = (struct oom_kill){
-		.used = true, .spilled = spilled, .attempts = 1, .boot_ns = v->head.boot_ns
-	};
-	memcpy(&kill->v, v, v->head.size);
-	kill->role = role_of(c, run, v, &verdict);
-	run->last_ns = MAX(run->last_ns, kill->boot_ns);
-	run->last_us = now_us;
-	scope_of_mark(run, v, &verdict);
-	if (kill->role == ROLE_GROUP) {
-		run->n_members++;
-		if (!run->group)
-			c->stats.groups++;
-		run->group = true;
-	}
-	append(run, kill);
-	if (v->kind != OOM_VICTIM_RESERVE) {
-		c->stats.kills += kill->role != ROLE_SHARED_MM;
-		follow(c, run, kill);
-	}
-	take_lines(c, run, kill, now_us);
-	c->calls.victim(c->ctx, run, kill);
-}
-
-static enum oom_scope scope_of_constraint(const struct oom_decision *d)
-{
-	if (d->order == -1)
-		return SCOPE_SYSRQ;
-	switch (d->constraint) {
-	case OOM_CONSTRAINT_CPUSET:
-		return SCOPE_CPUSET;
-	case OOM_CONSTRAINT_MEMORY_POLICY:
-		return SCOPE_MEMPOLICY;
-	case OOM_CONSTRAINT_MEMCG:
-		return SCOPE_MEMCG;
-	default:
-		return d->memcg_id ? SCOPE_MEMCG : SCOPE_GLOBAL;
-	}
+	if (f)
+		fold(c, f, v, &verdict);
+	else
+		add_victim(c, v, &verdict, spilled, now_us);
 }
 
 static void feed_decision(struct correlator *c, const struct oom_decision *d, uint64_t now_us)
 {
-	struct oom_run *run = find_numbered(c, d->trigger_tid, d->decision);
+	struct oom_run *run = run_find_numbered(c, d->trigger_tid, d->decision);
 
-	if (!run) {
-		run = new_run(c, d->trigger_tid, d->trigger_tgid, d->head.boot_ns, now_us);
-		run->kernel_number = d->decision;
-	}
-	run->oc = true;
-	run->chosen_tgid = d->chosen_tgid;
-	run->gfp_known = run->order_known = true;
-	run->gfp = d->gfp;
-	run->order = d->order;
-	run->points = d->points;
-	run->totalpages_bytes = oom_pages(d->totalpages);
-	set_scope(run, scope_of_constraint(d), SOURCE_OC);
-	if (d->memcg_id) {
-		size_t len = MIN((size_t)d->path.length, sizeof(run->limit.path) - 1);
-
-		run->limit = (struct oom_limit_found){ .found = true,
-						       .certain = true,
-						       .level = -1,
-						       .counter = "memory",
-						       .id = d->memcg_id };
-		memcpy(run->limit.path, d->text + d->path.offset, len);
-		run->limit.path[len] = '\0';
-	}
+	if (!run)
+		run = correlator_new_run(c, &(struct oom_run){
+						    .kernel_number = d->decision,
+						    .trigger_tid = d->trigger_tid,
+						    .trigger_tgid = d->trigger_tgid,
+						    .first_ns = d->head.boot_ns,
+						    .last_ns = d->head.boot_ns,
+						    .first_us = now_us,
+					    });
 	run->last_us = now_us;
+	run_take_decision(run, d);
+	run_set_roles(c, run);
 }
 
 static void feed_attempt(struct correlator *c, const struct oom_attempt *a)
 {
-	struct oom_run *run = a->decision ? find_numbered(c, a->trigger_tid, a->decision)
-					  : find_latest(c, a->trigger_tid);
+	struct oom_run *run = a->decision ? run_find_numbered(c, a->trigger_tid, a->decision)
+					  : run_find_latest(c, a->trigger_tid);
 
 	if (run && !run->message[0])
 		(void)snprintf(run->message, sizeof(run->message), "%.*s", a->message.length,
@@ -481,8 +257,8 @@ static void feed_attempt(struct correlator *c, const struct oom_attempt *a)
 
 static void feed_invoke(struct correlator *c, const struct oom_invoke *r, uint64_t now_us)
 {
-	struct oom_run *run = r->decision ? find_numbered(c, r->trigger_tid, r->decision)
-					  : find_latest(c, r->trigger_tid);
+	struct oom_run *run = r->decision ? run_find_numbered(c, r->trigger_tid, r->decision)
+					  : run_find_latest(c, r->trigger_tid);
 
 	/* Marked without a decision: a dying task was given the reserve. Nobody marked and false: nobody was found. */
 	if (!r->decision && r->marks == 0) {
@@ -499,32 +275,34 @@ static void feed_invoke(struct correlator *c, const struct oom_invoke *r, uint64
 
 static void feed_exit(struct correlator *c, const struct oom_exit *e, uint64_t now_us)
 {
-	struct followed *f = find_followed(c, e->tgid, e->start_boot_ns, e->head.boot_ns);
+	struct followed *f = followed_find(&c->followed, e->tgid, e->start_boot_ns);
 
-	if (!f || !f->kill || f->kill->exit_boot_ns)
-		return;
-	f->kill->exit_boot_ns = e->head.boot_ns;
-	f->run->n_exited++;
-	f->run->last_exit_us = now_us;
-	c->calls.exited(c->ctx, f->kill);
+	if (!f)
+		followed_keep_exit(&c->followed, e);
+	else if (!f->exited)
+		note_exit(c, f, e->head.boot_ns, now_us);
 }
 
 static void feed_reaper(struct correlator *c, const struct oom_reaper *r)
 {
-	for (size_t i = 0; i < c->options.victims; i++) {
-		struct followed *f = &c->followed[i];
+	struct oom_kill *kill = NULL;
 
-		if (!f->used || !f->kill || f->tid != r->tid)
-			continue;
-		if (r->what == OOM_REAPER_START)
-			f->kill->reap_start_ns = r->head.boot_ns;
-		if (r->what == OOM_REAPER_FINISH)
-			f->kill->reap_end_ns = r->head.boot_ns;
-		f->kill->reaper_skipped |= r->what == OOM_REAPER_SKIP;
-		if (r->what == OOM_REAPER_FINISH || r->what == OOM_REAPER_SKIP)
-			c->calls.reaped(c->ctx, f->kill);
-		return;
+	for (size_t i = 0; i < KILLS_MAX; i++) {
+		struct oom_kill *k = &c->kills[i];
+
+		if (k->used && k->v.tid == r->tid && k->v.kind != OOM_VICTIM_RESERVE &&
+		    (!kill || k->boot_ns > kill->boot_ns))
+			kill = k;
 	}
+	if (!kill)
+		return;
+	if (r->what == OOM_REAPER_START)
+		kill->reap_start_ns = r->head.boot_ns;
+	if (r->what == OOM_REAPER_FINISH)
+		kill->reap_end_ns = r->head.boot_ns;
+	kill->reaper_skipped |= r->what == OOM_REAPER_SKIP;
+	if (r->what == OOM_REAPER_FINISH || r->what == OOM_REAPER_SKIP)
+		c->calls.reaped(c->ctx, kill);
 }
 
 void correlator_feed(struct correlator *c, const struct record_head *head, bool spilled,
@@ -601,58 +379,72 @@ static uint64_t ready_at(const struct correlator *c, const struct oom_run *run)
 {
 	uint64_t end = MIN(run->last_us + c->options.wait_us, run->first_us + WAIT_MAX_US);
 
-	if (run->n_kills == 0)
+	if (!run->kills)
 		return end; /* a decision whose mark is still to come */
-	if (!c->calls.pending(c->ctx, run) && (run->complete || !c->options.invoke_live))
+	/* The kernel may go on: it says that it is through (complete), or, with memory.oom.group, each member may take its time. */
+	if (!c->calls.pending(c->ctx, run) &&
+	    (run->complete || (!c->options.invoke_live && !run_has_group_level(run))))
 		end = MIN(end, run->last_us + SETTLE_US);
 	return end;
+}
+
+static bool all_exited(const struct oom_run *run)
+{
+	return run->n_exited >= run->n_kills;
 }
 
 static uint64_t aftermath_at(const struct correlator *c, const struct oom_run *run)
 {
 	uint64_t end = run->first_us + c->options.aftermath_us;
 
-	if (run->n_exited >= run->n_kills)
+	if (run->evicted)
+		return run->first_us;
+	if (all_exited(run))
 		end = MIN(end, run->last_exit_us + FREED_DELAY_US);
 	return end;
 }
 
-static bool only_reserve(const struct oom_run *run)
+static void take_snapshot(struct correlator *c, struct oom_run *run)
 {
-	for (const struct oom_kill *k = run->kills; k; k = k->next)
-		if (k->v.kind != OOM_VICTIM_RESERVE)
-			return false;
+	if (run->snapshot_taken || !run->kills)
+		return;
+	run->snapshot_taken = true;
+	c->calls.snapshot(c->ctx, run);
+	/* A group of one: no member is marked, and yet the kernel counts two. */
+	if (run_has_group_level(run))
+		run_mark_group(c, run);
+}
+
+/* Stage 2. True when the run is told; a run without a kill is dropped: its victim was gone already. */
+static bool tell(struct correlator *c, struct oom_run *run, uint64_t now_us)
+{
+	if (now_us < ready_at(c, run))
+		return false;
+	if (!run->kills) {
+		correlator_release_run(c, run);
+		return false;
+	}
+	run_set_roles(c, run); /* the scope may be known only now */
+	if (c->calls.ready(c->ctx, run) < 0)
+		return false;
+	run->emitted = run->told = true;
 	return true;
 }
 
 static void step(struct correlator *c, struct oom_run *run, uint64_t now_us)
 {
-	if (!run->snapshot_taken && run->n_kills) {
-		run->snapshot_taken = true;
-		c->calls.snapshot(c->ctx, run);
-	}
-	if (!run->emitted) {
-		if (now_us < ready_at(c, run))
-			return;
-		if (run->n_kills == 0) { /* oom_kill_process() whose victim was gone */
-			release_run(c, run);
-			return;
-		}
-		if (c->calls.ready(c->ctx, run) < 0)
-			return;
-		run->emitted = true;
-		if (only_reserve(run)) {
-			release_run(c, run);
-			return;
-		}
-	}
-	if (now_us < aftermath_at(c, run))
+	const char *reason = run->evicted ? "evicted" : all_exited(run) ? "exited" : "timeout";
+
+	take_snapshot(c, run);
+	if (!run->emitted && !tell(c, run, now_us))
 		return;
-	if (!run->aftermath_done &&
-	    c->calls.aftermath(c->ctx, run, run->n_exited >= run->n_kills ? "exited" : "timeout") <
-		    0)
-		return;
-	release_run(c, run);
+	if (run->n_kills > 0) { /* nothing follows a mere reserve */
+		if (now_us < aftermath_at(c, run))
+			return;
+		if (c->calls.aftermath(c->ctx, run, reason) < 0)
+			return;
+	}
+	correlator_release_run(c, run);
 }
 
 void correlator_run(struct correlator *c, uint64_t now_us)
@@ -662,6 +454,7 @@ void correlator_run(struct correlator *c, uint64_t now_us)
 			step(c, &c->runs[i], now_us);
 }
 
+/* What is due next: monotonic µs, 0 = nothing. */
 uint64_t correlator_next(const struct correlator *c)
 {
 	uint64_t earliest = 0;

@@ -38,8 +38,9 @@ struct correlator_options {
 
 struct correlator_stats {
 	uint64_t records, decode_errors, evicted, folded;
-	uint64_t kills,
-		groups; /* for the cross-check: real kills but shared-mm ones; group decisions (K4) */
+	/* For the cross-check: processes killed (but shared-mm ones), and what the kernel counts beside them: once more for the
+	 * chosen one of a group (K4) or one that is killed again. */
+	uint64_t kills, groups;
 };
 
 struct correlator;
@@ -48,6 +49,7 @@ int correlator_new(const struct correlator_options *o, const struct correlator_c
 struct correlator *correlator_free(struct correlator *c);
 DEFINE_CLEANUP(struct correlator *, correlator_free);
 void correlator_set_times(struct correlator *c, uint64_t wait_us, uint64_t aftermath_us);
+void correlator_set_invoke_live(struct correlator *c, bool on);
 void correlator_set_allocating_task(struct correlator *c, bool on);
 void correlator_feed(struct correlator *c, const struct record_head *head, bool spilled,
 		     uint64_t now_us);

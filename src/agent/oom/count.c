@@ -129,6 +129,8 @@ void oom_count_tick(struct oom_state *s, uint64_t now)
 	uint64_t lost[_OOM_LOST_MAX], retention = s->config.metrics.retention_us;
 
 	oom_hooks_lost(s->hooks, lost);
+	for (int i = 0; i < _OOM_LOST_MAX; i++)
+		lost[i] += s->lost_before[i];
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_RING_FULL),
 		     lost[OOM_LOST_RING] + lost[OOM_LOST_OTHER]);
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_SPILL_FULL), lost[OOM_LOST_SPILL]);
@@ -138,6 +140,7 @@ void oom_count_tick(struct oom_state *s, uint64_t now)
 	}
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_DECODE), c->decode_errors);
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_VICTIMS_FULL), c->evicted);
+	metric_store(s->metrics, METRIC(OOM_LOST, LOST_JOURNAL), s->unpublished);
 	metric_store(s->metrics, METRIC(OOM_RECORDS), c->records);
 	metric_store(s->metrics, METRIC(OOM_UNSEEN), s->unseen);
 	if (now > retention) {

@@ -14,6 +14,7 @@
 #include "base/macro.h"
 
 #define VICTIM_FIXED offsetof(struct oom_victim, text)
+#define PAGES_MAX (1ULL << 52)
 
 static const size_t min_size[_OOM_RECORD_MAX] = {
 	[OOM_RECORD_VICTIM] = VICTIM_FIXED,
@@ -31,15 +32,22 @@ uint64_t oom_pages(uint64_t pages)
 
 	if (!page_size)
 		page_size = (uint64_t)sysconf(_SC_PAGESIZE);
-	if (pages > UINT64_MAX / page_size)
+	if (pages > INT64_MAX / page_size) /* what readers of JSON can hold */
 		return OOM_UNKNOWN64;
 	return pages * page_size;
 }
 
 uint64_t oom_rss_pages(const struct oom_victim *v)
 {
-	return v->rss_anon == OOM_UNKNOWN64 ? OOM_UNKNOWN64
-					    : v->rss_anon + v->rss_file + v->rss_shmem;
+	if (v->rss_anon == OOM_UNKNOWN64 || v->rss_file == OOM_UNKNOWN64 ||
+	    v->rss_shmem == OOM_UNKNOWN64)
+		return OOM_UNKNOWN64;
+	return v->rss_anon + v->rss_file + v->rss_shmem;
+}
+
+static bool is_kind(unsigned kind)
+{
+	return kind >= OOM_VICTIM_KILL && kind <= OOM_VICTIM_UNSURE;
 }
 
 int oom_decode_check(const struct record_head *head)
@@ -59,6 +67,12 @@ int oom_decode_check(const struct record_head *head)
 		if ((size_t)a->message.offset + a->message.length > sizeof(a->text))
 			return -EBADMSG;
 	}
+	if (head->type == OOM_RECORD_SPILL) {
+		const struct oom_core *core = (const void *)head;
+
+		if (core->tgid == 0 || !is_kind(core->kind))
+			return -EBADMSG;
+	}
 	return 0;
 }
 
@@ -68,6 +82,30 @@ static void bound_text(struct oom_text *t, size_t room)
 		*t = (struct oom_text){};
 }
 
+/* Sums of a few of them stay below 2^63. */
+static void bound_pages(__u64 *pages)
+{
+	if (*pages > PAGES_MAX)
+		*pages = OOM_UNKNOWN64;
+}
+
+/* oom_score_adj(5) */
+static int32_t bound_adj(int32_t adj)
+{
+	return MAX(MIN(adj, 1000), -1000);
+}
+
+static void bound_memory(struct oom_victim *v)
+{
+	bound_pages(&v->rss_anon);
+	bound_pages(&v->rss_file);
+	bound_pages(&v->rss_shmem);
+	bound_pages(&v->swap);
+	bound_pages(&v->total_vm);
+	bound_pages(&v->pgtables_bytes);
+	v->adj = bound_adj(v->adj);
+}
+
 static void bound_comm(char *comm)
 {
 	comm[COMM_MAX - 1] = '\0';
@@ -75,15 +113,15 @@ static void bound_comm(char *comm)
 
 int oom_decode_victim(const struct record_head *head, struct oom_victim *ret)
 {
+	const struct oom_victim *v = (const void *)head;
 	size_t text;
 
 	if (head->type != OOM_RECORD_VICTIM || head->size < VICTIM_FIXED ||
-	    head->size > sizeof(*ret))
+	    head->size > sizeof(*ret) || v->tgid == 0 || !is_kind(v->kind))
 		return -EBADMSG;
 	memcpy(ret, head, head->size);
 	text = head->size - VICTIM_FIXED;
-	if (ret->tgid == 0)
-		return -EBADMSG;
+	bound_memory(ret);
 	bound_text(&ret->path, text);
 	bound_text(&ret->exe, text);
 	bound_text(&ret->cwd, text);
@@ -116,6 +154,7 @@ void oom_decode_core(const struct oom_core *core, struct oom_victim *ret)
 	ret->kind = core->kind;
 	ret->adj = core->adj;
 	ret->flags = OOM_VICTIM_SNAPSHOT;
+	bound_memory(ret);
 	memcpy(ret->comm, core->comm, sizeof(ret->comm));
 	bound_comm(ret->comm);
 }

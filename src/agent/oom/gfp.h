@@ -7,7 +7,7 @@
 /* Names of allocation flags as this kernel numbers them (OOM-310); never from the build host's headers. */
 struct gfp_names {
 	struct {
-		char name[24];
+		char name[32]; /* __GFP_SKIP_KASAN_UNPOISON */
 		uint32_t bits;
 	} flags[48];
 	size_t n;

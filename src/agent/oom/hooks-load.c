@@ -19,8 +19,10 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "oom-plain.skel.h"
+#include "oom-stat.skel.h"
 #include "oom.skel.h"
 #include "sys/bpf.h"
+#include "sys/tracefs.h"
 
 #define LINKS_MAX 32
 #define ATTACH_ROUNDS 4
@@ -33,7 +35,7 @@ struct loader {
 	struct hook_state states[_OOM_CAP_MAX];
 	const char *limit_function;
 	bool raw_mark_is_task, raw_reclaim_has_memcg; /* shapes, for the raw_tp variants */
-	struct bpf_object *object;
+	struct bpf_object *object, *stat; /* stat: oom-stat.bpf.c, shares maps of object */
 	struct bpf_link *links[LINKS_MAX];
 	size_t n_links;
 };
@@ -186,23 +188,36 @@ static uint64_t ring_size(uint64_t bytes)
 	return size;
 }
 
-static int open_trial(void *ctx, struct bpf_object **ret)
+/* A trial is loaded and gone. */
+static void shrink_maps(struct bpf_object *object)
 {
-	struct bpf_object *object;
 	struct bpf_map *map;
-	int r = open_object(ctx, true, &object);
 
-	if (r < 0)
-		return r;
-	/* Small: a trial is loaded and gone. */
 	bpf_object__for_each_map (map, object) {
 		if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF)
 			(void)bpf_map__set_max_entries(map, (uint32_t)ring_size(1));
 		else if (bpf_map__max_entries(map) > 16)
 			(void)bpf_map__set_max_entries(map, 16);
 	}
-	*ret = object;
-	return 0;
+}
+
+static int open_trial(void *ctx, struct bpf_object **ret)
+{
+	int r = open_object(ctx, true, ret);
+
+	if (r >= 0)
+		shrink_maps(*ret);
+	return r;
+}
+
+static int open_stat_trial(void *ctx, struct bpf_object **ret)
+{
+	int r = open_skeleton(oom_stat_bpf__elf_bytes, "oom_stat", ret);
+
+	(void)ctx;
+	if (r >= 0)
+		shrink_maps(*ret);
+	return r;
 }
 
 /* --- the real load --- */
@@ -237,7 +252,8 @@ static void each_live_program(struct loader *h, int cap,
 		return;
 	name = state->hook->variants[state->live].programs;
 	for (; name && *name && *error >= 0; name++) {
-		struct bpf_program *p = bpf_object__find_program_by_name(h->object, *name);
+		struct bpf_program *p = bpf_object__find_program_by_name(
+			cap == OOM_CAP_STAT ? h->stat : h->object, *name);
 
 		*error = p ? fn(h, p) : -ENOENT;
 	}
@@ -256,10 +272,16 @@ static int attach(struct loader *h, struct bpf_program *p)
 
 	if (h->n_links == LINKS_MAX)
 		return -ENOSPC;
-	if (h->limit_function && streq(name, "on_limit_kprobe"))
+	if (bpf_program__type(p) == BPF_PROG_TYPE_TRACEPOINT) {
+		int r = tracefs_attach(h->env.tracefs_fd, p, &link);
+
+		if (r < 0)
+			return r;
+	} else if (h->limit_function && streq(name, "on_limit_kprobe")) {
 		link = bpf_program__attach_kprobe(p, false, h->limit_function);
-	else
+	} else {
 		link = bpf_program__attach(p);
+	}
 	if (!link)
 		return -errno;
 	h->links[h->n_links++] = link;
@@ -270,8 +292,9 @@ static void unload(struct loader *h)
 {
 	while (h->n_links > 0)
 		(void)bpf_link__destroy(h->links[--h->n_links]);
+	bpf_object__close(h->stat);
 	bpf_object__close(h->object);
-	h->object = NULL;
+	h->object = h->stat = NULL;
 }
 
 static bool any_program(const struct loader *h)
@@ -282,13 +305,38 @@ static bool any_program(const struct loader *h)
 	return false;
 }
 
-/* Stacks come with the records of programs only. */
-static void check_stack(struct loader *h, const struct bpf_trial *trial)
+/* Stacks, and memory.stat of the mark, come with the records of programs only. */
+static void check_kill(struct loader *h, const struct bpf_trial *trial)
 {
-	struct hook_state *s = &h->states[OOM_CAP_DECISION];
+	struct hook_state *decision = &h->states[OOM_CAP_DECISION],
+			  *stat = &h->states[OOM_CAP_STAT];
 
-	if (hook_live_is(s, "stack") && !is_program(&h->states[OOM_CAP_KILL]))
-		(void)hook_refuse(s, &h->env, trial, HOOK_NOT_APPLICABLE);
+	if (is_program(&h->states[OOM_CAP_KILL]))
+		return;
+	if (hook_live_is(decision, "stack"))
+		(void)hook_refuse(decision, &h->env, trial, HOOK_NOT_APPLICABLE);
+	if (is_program(stat))
+		(void)hook_refuse(stat, &h->env, trial, HOOK_NOT_APPLICABLE);
+}
+
+/* Feeds the maps of the main object, by which its records get the numbers. */
+static int load_stat(struct loader *h)
+{
+	struct bpf_map *map, *shared;
+	int r;
+
+	if (!is_program(&h->states[OOM_CAP_STAT]))
+		return 0;
+	r = open_skeleton(oom_stat_bpf__elf_bytes, "oom_stat", &h->stat);
+	if (r < 0)
+		return r;
+	bpf_object__for_each_map (map, h->stat) {
+		shared = bpf_object__find_map_by_name(h->object, bpf_map__name(map));
+		r = shared ? bpf_map__reuse_fd(map, bpf_map__fd(shared)) : -ENOENT;
+		if (r < 0)
+			return r;
+	}
+	return bpf_object__load(h->stat);
 }
 
 /* Consumers first: whoever attaches later finds the maps that it feeds. Returns the capability that failed, or -1. */
@@ -297,11 +345,11 @@ static int load_and_attach(struct loader *h, int *ret_error)
 	static const int order[] = { OOM_CAP_ARGS,   OOM_CAP_EXIT,     OOM_CAP_RECLAIM,
 				     OOM_CAP_SIGNAL, OOM_CAP_DECISION, OOM_CAP_ATTEMPT,
 				     OOM_CAP_INVOKE, OOM_CAP_REAPER,   OOM_CAP_LIMIT,
-				     OOM_CAP_KILL };
+				     OOM_CAP_STAT,   OOM_CAP_KILL };
 	int error;
 
 	error = open_object(h, false, &h->object);
-	for (int c = 0; c < _OOM_CAP_MAX && error >= 0; c++)
+	for (int c = 0; c < OOM_CAP_STAT && error >= 0; c++)
 		each_live_program(h, c, enable, &error);
 	if (error >= 0) {
 		set_sizes(h, h->object);
@@ -310,6 +358,11 @@ static int load_and_attach(struct loader *h, int *ret_error)
 	if (error < 0) {
 		*ret_error = error;
 		return OOM_CAP_KILL;
+	}
+	error = load_stat(h);
+	if (error < 0) {
+		*ret_error = error;
+		return OOM_CAP_STAT;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		each_live_program(h, order[i], attach, &error);
@@ -344,6 +397,8 @@ static void loader_init(struct loader *h, const struct oom_hooks_options *option
 {
 	*h = (struct loader){ .options = options, .env = *env };
 	h->env.btf = NULL;
+	/* Of the second selection, so that the first reads the list of symbols for both. */
+	hook_env_want_symbol(&h->env, oom_capabilities[OOM_CAP_STAT]->variants[0].target);
 	read_shapes(h);
 }
 
@@ -351,6 +406,7 @@ static void select_variants(struct loader *h, const struct bpf_trial *trial)
 {
 	const char *disabled[DISABLED_MAX + 1] = {};
 	const struct oom_hooks_options *o = h->options;
+	const struct bpf_trial stat_trial = { open_stat_trial, NULL };
 	size_t n = 0;
 
 	for (; o->disabled && o->disabled[n] && n < DISABLED_MAX - 2; n++)
@@ -359,7 +415,11 @@ static void select_variants(struct loader *h, const struct bpf_trial *trial)
 		disabled[n++] = "oom_args/tp_btf";
 		disabled[n++] = "oom_args/raw_tp";
 	}
-	hooks_select(oom_capabilities, _OOM_CAP_MAX, &h->env, trial, disabled, h->states);
+	hooks_select(oom_capabilities, OOM_CAP_STAT, &h->env, trial, disabled, h->states);
+	/* Its programs are in an object of their own. */
+	_Static_assert(OOM_CAP_STAT == _OOM_CAP_MAX - 1, "the last one");
+	hooks_select(&oom_capabilities[OOM_CAP_STAT], 1, &h->env, &stat_trial, disabled,
+		     &h->states[OOM_CAP_STAT]);
 }
 
 /* True with programs attached; then the object and the links stay. */
@@ -368,7 +428,7 @@ static bool settle(struct loader *h, const struct bpf_trial *trial)
 	for (int round = 0; round < ATTACH_ROUNDS; round++) {
 		int error = 0, failed;
 
-		check_stack(h, trial);
+		check_kill(h, trial);
 		if (!any_program(h))
 			return false;
 		failed = load_and_attach(h, &error);
@@ -381,6 +441,15 @@ static bool settle(struct loader *h, const struct bpf_trial *trial)
 		(void)hook_next(&h->states[failed], &h->env, trial, error);
 	}
 	return false;
+}
+
+/* Each loads alone, but not all together with maps of the configured size: nothing of them is live, and nobody may think so. */
+static void give_up_programs(struct loader *h, const struct bpf_trial *trial)
+{
+	for (int c = 0; c < _OOM_CAP_MAX; c++)
+		while (is_program(&h->states[c]))
+			(void)hook_refuse(&h->states[c], &h->env, trial, HOOK_LOAD_FAILED);
+	check_kill(h, trial);
 }
 
 static void hand_over(struct loader *h, struct oom_loaded *ret, struct child_result *r)
@@ -407,8 +476,7 @@ static void hand_over(struct loader *h, struct oom_loaded *ret, struct child_res
 		bpf_link__disconnect(link);
 		(void)bpf_link__destroy(link);
 	}
-	bpf_object__close(h->object);
-	h->object = NULL;
+	unload(h);
 }
 
 int oom_hooks_load(void *ctx, struct child_result *r)
@@ -422,10 +490,12 @@ int oom_hooks_load(void *ctx, struct child_result *r)
 	for (int i = 0; i < _OOM_MAP_MAX; i++)
 		ret->maps[i] = -1;
 	select_variants(&h, &trial);
-	if (settle(&h, &trial))
+	if (settle(&h, &trial)) {
 		hand_over(&h, ret, r);
-	else
+	} else {
 		unload(&h);
+		give_up_programs(&h, &trial);
+	}
 	hook_env_drop_btf(&h.env);
 	for (int c = 0; c < _OOM_CAP_MAX; c++) {
 		ret->states[c] = h.states[c];

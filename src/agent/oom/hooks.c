@@ -32,6 +32,7 @@ struct oom_hooks {
 	int n_cpus;
 	uint64_t *percpu; /* n_cpus values */
 	uint64_t reader_errors;
+	bool enough;
 };
 
 static int on_ring_record(void *ctx, void *data, size_t size)
@@ -44,7 +45,13 @@ static int on_ring_record(void *ctx, void *data, size_t size)
 		h->reader_errors++;
 	else
 		h->sink.record(h->sink.ctx, head, false);
-	return 0;
+	/* An error ends the reading behind this record. */
+	return h->enough ? -EAGAIN : 0;
+}
+
+void oom_hooks_enough(struct oom_hooks *h)
+{
+	h->enough = true;
 }
 
 static void load(struct oom_hooks *h, const struct hook_env *env)
@@ -125,6 +132,45 @@ const struct hook_state *oom_hooks_states(const struct oom_hooks *h)
 	return h->states;
 }
 
+void oom_hooks_take_reasons(struct oom_hooks *h, const struct oom_hooks *fresh)
+{
+	for (int c = 0; c < _OOM_CAP_MAX; c++)
+		if (fresh->states[c].live == h->states[c].live)
+			h->states[c] = fresh->states[c];
+}
+
+static bool is_map(const struct oom_hooks *h, int fd)
+{
+	for (int i = 0; i < _OOM_MAP_MAX; i++)
+		if (h->maps[i] == fd)
+			return true;
+	return false;
+}
+
+void oom_hooks_detach(struct oom_hooks *h)
+{
+	for (size_t i = 0; i < h->n_fds; i++)
+		if (!is_map(h, h->fds[i]))
+			closep(&h->fds[i]);
+	for (size_t i = h->n_fds; i-- > 0;)
+		if (!is_map(h, h->fds[i]))
+			h->fds[i] = h->fds[--h->n_fds];
+}
+
+int oom_hooks_readable(const struct oom_hooks *h)
+{
+	uint32_t zero = 0;
+	uint64_t key;
+
+	if (h->maps[OOM_MAP_LOST] >= 0 &&
+	    bpf_map_lookup_elem(h->maps[OOM_MAP_LOST], &zero, h->percpu) < 0)
+		return -errno;
+	if (h->maps[OOM_MAP_SPILL] >= 0 &&
+	    bpf_map_get_next_key(h->maps[OOM_MAP_SPILL], NULL, &key) < 0 && errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
 int oom_hooks_fd(const struct oom_hooks *h)
 {
 	return h->ring ? ring_buffer__epoll_fd(h->ring) : -ENOENT;
@@ -132,8 +178,11 @@ int oom_hooks_fd(const struct oom_hooks *h)
 
 int oom_hooks_consume(struct oom_hooks *h)
 {
-	int n = h->ring ? ring_buffer__consume(h->ring) : 0;
+	int n;
 
+	h->enough = false;
+	n = h->ring ? ring_buffer__consume(h->ring) : 0;
+	/* What was spilled is younger than what still waits. */
 	if (n >= 0)
 		n += oom_hooks_drain_spill(h);
 	return n;

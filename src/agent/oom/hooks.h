@@ -51,9 +51,18 @@ DEFINE_CLEANUP(struct oom_hooks *, oom_hooks_free);
 int oom_hooks_probe(const struct hook_env *env, struct hook_state states[_OOM_CAP_MAX]);
 const struct hook_state *oom_hooks_states(const struct oom_hooks *h); /* _OOM_CAP_MAX of them */
 
+/* Of another probing of the same host: why variants are not live, where the live one is the same. */
+void oom_hooks_take_reasons(struct oom_hooks *h, const struct oom_hooks *fresh);
+/* Programs stop; what they wrote can still be read. */
+void oom_hooks_detach(struct oom_hooks *h);
+/* Can the maps be read by this thread, with the rights that it has now? 0; -errno. */
+int oom_hooks_readable(const struct oom_hooks *h);
+
 int oom_hooks_fd(const struct oom_hooks *h); /* poll for reading; negative when no ring exists */
 int oom_hooks_consume(
 	struct oom_hooks *h); /* all that waits, ring then spill; number of records or -errno */
+/* From within the sink: what is behind this record waits for the next call. */
+void oom_hooks_enough(struct oom_hooks *h);
 int oom_hooks_drain_spill(struct oom_hooks *h); /* each second; number drained */
 void oom_hooks_lost(const struct oom_hooks *h,
 		    uint64_t ret[_OOM_LOST_MAX]); /* totals since start */

@@ -26,6 +26,17 @@ struct last_decision { /* to tell how often a cgroup was hit lately */
 	uint64_t cgroup_id, boot_ns;
 };
 
+struct oom_reprobe { /* a second set of hooks, made by a worker */
+	struct work work;
+	struct oom_state *state;
+	bool busy;
+	struct oom_hooks_options options;
+	struct oom_hooks_sink sink; /* on_fresh_record() of oom.c */
+	struct oom_hooks *fresh;
+	int result;
+	uint64_t from_ns; /* records of the new set count from here on */
+};
+
 struct oom_state {
 	struct agent *agent;
 	struct metric_set *metrics;
@@ -50,10 +61,19 @@ struct oom_state {
 	bool vmstat_known;
 	uint64_t vmstat_base, unseen, unseen_since_us, next_check_us, check_at_us;
 	uint64_t decode_errors, evicted;
+	uint64_t unpublished; /* events that found their queue full and had no second try */
 	struct last_count *counts; /* COUNTS_MAX, open addressing */
 	struct last_decision decisions[DECISIONS_KEPT];
 	size_t next_decision;
+	struct oom_reprobe reprobe;
+	uint64_t source_until_ns; /* records from then on are the next set's; 0 = no end */
+	uint64_t lost_before[_OOM_LOST_MAX]; /* by sets of hooks that were replaced */
+	bool dropped; /* capabilities that hooks need */
+	unsigned victims_read; /* in this wake-up */
+	uint64_t resume_us; /* when the ring is read on, 0 = it is */
+	bool in_ring; /* a record is handled: nothing may be opened or allocated (OOM-612) */
 	struct limits *limits; /* NULL: hits are not counted */
+	uint64_t limits_since_us; /* cgroups that are older begin with what their files say */
 	bool limits_by_kernel; /* the kernel program counts them */
 	bool kills_by_counters; /* oom_kill has no better variant than `counters` */
 	uint64_t lost_told; /* already said in telemetry.lost */
@@ -83,15 +103,23 @@ void oom_publish_no_victim(struct oom_state *s, const struct report_no_victim *n
 void oom_publish_unseen(struct oom_state *s, uint64_t count, const struct identity *where);
 void oom_publish_lost(struct oom_state *s, uint64_t count);
 void oom_find_limit(struct oom_state *s, struct oom_run *run);
+struct cgroup_place oom_limit_place(const struct oom_state *s, const struct oom_run *run);
 void oom_note_decision(struct oom_state *s, struct oom_run *run);
 
 /* limits-source.c: limit hits, and kills where only counters tell of them */
 void oom_limits_start(struct oom_state *s);
 void oom_limits_stop(struct oom_state *s);
+void oom_limits_replaced(struct oom_state *s); /* other hooks are live */
 void oom_limits_run(struct oom_state *s,
 		    const struct oom_run *run); /* what a record says of its levels */
 void oom_limits_identity(struct oom_state *s, bool added, struct identity *i);
 void oom_limits_tick(struct oom_state *s, uint64_t now_us);
+
+/* reprobe.c: hooks after the start */
+void oom_reprobe(struct oom_state *s);
+void oom_drop_capabilities(struct oom_state *s); /* as configured; once */
+/* oom.c: all that depends on which variants are live */
+void oom_hooks_replaced(struct oom_state *s);
 
 /* kmsg-source.c */
 void oom_kmsg_start(struct oom_state *s);

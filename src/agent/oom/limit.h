@@ -18,6 +18,7 @@ struct oom_limit_question {
 	const struct oom_victim *v; /* the chosen victim, levels in pages */
 	uint64_t oc_memcg_id, reclaim_memcg_id; /* 0 = not known */
 	const char *kmsg_path; /* NULL = not known */
+	const char *trigger_path; /* cgroup of the trigger; NULL = not known */
 	int order;
 	unsigned cpus;
 	oom_last_count_fn last;
@@ -25,5 +26,14 @@ struct oom_limit_question {
 };
 /* OOM-116: found=false when nothing fits. Levels are leaf first; path is filled from the victim's own. */
 void oom_limit_choose(const struct oom_limit_question *q, struct oom_limit_found *ret);
+/* What is known beside the records of a run. */
+struct oom_limit_facts {
+	const char *trigger_path; /* NULL = not known */
+	unsigned cpus;
+	oom_last_count_fn last;
+	void *ctx;
+};
+/* Fills @run->limit by the best source that the run has by now; nothing for an OOM of the host. */
+void oom_limit_find(const struct oom_limit_facts *facts, struct oom_run *run);
 /* Path of the ancestor @up levels above @path (of @len bytes) into @ret; "/" at the root. */
 void oom_limit_path(const char *path, size_t len, unsigned up, char *ret, size_t size);

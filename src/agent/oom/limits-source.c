@@ -8,6 +8,7 @@
 #define LOG_MODULE "oom"
 
 #include "agent/oom/internal.h"
+#include "agent/protect.h"
 #include "base/log.h"
 #include "base/time.h"
 
@@ -50,10 +51,14 @@ static void on_kills(void *ctx, const struct identity *i, uint64_t n)
 	metric_series_add(metric_series(s->metrics, OOM_KILLS, labels, now), n, now);
 	metric_add(s->metrics, METRIC(OOM_NODE_KILLS, SCOPE_UNKNOWN, ROLE_CHOSEN), n);
 	oom_publish_unseen(s, n, i);
+	s->unseen +=
+		n; /* the host's counter may still tell of kills in cgroups that are not known yet */
 }
 
 static enum limits_source source_of(const struct hook_state *limit)
 {
+	if (hook_live_is(limit, "fentry") || hook_live_is(limit, "kprobe"))
+		return LIMITS_KERNEL;
 	if (hook_live_is(limit, "memory_events"))
 		return LIMITS_INOTIFY;
 	return hook_live_is(limit, "eventfd_v1") ? LIMITS_EVENTFD : LIMITS_POLL;
@@ -66,6 +71,21 @@ static void add_known(void *ctx, struct identity *i)
 	limits_add(s->limits, i, loop_now(s->agent->loop));
 }
 
+/* As many cgroups as descriptors were granted for. */
+static uint32_t raise_descriptors(const struct oom_state *s)
+{
+	uint32_t wanted = s->config.limits.fds;
+	uint64_t each = cgroup_files_count(s->agent->cgroups) + 1; /* and an eventfd */
+	uint64_t granted = protect_descriptors(wanted * each);
+
+	if (granted >= wanted * each)
+		return wanted;
+	log_warning("files of %llu cgroups can be kept open and not of %u: RLIMIT_NOFILE cannot be "
+		    "raised to need (needs CAP_SYS_RESOURCE)",
+		    (unsigned long long)(granted / each), wanted);
+	return (uint32_t)(granted / each);
+}
+
 void oom_limits_start(struct oom_state *s)
 {
 	const struct hook_state *states = oom_hooks_states(s->hooks);
@@ -74,8 +94,7 @@ void oom_limits_start(struct oom_state *s)
 	struct limits_options o = {
 		.layout = s->agent->cgroups,
 		.source = source_of(&states[OOM_CAP_LIMIT]),
-		.max = s->config.limits.fds,
-		.started_us = s->started_us,
+		.started_us = s->limits_since_us,
 	};
 	struct limits_calls calls = {
 		.hit = on_hit,
@@ -85,12 +104,14 @@ void oom_limits_start(struct oom_state *s)
 	};
 	int r;
 
-	s->limits_by_kernel = hook_live_is(&states[OOM_CAP_LIMIT], "fentry") ||
-			      hook_live_is(&states[OOM_CAP_LIMIT], "kprobe");
+	s->limits_by_kernel = o.source == LIMITS_KERNEL;
 	s->kills_by_counters = hook_live_is(&states[OOM_CAP_KILL], "counters");
 	if (s->kills_by_counters)
 		calls.kills = on_kills;
-	if (s->agent->cgroups->memory_fd < 0 || o.max == 0 || s->limits_by_kernel)
+	if (s->agent->cgroups->memory_fd < 0)
+		return;
+	o.max = raise_descriptors(s);
+	if (o.max == 0)
 		return;
 	r = limits_new(&o, &calls, &s->limits);
 	if (r < 0) {
@@ -103,6 +124,15 @@ void oom_limits_start(struct oom_state *s)
 void oom_limits_stop(struct oom_state *s)
 {
 	s->limits = limits_free(s->limits);
+}
+
+/* Another set of hooks may count by itself, or need the files instead. What was counted stays; counting begins anew. */
+void oom_limits_replaced(struct oom_state *s)
+{
+	oom_limits_tick(s, loop_now(s->agent->loop));
+	oom_limits_stop(s);
+	s->limits_since_us = loop_now(s->agent->loop);
+	oom_limits_start(s);
 }
 
 void oom_limits_identity(struct oom_state *s, bool added, struct identity *i)
@@ -146,10 +176,15 @@ static void on_kernel_hits(void *ctx, uint64_t id, const struct oom_limit_hits *
 
 void oom_limits_tick(struct oom_state *s, uint64_t now_us)
 {
+	struct limits_stats st;
+
 	if (s->limits_by_kernel)
 		(void)oom_hooks_limits(s->hooks, on_kernel_hits, s);
 	if (!s->limits)
 		return;
 	limits_tick(s->limits, now_us);
-	metric_store(s->metrics, METRIC(OOM_LIMIT_REFUSED), limits_refused(s->limits));
+	limits_stats(s->limits, &st);
+	metric_gauge(s->metrics, METRIC(OOM_LIMIT_OPEN), (double)st.watched);
+	metric_store(s->metrics, METRIC(OOM_LIMIT_REFUSED), st.refused);
+	metric_store(s->metrics, METRIC(OOM_LIMIT_EVICTED), st.evicted);
 }

@@ -3,11 +3,14 @@
  * Limit hits of cgroups
  *
  * A cgroup is watched once it has a finite limit; that is looked up when it appears, a second later (runtimes write the limit
- * after the mkdir) and then once a minute. Files are opened for the reading only; v1 keeps one eventfd per cgroup.
+ * after the mkdir) and then once a minute. The files of the watched ones stay open, also for snapshots of OOM kills; v1 keeps
+ * one eventfd per cgroup beside them. Where not all can be open, those that met their limit last are.
  *
  * v1 has no count of OOMs in a file: it comes from OOM records (limits_observe). The eventfd says that something happened here
  * or above, so that memory.failcnt is read and an OOM without a victim is found.
  */
+
+#define LOG_MODULE "oom"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +21,7 @@
 #include <sys/inotify.h>
 #include "agent/oom/limits.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/parse.h"
 #include "base/time.h"
 
@@ -26,17 +30,24 @@
 #define KILL_WINDOW_US (2 * US_PER_SEC)
 #define NO_VICTIM_AFTER_US US_PER_SEC
 #define SIGNALS_MAX 64 /* eventfds looked at in one tick */
-#define UNLIMITED_V1 (1ULL << 60) /* v1 prints the largest page-aligned number for "no limit" */
+#define WATCHES_MAX 16384 /* cgroups with and without a limit */
+#define SPARES 64 /* of watches, for cgroups that are met first in an OOM record */
+#define GONE_KEPT_US (60 * US_PER_SEC) /* records of a removed cgroup come late */
 
 struct watch {
 	struct hash_node link; /* first */
 	struct identity *identity; /* held */
-	bool watched; /* has a finite limit, and files are followed */
+	bool watched; /* has a finite limit, and files are open */
+	bool refused; /* counted already */
+	bool seen; /* was watched before: what its files say is no beginning */
+	struct cgroup_files files;
 	int fd; /* v1: eventfd; v2: inotify watch; negative without */
+	uint64_t heat_us; /* when its limit was met last */
 	uint64_t check_us; /* when to look for a limit, 0 = never again */
 	uint64_t killed_us, no_victim_us;
 	uint64_t signals; /* v1: since the last kill */
 	uint64_t last[_LIMIT_EVENT_MAX], kills;
+	bool known[_LIMIT_EVENT_MAX]; /* last[] was told by somebody */
 };
 
 struct limits {
@@ -44,13 +55,22 @@ struct limits {
 	struct limits_calls calls;
 	struct hash watches; /* by cgroup id */
 	int notify_fd; /* inotify (v2) or epoll (v1) */
-	uint64_t refused;
+	uint32_t n_watched;
+	struct watch *spares[SPARES];
+	size_t n_spares;
+	uint64_t refused, evicted;
 	char text[1024];
 };
 
 static bool on_v2(const struct limits *l)
 {
 	return l->o.layout->mode == CGROUP_MODE_V2;
+}
+
+static void refill(struct limits *l)
+{
+	while (l->n_spares < SPARES && (l->spares[l->n_spares] = calloc(1, sizeof(struct watch))))
+		l->n_spares++;
 }
 
 int limits_new(const struct limits_options *o, const struct limits_calls *calls,
@@ -64,7 +84,7 @@ int limits_new(const struct limits_options *o, const struct limits_calls *calls,
 	l->o = *o;
 	l->calls = *calls;
 	l->notify_fd = -EBADF;
-	r = hash_init(&l->watches, MAX(o->max, 1U));
+	r = hash_init(&l->watches, WATCHES_MAX);
 	if (r < 0)
 		return r;
 	if (o->source == LIMITS_INOTIFY)
@@ -73,6 +93,7 @@ int limits_new(const struct limits_options *o, const struct limits_calls *calls,
 		l->notify_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (l->notify_fd < 0 && (o->source == LIMITS_INOTIFY || o->source == LIMITS_EVENTFD))
 		l->o.source = LIMITS_POLL;
+	refill(l);
 	*ret = TAKE_PTR(l);
 	return 0;
 }
@@ -84,6 +105,8 @@ static void unwatch(struct limits *l, struct watch *w)
 	else if (w->fd >= 0)
 		(void)close(w->fd);
 	w->fd = -EBADF;
+	cgroup_files_close(&w->files);
+	l->n_watched -= w->watched;
 	w->watched = false;
 }
 
@@ -102,6 +125,8 @@ struct limits *limits_free(struct limits *l)
 	while (l->watches.oldest)
 		drop(l, (struct watch *)((char *)l->watches.oldest - offsetof(struct watch, link)));
 	hash_done(&l->watches);
+	while (l->n_spares > 0)
+		free(l->spares[--l->n_spares]);
 	closep(&l->notify_fd);
 	free(l);
 	return NULL;
@@ -119,22 +144,25 @@ static struct watch *find(const struct limits *l, uint64_t id)
 
 /* --- files --- */
 
-static bool read_file(struct limits *l, const struct watch *w, const char *file)
+static struct cgroup_place place_of(const struct watch *w)
 {
-	char path[600];
-	const char *cgroup = streq(w->identity->path, "/") ? "" : w->identity->path;
-
-	if (snprintf(path, sizeof(path), ".%s/%s", cgroup, file) >= (int)sizeof(path))
-		return false;
-	return fs_read_into(l->o.layout->memory_fd, path, l->text, sizeof(l->text)) > 0;
+	return (struct cgroup_place){ w->identity->id, w->identity->path,
+				      w->watched ? &w->files : NULL };
 }
 
-static bool read_number(struct limits *l, const struct watch *w, const char *file, uint64_t *ret)
+static bool read_file(struct limits *l, const struct watch *w, enum cgroup_file file)
 {
-	if (!read_file(l, w, file))
-		return false;
-	l->text[strcspn(l->text, "\n")] = '\0';
-	return parse_u64(l->text, ret) == 0;
+	const struct cgroup_place p = place_of(w);
+
+	return cgroup_file_read(l->o.layout, &p, file, l->text, sizeof(l->text)) > 0;
+}
+
+static bool read_number(struct limits *l, const struct watch *w, enum cgroup_file file,
+			uint64_t *ret)
+{
+	const struct cgroup_place p = place_of(w);
+
+	return cgroup_file_number(l->o.layout, &p, file, ret) == 0;
 }
 
 /* "max 12\noom 3\n": value of @key in l->text. */
@@ -162,9 +190,8 @@ static bool has_limit(struct limits *l, const struct watch *w)
 {
 	uint64_t max;
 
-	if (on_v2(l)) /* the root has no such file; "max" is not a number */
-		return read_number(l, w, "memory.max", &max);
-	return read_number(l, w, "memory.limit_in_bytes", &max) && max < UNLIMITED_V1;
+	/* The root has no such file. */
+	return read_number(l, w, CGROUP_FILE_MAX, &max) && max != UINT64_MAX;
 }
 
 /* @total of @event as the kernel tells it now; @quiet: it is where counting begins. */
@@ -174,7 +201,10 @@ static void observe(struct limits *l, struct watch *w, enum limit_event event, u
 	uint64_t before = w->last[event];
 
 	w->last[event] = total;
-	if (!quiet && total > before)
+	w->known[event] = true;
+	if (quiet || total <= before)
+		return;
+	if (l->o.source != LIMITS_KERNEL)
 		l->calls.hit(l->calls.ctx, w->identity, event, total - before);
 }
 
@@ -202,7 +232,7 @@ static void read_v2(struct limits *l, struct watch *w, bool quiet, uint64_t now_
 	};
 	uint64_t v, oom = w->last[LIMIT_OOM];
 
-	if (!read_file(l, w, "memory.events.local"))
+	if (!read_file(l, w, CGROUP_FILE_EVENTS))
 		return;
 	for (unsigned e = 0; e < ARRAY_SIZE(keys); e++)
 		if (find_key(l, keys[e], &v))
@@ -216,16 +246,18 @@ static void read_v1(struct limits *l, struct watch *w, bool quiet)
 {
 	uint64_t memory = 0, swap = 0;
 
-	if (read_number(l, w, "memory.failcnt", &memory)) {
-		(void)read_number(l, w, "memory.memsw.failcnt", &swap);
+	if (read_number(l, w, CGROUP_FILE_FAILCNT, &memory)) {
+		(void)read_number(l, w, CGROUP_FILE_SWAP_FAILCNT, &swap);
 		observe(l, w, LIMIT_FAILCNT, memory + swap, quiet);
 	}
-	if (l->calls.kills && read_file(l, w, "memory.oom_control"))
+	if (l->calls.kills && read_file(l, w, CGROUP_FILE_EVENTS))
 		note_kills(l, w, quiet);
 }
 
 static void read_watch(struct limits *l, struct watch *w, bool quiet, uint64_t now_us)
 {
+	if (l->o.source == LIMITS_KERNEL)
+		return;
 	if (on_v2(l))
 		read_v2(l, w, quiet, now_us);
 	else
@@ -237,18 +269,15 @@ static void read_watch(struct limits *l, struct watch *w, bool quiet, uint64_t n
 /* Source: Documentation/admin-guide/cgroup-v1/memory.rst, "OOM Control": "<eventfd> <fd of memory.oom_control>" */
 static int watch_v1(const struct limits *l, struct watch *w)
 {
-	_cleanup_(closep) int control = -EBADF, fd = -EBADF;
+	_cleanup_(closep) int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	struct epoll_event e = { .events = EPOLLIN, .data.ptr = w };
 	char path[600], line[48];
 	int r;
 
-	(void)snprintf(path, sizeof(path), ".%s/memory.oom_control", w->identity->path);
-	control = openat(l->o.layout->memory_fd, path, O_RDONLY | O_CLOEXEC);
-	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (control < 0 || fd < 0)
+	if (fd < 0)
 		return -errno;
 	(void)snprintf(path, sizeof(path), ".%s/cgroup.event_control", w->identity->path);
-	(void)snprintf(line, sizeof(line), "%d %d", fd, control);
+	(void)snprintf(line, sizeof(line), "%d %d", fd, w->files.fd[CGROUP_FILE_EVENTS]);
 	r = fs_write_at(l->o.layout->memory_fd, path, line);
 	if (r < 0)
 		return r;
@@ -258,48 +287,123 @@ static int watch_v1(const struct limits *l, struct watch *w)
 	return 0;
 }
 
+static int watch_v2(const struct limits *l, struct watch *w)
+{
+	char path[900];
+
+	(void)snprintf(path, sizeof(path), "%s%s/memory.events.local", l->o.layout->memory_root,
+		       w->identity->path);
+	w->fd = inotify_add_watch(l->notify_fd, path, IN_MODIFY);
+	return w->fd < 0 ? -errno : 0;
+}
+
+static int follow_events(const struct limits *l, struct watch *w)
+{
+	if (l->o.source == LIMITS_INOTIFY)
+		return watch_v2(l, w);
+	return l->o.source == LIMITS_EVENTFD ? watch_v1(l, w) : 0;
+}
+
+/* Whose limit was met longest ago, or never. A walk, because it is wanted only where a limit is met and the table is full. */
+static struct watch *coldest(const struct limits *l)
+{
+	struct watch *found = NULL;
+
+	for (struct hash_node *n = l->watches.oldest; n; n = n->newer) {
+		struct watch *w = (struct watch *)n;
+
+		if (w->watched && (!found || w->heat_us < found->heat_us))
+			found = w;
+	}
+	return found;
+}
+
+static bool make_room(struct limits *l, const struct watch *w, uint64_t now_us)
+{
+	struct watch *cold = l->n_watched < l->o.max ? NULL : coldest(l);
+
+	if (l->n_watched < l->o.max)
+		return true;
+	if (!cold || cold->heat_us >= w->heat_us)
+		return false;
+	unwatch(l, cold);
+	cold->check_us = now_us + CHECK_LATER_US;
+	l->evicted++;
+	return true;
+}
+
+static int watch(struct limits *l, struct watch *w, uint64_t now_us)
+{
+	int r;
+
+	if (!make_room(l, w, now_us))
+		return -ENOSPC;
+	r = cgroup_files_open(l->o.layout, w->identity->path, w->identity->id, &w->files);
+	if (r < 0)
+		return r;
+	w->watched = true;
+	l->n_watched++;
+	r = follow_events(l, w);
+	if (r < 0) {
+		w->fd = -EBADF;
+		unwatch(l, w);
+	}
+	return r;
+}
+
+/* Each cgroup once, and not those that went away meanwhile. */
+static void count_refused(struct limits *l, struct watch *w, int error)
+{
+	if (w->refused || error == -ESTALE || error == -ENOENT || error == -ENODEV)
+		return;
+	w->refused = true;
+	l->refused++;
+	log_debug_errno(error, "files of cgroup '%s' are not kept open", w->identity->path);
+}
+
 static void look(struct limits *l, struct watch *w, uint64_t now_us)
 {
 	bool old = w->identity->added_us <= l->o.started_us + US_PER_SEC;
-	int r = 0;
+	int r;
 
 	w->check_us = now_us + (w->check_us ? CHECK_LATER_US : CHECK_SOON_US);
 	if (w->watched || !has_limit(l, w))
 		return;
-	if (l->o.source == LIMITS_INOTIFY) {
-		char path[900];
-
-		(void)snprintf(path, sizeof(path), "%s%s/memory.events.local",
-			       l->o.layout->memory_root, w->identity->path);
-		w->fd = inotify_add_watch(l->notify_fd, path, IN_MODIFY);
-		r = w->fd < 0 ? -errno : 0;
-	} else if (l->o.source == LIMITS_EVENTFD) {
-		r = watch_v1(l, w);
-	}
+	r = watch(l, w, now_us);
 	if (r < 0) {
-		w->fd = -EBADF;
-		l->refused++;
+		count_refused(l, w, r);
 		return;
 	}
-	w->watched = true;
 	w->check_us = 0;
-	read_watch(l, w, old, now_us);
+	read_watch(l, w, old && !w->seen, now_us);
+	w->seen = true;
 }
 
+/* The limit of @w was met: its files are worth more than those of others. */
+static void heat(struct watch *w, uint64_t now_us)
+{
+	w->heat_us = now_us;
+	if (!w->watched)
+		w->check_us =
+			now_us; /* at the next tick: nothing is opened in the middle of an OOM */
+}
+
+/* Allocates nothing: it takes one of the spares, which each tick refills. */
 static struct watch *add(struct limits *l, struct identity *i)
 {
 	struct watch *w = find(l, i->id);
 
 	if (w)
 		return w;
-	w = calloc(1, sizeof(*w));
-	if (!w || hash_insert(&l->watches, &w->link, hash_u64(i->id)) < 0) {
-		free(w);
+	if (l->n_spares == 0 || hash_full(&l->watches)) {
 		l->refused++;
 		return NULL;
 	}
-	w->identity = identity_ref(i);
-	w->fd = -EBADF;
+	w = l->spares[--l->n_spares];
+	*w = (struct watch){ .identity = identity_ref(i),
+			     .fd = -EBADF,
+			     .files = CGROUP_FILES_CLOSED };
+	(void)hash_insert(&l->watches, &w->link, hash_u64(i->id));
 	return w;
 }
 
@@ -309,6 +413,7 @@ void limits_add(struct limits *l, struct identity *i, uint64_t now_us)
 
 	if (i->removed_us || i->hierarchy != l->o.layout->memory_hierarchy)
 		return;
+	refill(l);
 	w = add(l, i);
 	if (w && !w->watched)
 		look(l, w, now_us);
@@ -325,20 +430,16 @@ void limits_remove(struct limits *l, const struct identity *i)
 void limits_observe(struct limits *l, struct identity *i, enum limit_event event, uint64_t total,
 		    uint64_t now_us)
 {
-	struct watch *w = find(l, i->id);
-	bool fresh = !w;
+	struct watch *w = add(l, i);
 
-	if (fresh) {
-		w = add(l, i);
-		if (!w)
-			return;
-		w->check_us = now_us;
-	}
-	/* First seen by this very event, and older than the agent: what came before is not known. */
-	if (fresh && total > 1 && i->added_us <= l->o.started_us + US_PER_SEC)
+	if (!w)
+		return;
+	/* Told for the first time, of a cgroup older than the agent: only this one event is known to be new. */
+	if (!w->known[event] && total > 0 && i->added_us <= l->o.started_us + US_PER_SEC)
 		w->last[event] = total - 1;
 	if (total > w->last[event])
 		observe(l, w, event, total, false);
+	heat(w, now_us);
 }
 
 void limits_killed(struct limits *l, uint64_t id, uint64_t now_us)
@@ -349,6 +450,7 @@ void limits_killed(struct limits *l, uint64_t id, uint64_t now_us)
 		return;
 	w->killed_us = now_us;
 	w->no_victim_us = w->signals = 0;
+	heat(w, now_us);
 }
 
 /* --- once a second --- */
@@ -424,9 +526,15 @@ void limits_tick(struct limits *l, uint64_t now_us)
 		take_inotify(l, now_us);
 	else if (l->o.source == LIMITS_EVENTFD)
 		take_eventfds(l, now_us);
-	for (struct hash_node *n = l->watches.oldest; n; n = n->newer) {
+	refill(l);
+	for (struct hash_node *n = l->watches.oldest, *next; n; n = next) {
 		struct watch *w = (struct watch *)n;
 
+		next = n->newer;
+		if (w->identity->removed_us && now_us > w->identity->removed_us + GONE_KEPT_US) {
+			drop(l, w);
+			continue;
+		}
 		if (w->watched && (l->o.source == LIMITS_POLL || l->calls.kills))
 			read_watch(l, w, false, now_us);
 		if (w->check_us && now_us >= w->check_us)
@@ -435,7 +543,14 @@ void limits_tick(struct limits *l, uint64_t now_us)
 	}
 }
 
-uint64_t limits_refused(const struct limits *l)
+const struct cgroup_files *limits_files(const struct limits *l, uint64_t id)
 {
-	return l->refused;
+	const struct watch *w = l && id ? find(l, id) : NULL;
+
+	return w && w->watched ? &w->files : NULL;
+}
+
+void limits_stats(const struct limits *l, struct limits_stats *ret)
+{
+	*ret = (struct limits_stats){ l->n_watched, l->refused, l->evicted };
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include "agent/oom/cgroup-files.h"
 #include "base/cleanup.h"
 #include "sys/cgroup.h"
 #include "sys/identity.h"
@@ -20,6 +21,7 @@ enum limits_source {
 	LIMITS_INOTIFY, /* v2: memory.events.local says when it changed */
 	LIMITS_EVENTFD, /* v1: memory.oom_control signals an eventfd */
 	LIMITS_POLL, /* all files, once a second */
+	LIMITS_KERNEL, /* a program counts hits: files are kept open for snapshots only */
 };
 
 struct limits_calls {
@@ -35,7 +37,7 @@ struct limits_calls {
 struct limits_options {
 	const struct cgroup_layout *layout;
 	enum limits_source source;
-	uint32_t max; /* cgroups watched at a time; the rest is counted */
+	uint32_t max; /* cgroups watched at a time, those that met their limit last first; the rest is counted */
 	uint64_t started_us; /* cgroups that are older begin with what their files say */
 };
 
@@ -46,10 +48,17 @@ struct limits *limits_free(struct limits *l);
 DEFINE_CLEANUP(struct limits *, limits_free);
 void limits_add(struct limits *l, struct identity *i, uint64_t now_us);
 void limits_remove(struct limits *l, const struct identity *i);
-/* A total from elsewhere. @i is added when it is not watched yet. */
+/* A total from elsewhere. @i is added when it is not watched yet. Allocates nothing. */
 void limits_observe(struct limits *l, struct identity *i, enum limit_event event, uint64_t total,
 		    uint64_t now_us);
-/* Somebody was killed at the limit of @id. */
+/* Somebody was killed below the limit of @id. */
 void limits_killed(struct limits *l, uint64_t id, uint64_t now_us);
 void limits_tick(struct limits *l, uint64_t now_us); /* each second */
-uint64_t limits_refused(const struct limits *l);
+/* Open files of a cgroup with a limit, valid until the next call; NULL when there are none. @l may be NULL. */
+const struct cgroup_files *limits_files(const struct limits *l, uint64_t id);
+struct limits_stats {
+	size_t watched; /* cgroups whose files are open now */
+	uint64_t refused; /* cgroups that found no room, or no descriptors */
+	uint64_t evicted; /* cgroups that made room for one whose limit was met */
+};
+void limits_stats(const struct limits *l, struct limits_stats *ret);

@@ -154,6 +154,30 @@ static void take_scope(struct oom_run *run, enum oom_scope scope)
 	run->scope_source = SOURCE_KMSG;
 }
 
+/* Better than what the levels let guess (OOM-116). What was read of a wrong guess is forgotten. */
+static void take_limit(struct oom_run *run, const char *path)
+{
+	struct oom_limit_found *f = &run->limit;
+
+	if (f->source >= LIMIT_FROM_KMSG)
+		return;
+	if (f->found && streq(f->path, path)) {
+		f->certain = true;
+		f->source = LIMIT_FROM_KMSG;
+		return;
+	}
+	*f = (struct oom_limit_found){ .found = true,
+				       .certain = true,
+				       .source = LIMIT_FROM_KMSG,
+				       .level = -1,
+				       .counter = "memory" };
+	copy_text(f->path, sizeof(f->path), path);
+	run->limit_read = run->snapshot.limit_known = run->snapshot.cgroup.known = false;
+	run->snapshot.stat_seen = 0;
+	run->snapshot.peak = 0;
+	run->snapshot.usage = OOM_UNKNOWN64;
+}
+
 void log_line_apply(const struct log_line *l, struct oom_run *run, struct oom_kill *kill)
 {
 	const struct kmsg_oom *k = &l->k;
@@ -168,11 +192,8 @@ void log_line_apply(const struct log_line *l, struct oom_run *run, struct oom_ki
 		name_cgroup(&kill->v, k);
 	take_scope(run, scope_of_kmsg(k));
 	take_request(run, l);
-	if (k->fields & KMSG_OOM_MEMCG && !run->limit.found) {
-		run->limit.found = run->limit.certain = true;
-		run->limit.counter = "memory";
-		copy_text(run->limit.path, sizeof(run->limit.path), k->oom_memcg);
-	}
+	if (k->fields & KMSG_OOM_MEMCG)
+		take_limit(run, k->oom_memcg);
 	if (k->fields & KMSG_NODEMASK)
 		copy_text(run->nodemask, sizeof(run->nodemask), k->nodemask);
 	if (k->fields & KMSG_CPUSET)

@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include "agent/oom/decode.h"
 #include "agent/oom/internal.h"
+#include "agent/oom/spared.h"
 #include "agent/protect.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -21,6 +22,9 @@
 #include "event/payload.h"
 
 #define CHECK_EVERY_US (10 * US_PER_SEC)
+#define VICTIMS_AT_ONCE 96
+#define PAUSE_US \
+	(30 * US_PER_MSEC) /* a decision is written 20 ms after its last record at the earliest */
 #define UNSEEN_AFTER_US (5 * US_PER_SEC)
 
 /* --- calls of the correlator --- */
@@ -65,27 +69,46 @@ static void on_victim(void *ctx, struct oom_run *run, struct oom_kill *k)
 static void on_snapshot(void *ctx, struct oom_run *run)
 {
 	struct oom_state *s = ctx;
+	struct cgroup_place limit;
 
 	oom_find_limit(s, run);
 	oom_note_decision(s, run);
-	oom_limits_run(s, run);
-	run->limit_read = run->limit.found && run->limit.path[0];
-	snapshot_take(s->snapshotter, run->limit_read ? run->limit.path : "", &run->snapshot);
+	limit = oom_limit_place(s, run);
+	run->limit_read = run->limit.found && (limit.files || *limit.path);
+	snapshot_begin(&run->kills->v, run->limit.found ? run->limit.id : 0, &run->snapshot);
+	snapshot_take(s->snapshotter, &limit, &run->snapshot);
 	symbols_want(s->symbols, run->kills->v.stack, run->kills->v.n_stack);
 	s->check_at_us = now_us(s) + US_PER_SEC;
+}
+
+static void count_spared(struct oom_state *s, struct oom_run *run)
+{
+	_cleanup_(closep) int proc_fd = -EBADF;
+	char path[OOM_PATH_MAX];
+
+	if (!run->group || run->spared_known || !spared_group_path(run, path, sizeof(path)))
+		return;
+	proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	run->spared_known =
+		spared_count(s->agent->cgroups->memory_fd, proc_fd, path, &run->spared) == 0;
 }
 
 static int on_ready(void *ctx, struct oom_run *run)
 {
 	struct oom_state *s = ctx;
 
+	/* Not before: a cgroup that was made a moment ago may have become known meanwhile. */
+	oom_limits_run(s, run);
 	/* The kernel log may have told the limit meanwhile. */
 	if (run->limit.found && run->limit.level < 0)
 		oom_find_limit(s, run);
-	if (!run->limit_read && run->limit.found && run->limit.path[0]) {
+	if (!run->limit_read && run->limit.found) {
+		const struct cgroup_place limit = oom_limit_place(s, run);
+
 		run->limit_read = true;
-		snapshot_cgroup(s->snapshotter, run->limit.path, &run->snapshot);
+		snapshot_cgroup(s->snapshotter, &limit, &run->snapshot);
 	}
+	count_spared(s, run);
 	return oom_publish_run(s, run);
 }
 
@@ -107,7 +130,7 @@ static void on_no_victim(void *ctx, const struct oom_invoke *r)
 			.trigger_pid = r->trigger_tgid,
 			.scope = r->memcg_id ? SCOPE_MEMCG : SCOPE_GLOBAL,
 			.certain = true,
-			.source = "invoke",
+			.source = oom_scope_source_name(SOURCE_OC),
 			.identity = r->memcg_id
 					    ? identity_lookup(s->agent->identity,
 							      s->agent->cgroups->memory_hierarchy,
@@ -181,23 +204,65 @@ static void on_record(void *ctx, const struct record_head *head, bool spilled)
 {
 	struct oom_state *s = ctx;
 
+	if (s->source_until_ns && head->boot_ns >= s->source_until_ns)
+		return; /* a newer set of hooks tells it, too */
+	s->in_ring = true;
 	correlator_feed(s->correlator, head, spilled, now_us(s));
+	s->in_ring = false;
+	if (head->type == OOM_RECORD_VICTIM && ++s->victims_read >= VICTIMS_AT_ONCE)
+		oom_hooks_enough(s->hooks);
+}
+
+/* Of a set of hooks that replaced another one. */
+static void on_fresh_record(void *ctx, const struct record_head *head, bool spilled)
+{
+	struct oom_state *s = ctx;
+
+	if (head->boot_ns >= s->reprobe.from_ns)
+		on_record(s, head, spilled);
+}
+
+static void set_timer(struct oom_state *s, uint64_t at)
+{
+	loop_timer_at(s->timer, s->resume_us && (!at || s->resume_us < at) ? s->resume_us : at);
 }
 
 static void run_correlator(struct oom_state *s)
 {
 	correlator_run(s->correlator, now_us(s));
-	loop_timer_at(s->timer, correlator_next(s->correlator));
+	set_timer(s, correlator_next(s->correlator));
+}
+
+/*
+ * More at once than this and decisions would push each other out of their slots before they are written, and out of the queue of the
+ * event writer. The ring keeps the rest until these are on their way.
+ */
+static void pause_ring(struct oom_state *s)
+{
+	s->resume_us = now_us(s) + PAUSE_US;
+	loop_source_events(s->ring_source, 0);
 }
 
 static void on_ring(void *ctx, uint32_t events)
 {
 	struct oom_state *s = ctx;
+	int r;
 
 	(void)events;
-	if (oom_hooks_consume(s->hooks) < 0)
+	s->victims_read = 0;
+	r = oom_hooks_consume(s->hooks);
+	if (r == -EAGAIN)
+		pause_ring(s);
+	else if (r < 0)
 		log_warning_limited("cannot read the ring of OOM records, ignoring");
 	run_correlator(s);
+}
+
+static void resume_ring(struct oom_state *s)
+{
+	s->resume_us = 0;
+	loop_source_events(s->ring_source, EPOLLIN);
+	on_ring(s, EPOLLIN);
 }
 
 static void on_timer(void *ctx, uint64_t now)
@@ -208,7 +273,9 @@ static void on_timer(void *ctx, uint64_t now)
 	correlator_run(s->correlator, now);
 	next = correlator_next(s->correlator);
 	/* What is due already waits for somebody else (a full queue, a worker): look again soon, not at once. */
-	loop_timer_at(s->timer, next && next <= now ? now + 50 * US_PER_MSEC : next);
+	set_timer(s, next && next <= now ? now + 50 * US_PER_MSEC : next);
+	if (s->resume_us && now >= s->resume_us)
+		resume_ring(s);
 }
 
 static void on_identity(void *ctx, enum bus_topic topic, const void *payload)
@@ -229,7 +296,7 @@ static void check_unseen(struct oom_state *s, uint64_t now)
 	const struct correlator_stats *c = correlator_stats(s->correlator);
 	uint64_t kills, counted;
 
-	if (s->kills_by_counters || !s->vmstat_known || snapshot_kills(s->snapshotter, &kills) < 0)
+	if (!s->vmstat_known || snapshot_kills(s->snapshotter, &kills) < 0)
 		return;
 	counted = c->kills + c->groups +
 		  s->unseen; /* the chosen one of a group is counted twice (K4) */
@@ -255,6 +322,7 @@ static void oom_tick(void *state, uint64_t now)
 {
 	struct oom_state *s = state;
 
+	oom_drop_capabilities(s); /* at the first tick all modules have started */
 	if (oom_hooks_drain_spill(s->hooks) > 0)
 		run_correlator(s);
 	/* Not when a record comes: where it is set, who allocates then is the next to die. */
@@ -295,8 +363,13 @@ static void oom_stop(void *state)
 	free(s);
 }
 
+/* Variants that read the kernel log, for `kmsg: off`. */
+static const char *const without_log[] = { "oom_kill/kmsg", "oom_decision/kmsg", "oom_invoke/kmsg",
+					   NULL };
+
 static int start_hooks(struct oom_state *s)
 {
+	struct oom_reprobe *p = &s->reprobe;
 	const struct oom_hooks_options o = {
 		.ring_bytes = s->config.ring_bytes,
 		.spill_entries = s->config.spill_entries,
@@ -304,9 +377,13 @@ static int start_hooks(struct oom_state *s)
 		.victims = s->config.victims,
 		.user_stack = s->config.user_stack,
 		.args_bytes = s->config.args_entries ? s->config.args_bytes : 0,
+		.disabled = s->config.kmsg == OOM_KMSG_OFF ? without_log : NULL,
 	};
 	const struct oom_hooks_sink sink = { on_record, s };
 	int r;
+
+	p->options = o;
+	p->sink = (struct oom_hooks_sink){ on_fresh_record, s };
 
 	s->env = *s->agent->env;
 	s->env.btf = NULL;
@@ -317,6 +394,11 @@ static int start_hooks(struct oom_state *s)
 	return r;
 }
 
+static bool is_hooked(const struct hook_state *state)
+{
+	return hook_live_is(state, "fentry") || hook_live_is(state, "kprobe");
+}
+
 static int start_correlator(struct oom_state *s)
 {
 	const struct hook_state *states = oom_hooks_states(s->hooks);
@@ -324,8 +406,7 @@ static int start_correlator(struct oom_state *s)
 		.wait_us = s->config.wait_us,
 		.aftermath_us = s->config.aftermath_us,
 		.victims = s->config.victims,
-		.invoke_live = hook_live_is(&states[OOM_CAP_INVOKE], "fentry") ||
-			       hook_live_is(&states[OOM_CAP_INVOKE], "kprobe"),
+		.invoke_live = is_hooked(&states[OOM_CAP_INVOKE]),
 		.allocating_task = snapshot_allocating_task(s->snapshotter),
 	};
 
@@ -393,7 +474,7 @@ static int oom_start(struct agent *a, const void *config, struct metric_set *met
 	s->metrics = metrics;
 	s->config = *(const struct oom_config *)config;
 	s->kmsg_fd = -EBADF;
-	s->started_us = time_mono_us();
+	s->started_us = s->limits_since_us = time_mono_us();
 	r = start_rest(s);
 	if (r >= 0)
 		r = start_hooks(s);
@@ -439,7 +520,28 @@ static void oom_reload(void *state, const void *config)
 	s->config.processes_top = s->world.processes_top = c->processes_top;
 	s->config.metrics.retention_us = c->metrics.retention_us;
 	s->config.metrics.preinit = c->metrics.preinit;
+	s->config.trend_window_us = c->trend_window_us;
 	correlator_set_times(s->correlator, c->wait_us, c->aftermath_us);
+	oom_reprobe(s);
+}
+
+void oom_hooks_replaced(struct oom_state *s)
+{
+	const struct hook_state *states = oom_hooks_states(s->hooks);
+	int r = 0;
+
+	if (oom_hooks_fd(s->hooks) >= 0)
+		r = loop_add_fd(s->agent->loop, oom_hooks_fd(s->hooks), EPOLLIN, on_ring, s,
+				&s->ring_source);
+	if (r < 0) /* the spill and the ring are still read each second */
+		log_warning_errno(r, "cannot watch the ring of OOM records");
+	correlator_set_invoke_live(s->correlator, is_hooked(&states[OOM_CAP_INVOKE]));
+	oom_world_init(s);
+	oom_kmsg_stop(s);
+	oom_kmsg_start(s);
+	oom_limits_replaced(s);
+	(void)oom_hooks_seed_args(s->hooks);
+	run_correlator(s);
 }
 
 static size_t oom_module_hooks(const void *state, const struct hook_state **ret)

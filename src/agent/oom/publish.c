@@ -93,34 +93,35 @@ static void name_limit(struct oom_state *s, struct oom_limit_found *f)
 void oom_find_limit(struct oom_state *s, struct oom_run *run)
 {
 	const struct oom_victim *v = &run->kills->v;
-	struct oom_limit_question q = {
-		.v = v,
-		.reclaim_memcg_id = run->scope == SCOPE_MEMCG && !run->oc ? v->reclaim_cgroup_id
-									  : 0,
-		.order = run->order_known ? run->order : 0,
+	const struct identity *trigger = lookup(s, v->trigger_cgroup_id);
+	const struct oom_limit_facts facts = {
+		.trigger_path = trigger ? trigger->path : NULL,
 		.cpus = s->world.cpus,
 		.last = last_count,
 		.ctx = s,
 	};
 
-	if (run->scope != SCOPE_MEMCG && run->scope != SCOPE_UNKNOWN) {
-		remember_counts(s, v);
-		return;
-	}
-	if (run->limit.found && run->limit.id)
-		q.oc_memcg_id = run->limit.id;
-	else if (run->limit.found)
-		q.kmsg_path = run->limit.path;
-	if (run->limit.found && run->limit.level < 0) {
-		struct oom_limit_found known = run->limit, level;
-
-		oom_limit_choose(&q, &level);
-		run->limit = level.level >= 0 ? level : known;
-	} else if (!run->limit.found) {
-		oom_limit_choose(&q, &run->limit);
-	}
+	oom_limit_find(&facts, run);
 	name_limit(s, &run->limit);
 	remember_counts(s, v);
+}
+
+/* Where the files of the limiting cgroup are: open already, or found by path. */
+struct cgroup_place oom_limit_place(const struct oom_state *s, const struct oom_run *run)
+{
+	const struct oom_limit_found *f = &run->limit;
+	struct cgroup_place p = { .id = f->found ? f->id : 0, .path = f->found ? f->path : "" };
+	const struct identity *i = NULL;
+
+	if (!p.id && *p.path) /* the kernel log tells paths alone */
+		i = identity_by_path(s->agent->identity, s->agent->cgroups->memory_hierarchy,
+				     p.path, strlen(p.path));
+	if (i)
+		p.id = i->id;
+	p.files = limits_files(s->limits, p.id);
+	if (!p.files && s->in_ring)
+		p.path = ""; /* nothing is opened now */
+	return p;
 }
 
 /* --- publishing --- */
@@ -129,6 +130,12 @@ static int publish(struct oom_state *s)
 {
 	int r = event_publish(s->agent->stream, EVENT_CLASS_OOM, &s->event);
 
+	if (r == -EAGAIN && s->in_ring) {
+		/* The slot goes to another decision, so there is no second try. */
+		s->unpublished++;
+		log_error("an OOM event found its queue full: %.*s", (int)s->event.json.len,
+			  s->event.json.data);
+	}
 	return r == -EAGAIN ? r : 0;
 }
 
@@ -156,7 +163,7 @@ static void identify_late(struct oom_state *s, struct oom_kill *k)
 		return;
 	k->identity = identity_ref(
 		identity_lookup(s->agent->identity, hierarchy, k->v.cgroup_id, path, len, &result));
-	if (!k->identity && len)
+	if (!k->identity && len && !s->in_ring)
 		k->identity = identity_from_path(s->agent->identity, hierarchy, k->v.cgroup_id,
 						 path, len);
 }
@@ -192,7 +199,6 @@ int oom_publish_run(struct oom_state *s, struct oom_run *run)
 		if (k->emitted)
 			continue;
 		identify_late(s, k);
-		k->wall_ns = clock_map_wall(s->agent->clock, k->boot_ns);
 		if (report_kill(&s->world, run, k, &s->event, &missing) < 0)
 			log_error("an OOM record does not fit into %d bytes", EVENT_BYTES_MAX);
 		else if (publish(s) < 0)
@@ -214,17 +220,19 @@ int oom_publish_aftermath(struct oom_state *s, struct oom_run *run, const char *
 {
 	uint64_t usage, before = OOM_UNKNOWN64;
 	const struct oom_limit_found *f = &run->limit;
+	struct cgroup_place limit;
 
 	if (!run->kills || run->kills->v.kind == OOM_VICTIM_RESERVE)
 		return 0;
 	prepare_world(s, run);
 	if (f->level >= 0 && (uint32_t)f->level < run->kills->v.n_levels)
 		before = oom_pages(run->kills->v.levels[f->level].usage);
-	if (before != OOM_UNKNOWN64 && snapshot_usage(s->snapshotter, f->path, &usage) == 0) {
+	limit = oom_limit_place(s, run);
+	if (before != OOM_UNKNOWN64 && snapshot_usage(s->snapshotter, &limit, &usage) == 0) {
 		run->freed_known = true;
 		run->freed_bytes = before > usage ? before - usage : 0;
 	}
-	if (report_aftermath(&s->world, run, reason, &s->event) < 0)
+	if (report_aftermath(&s->world, run, reason, time_boot_ns(), &s->event) < 0)
 		return 0;
 	return publish(s);
 }

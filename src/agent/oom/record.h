@@ -20,6 +20,7 @@ struct oom_kill {
 	bool used, emitted;
 	bool spilled;
 	bool counted_workload; /* OOM-504 */
+	bool judged, member; /* what the kernel stack says, if there is one */
 	enum oom_role role;
 	unsigned attempts;
 	uint64_t boot_ns, wall_ns; /* of the mark */
@@ -28,10 +29,22 @@ struct oom_kill {
 	struct identity *identity; /* held; NULL = not known */
 	struct oom_victim v; /* as the kernel told it, pages converted by decode.c */
 	struct oom_kill *next; /* of the same decision */
+	struct followed *followed; /* NULL: not, or not any more */
+};
+
+/* How the limiting cgroup was found, worst first (OOM-116). */
+enum oom_limit_source {
+	LIMIT_FROM_NOWHERE,
+	LIMIT_FROM_USAGE,
+	LIMIT_FROM_COUNTS,
+	LIMIT_FROM_KMSG,
+	LIMIT_FROM_RECLAIM,
+	LIMIT_FROM_OC,
 };
 
 struct oom_limit_found {
 	bool found, certain;
+	enum oom_limit_source source;
 	int level; /* index into the chosen victim's levels, -1 = known by path or id only */
 	const char *counter; /* memory, memsw */
 	uint64_t id;
@@ -50,28 +63,6 @@ struct oom_psi {
 	uint64_t some_total_us, full_total_us;
 };
 
-enum oom_stat_key {
-	STAT_ANON,
-	STAT_FILE,
-	STAT_SHMEM,
-	STAT_KERNEL,
-	STAT_KERNEL_STACK,
-	STAT_PAGETABLES,
-	STAT_SOCK,
-	STAT_SLAB_RECLAIMABLE,
-	STAT_SLAB_UNRECLAIMABLE,
-	STAT_FILE_MAPPED,
-	STAT_FILE_DIRTY,
-	STAT_UNEVICTABLE,
-	STAT_INACTIVE_FILE,
-	STAT_ACTIVE_FILE,
-	STAT_INACTIVE_ANON,
-	STAT_ACTIVE_ANON,
-	STAT_REFAULT_ANON,
-	STAT_REFAULT_FILE,
-	STAT_PGMAJFAULT,
-	_STAT_MAX,
-};
 extern const char *const oom_stat_names[_STAT_MAX];
 
 struct oom_snapshot {
@@ -87,7 +78,11 @@ struct oom_snapshot {
 };
 
 struct oom_run { /* one run of the OOM killer */
-	bool used, emitted, snapshot_taken, complete, aftermath_done;
+	bool used, emitted, snapshot_taken, complete;
+	bool told; /* emitted at least once: its id stays */
+	bool early; /* emitted before its wait was over: its slot was needed */
+	bool evicted; /* one of its victims is not followed any more */
+	bool spilled_trigger; /* the trigger's thread is not known, its process is */
 	uint64_t seq; /* of this agent */
 	uint64_t kernel_number; /* counted by the kernel program, 0 = none */
 	uint32_t trigger_tid, trigger_tgid;
@@ -114,7 +109,9 @@ struct oom_run { /* one run of the OOM killer */
 	struct oom_limit_found limit;
 	struct oom_snapshot snapshot;
 	struct oom_kill *kills; /* in order of the marks */
-	unsigned n_kills, n_members, n_exited;
+	unsigned n_kills, n_exited; /* processes that were killed, and that have gone */
+	bool spared_known;
+	unsigned spared; /* processes of the group that memory.oom.group left alone */
 	uint64_t freed_bytes; /* in the limiting cgroup after the last exit */
 	bool freed_known;
 	uint64_t last_exit_us;

@@ -2,13 +2,11 @@
 /* Events beside the kill: its aftermath, OOMs without a victim, kills that nobody saw, records that were lost. */
 
 #include "agent/oom/report-part.h"
-#include "base/time.h"
 
 int report_aftermath(const struct report_world *w, const struct oom_run *run, const char *reason,
-		     struct event_buf *b)
+		     uint64_t boot_ns, struct event_buf *b)
 {
 	const struct oom_kill *first = run->kills;
-	uint64_t boot_ns = time_boot_ns();
 
 	event_begin(b, w->origin, "oom.aftermath", SEVERITY_INFO, w->wall(w->ctx, boot_ns),
 		    boot_ns);
@@ -41,19 +39,19 @@ int report_aftermath(const struct report_world *w, const struct oom_run *run, co
 	event_u64(b, P "repeats", run->repeats);
 	report_cgroup(first, b);
 	if (first->identity)
-		report_identity(first->identity, b);
+		report_identity(w, first->identity, b);
 	b->keys.pid = first->v.tgid;
 	report_keys(first->identity, b);
 	return event_end(b);
 }
 
-static void add_place(const struct identity *i, struct event_buf *b)
+static void add_place(const struct report_world *w, const struct identity *i, struct event_buf *b)
 {
 	if (!i)
 		return;
 	event_str(b, "telamon.cgroup.path", i->path);
 	event_u64_str(b, "telamon.cgroup.id", i->id);
-	report_identity(i, b);
+	report_identity(w, i, b);
 	report_keys(i, b);
 }
 
@@ -69,7 +67,7 @@ int report_no_victim(const struct report_world *w, const struct report_no_victim
 	if (n->duration_ns)
 		event_f64(b, P "time.decision", (double)n->duration_ns / 1e9, 6);
 	event_bool(b, P "certain", n->certain);
-	add_place(n->identity, b);
+	add_place(w, n->identity, b);
 	return event_end(b);
 }
 
@@ -79,7 +77,7 @@ int report_unseen(const struct report_world *w, uint64_t count, uint64_t boot_ns
 	event_begin(b, w->origin, "oom.unseen", SEVERITY_WARN, w->wall(w->ctx, boot_ns), boot_ns);
 	event_u64(b, P "unseen", count);
 	event_str(b, "message", "The kernel counted OOM kills that no hook reported.");
-	add_place(where, b);
+	add_place(w, where, b);
 	return event_end(b);
 }
 

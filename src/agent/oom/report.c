@@ -14,6 +14,8 @@
 #include "base/macro.h"
 #include "base/time.h"
 
+#define ANCESTORS_RESERVE_BYTES 40960 /* for all that comes behind them */
+
 const char *oom_scope_source_name(enum oom_scope_source s)
 {
 	static const char *const names[] = { "none", "kmsg", "reclaim", "stack", "oc" };
@@ -27,7 +29,7 @@ static void add_bytes(struct event_buf *b, const char *key, uint64_t v)
 		event_u64(b, key, v);
 }
 
-static void add_pages(struct event_buf *b, const char *key, uint64_t pages)
+void report_pages(struct event_buf *b, const char *key, uint64_t pages)
 {
 	add_bytes(b, key, pages == OOM_UNKNOWN64 ? pages : oom_pages(pages));
 }
@@ -102,10 +104,11 @@ static void add_entity(const struct report_world *w, struct event_buf *b, const 
 static void add_ancestors(const struct report_world *w, const struct oom_victim *v,
 			  struct event_buf *b)
 {
-	if (v->n_ancestors == 0)
+	if (v->n_ancestors == 0 || report_leaves_out(w, b, "ancestors"))
 		return;
 	event_array(b, "telamon.process.ancestors");
 	for (uint32_t i = 0; i < v->n_ancestors; i++) {
+		struct event_mark mark = event_mark(b);
 		char path[OOM_PATH_MAX];
 		size_t n = w->exe_of(w->ctx, v->ancestors[i].pid, v->ancestors[i].start_boot_ns,
 				     path, sizeof(path));
@@ -115,6 +118,10 @@ static void add_ancestors(const struct report_world *w, const struct oom_victim 
 		event_strn(b, "path", path, n);
 		event_str(b, "comm", v->ancestors[i].comm);
 		event_object_end(b);
+		if (!event_room(b, ANCESTORS_RESERVE_BYTES)) {
+			event_rollback(b, mark, "ancestors");
+			break;
+		}
 	}
 	event_array_end(b);
 }
@@ -147,7 +154,7 @@ static void add_victim(const struct report_world *w, const struct oom_kill *k, s
 		*missing |= 1U << FIELD_EXE;
 	if (v->flags & OOM_VICTIM_EXE_DELETED)
 		event_bool(b, "telamon.exe.deleted", true);
-	if (!add_command_line(w, k, b))
+	if (!add_command_line(w, k, b) && w->args_on)
 		*missing |= 1U << FIELD_ARGS;
 	text = oom_text(v, v->cwd, &len);
 	event_strn(b, "process.working_directory", text, len);
@@ -160,6 +167,8 @@ static void add_victim(const struct report_world *w, const struct oom_kill *k, s
 	event_str(b, P "comm", v->comm);
 	if (v->threads)
 		event_u64(b, P "threads", v->threads);
+	if (v->kind == OOM_VICTIM_RESERVE)
+		return;
 	event_str(b, P "role", oom_role_names[k->role]);
 	event_u64(b, P "attempts", k->attempts);
 }
@@ -191,21 +200,22 @@ static uint64_t scope_bytes(const struct oom_run *run)
 }
 
 /* The kernel's badness (oom_badness()): pages of the victim plus its adjustment's share of the scope. */
-static bool points_of(const struct oom_run *run, const struct oom_victim *v, int64_t *ret)
+static bool points_of(const struct oom_run *run, const struct oom_kill *k, int64_t *ret)
 {
-	uint64_t page = oom_pages(1), scope, swap;
+	const struct oom_victim *v = &k->v;
+	uint64_t page = oom_pages(1), rss = oom_rss_pages(v), scope, swap;
 
 	if (run->points != INT64_MIN && run->chosen_tgid == v->tgid) {
 		*ret = run->points;
 		return true;
 	}
 	scope = scope_bytes(run);
-	if (!scope || !(v->flags & OOM_VICTIM_SNAPSHOT) || v->rss_anon == OOM_UNKNOWN64)
+	if (!scope || k->spilled || !(v->flags & OOM_VICTIM_SNAPSHOT) || rss == OOM_UNKNOWN64 ||
+	    v->pgtables_bytes == OOM_UNKNOWN64)
 		return false;
 	swap = v->swap == OOM_UNKNOWN64 ? 0 : v->swap;
-	*ret = (int64_t)(v->rss_anon + v->rss_file + v->rss_shmem + swap +
-			 v->pgtables_bytes / page) +
-	       (int64_t)v->adj * (int64_t)(scope / page) / 1000;
+	*ret = (int64_t)(rss + swap + v->pgtables_bytes / page) +
+	       (int64_t)v->adj * (int64_t)(scope / page / 1000);
 	return true;
 }
 
@@ -215,18 +225,20 @@ static void add_victim_memory(const struct report_world *w, const struct oom_run
 	const struct oom_victim *v = &k->v;
 	int64_t points;
 
-	add_pages(b, P "victim.rss.anon", v->rss_anon);
-	if (!k->spilled) {
-		add_pages(b, P "victim.rss.file", v->rss_file);
-		add_pages(b, P "victim.rss.shmem", v->rss_shmem);
-		add_pages(b, P "victim.swap", v->swap);
+	if (k->spilled) { /* only the sum fits into a spilled record */
+		report_pages(b, P "victim.rss", oom_rss_pages(v));
+	} else {
+		report_pages(b, P "victim.rss.anon", v->rss_anon);
+		report_pages(b, P "victim.rss.file", v->rss_file);
+		report_pages(b, P "victim.rss.shmem", v->rss_shmem);
+		report_pages(b, P "victim.swap", v->swap);
 		add_bytes(b, P "victim.pgtables", v->pgtables_bytes);
-		add_pages(b, P "victim.total_vm", v->total_vm);
+		report_pages(b, P "victim.total_vm", v->total_vm);
 	}
 	/* Without a snapshot it comes with the counters. */
 	if (v->flags & OOM_VICTIM_SNAPSHOT || v->rss_anon != OOM_UNKNOWN64)
 		event_i64(b, P "victim.adj", v->adj);
-	if (points_of(run, v, &points))
+	if (points_of(run, k, &points))
 		event_i64(b, P "victim.points", points);
 	if (w->rss_is_approximate && v->flags & OOM_VICTIM_SNAPSHOT)
 		event_u64(b, P "rss_error", oom_pages((uint64_t)w->cpus * MAX(32U, 2 * w->cpus)));
@@ -245,7 +257,8 @@ static void add_trigger(const struct report_world *w, const struct oom_run *run,
 		return;
 	}
 	event_u64(b, P "trigger.pid", v->trigger_tgid);
-	event_u64(b, P "trigger.thread", v->trigger_tid);
+	if (!k->spilled)
+		event_u64(b, P "trigger.thread", v->trigger_tid);
 	event_str(b, P "trigger.comm", v->trigger_comm);
 	if (len) {
 		event_strn(b, P "trigger.executable.path", exe, len);
@@ -271,7 +284,7 @@ static void add_request(const struct report_world *w, const struct oom_run *run,
 {
 	char text[256];
 
-	if (run->gfp_known) {
+	if (run->gfp_known && (w->gfp->n || !run->kmsg_gfp[0])) {
 		gfp_format(w->gfp, run->gfp, text, sizeof(text));
 		event_str(b, P "gfp_mask", text);
 	} else if (run->kmsg_gfp[0]) {
@@ -301,6 +314,22 @@ static void add_scope(const struct oom_run *run, struct event_buf *b, unsigned *
 	event_str(b, P "cpuset", run->cpuset);
 }
 
+/* Levels between two paths, where the victim's levels were not read. */
+static void add_distance(const struct oom_limit_found *f, const struct oom_victim *v,
+			 struct event_buf *b)
+{
+	size_t len, limit_len = streq(f->path, "/") ? 0 : strlen(f->path);
+	const char *own = oom_text(v, v->path, &len);
+	int64_t distance = 0;
+
+	if (!f->path[0] || len < limit_len || memcmp(own, f->path, limit_len) != 0 ||
+	    (len > limit_len && own[limit_len] != '/'))
+		return;
+	for (size_t i = limit_len; i < len; i++)
+		distance += own[i] == '/';
+	event_i64(b, P "limit.distance", distance);
+}
+
 /* What the limiting level held at that instant: from the kernel's snapshot, else from the files. */
 static void add_limit_numbers(const struct oom_run *run, const struct oom_kill *chosen,
 			      struct event_buf *b)
@@ -311,49 +340,21 @@ static void add_limit_numbers(const struct oom_run *run, const struct oom_kill *
 	if (f->level >= 0 && (uint32_t)f->level < chosen->v.n_levels) {
 		const struct oom_level *l = &chosen->v.levels[f->level];
 
-		add_pages(b, P "limit.max", swap ? l->swap_max : l->max);
-		add_pages(b, P "limit.usage", swap ? l->swap_usage : l->usage);
-		add_pages(b, v1 ? P "limit.memsw.max" : P "limit.swap.max", l->swap_max);
-		add_pages(b, v1 ? P "limit.memsw.usage" : P "limit.swap.usage", l->swap_usage);
+		report_pages(b, P "limit.max", swap ? l->swap_max : l->max);
+		report_pages(b, P "limit.usage", swap ? l->swap_usage : l->usage);
+		report_pages(b, v1 ? P "limit.memsw.max" : P "limit.swap.max", l->swap_max);
+		report_pages(b, v1 ? P "limit.memsw.usage" : P "limit.swap.usage", l->swap_usage);
 		event_bool(b, P "limit.oom_group", l->oom_group);
 		event_i64(b, P "limit.distance", f->level);
-	} else if (run->snapshot.limit_known) {
-		if (run->snapshot.max != UINT64_MAX)
+	} else {
+		if (run->snapshot.limit_known && run->snapshot.max != UINT64_MAX)
 			event_u64(b, P "limit.max", run->snapshot.max);
-		add_bytes(b, P "limit.usage", run->snapshot.usage);
+		if (run->snapshot.limit_known)
+			add_bytes(b, P "limit.usage", run->snapshot.usage);
+		add_distance(f, &chosen->v, b);
 	}
 	if (run->snapshot.peak)
 		event_u64(b, P "limit.peak", run->snapshot.peak);
-}
-
-static void add_levels(const struct oom_victim *v, struct event_buf *b)
-{
-	if (v->n_levels == 0)
-		return;
-	event_array(b, P "levels");
-	for (uint32_t i = 0; i < v->n_levels; i++) {
-		const struct oom_level *l = &v->levels[i];
-		struct event_mark mark = event_mark(b);
-
-		event_object(b, NULL);
-		event_u64_str(b, "id", l->id);
-		add_pages(b, "usage", l->usage);
-		add_pages(b, "max", l->max);
-		add_pages(b, v->flags & OOM_VICTIM_V1 ? "memsw.usage" : "swap.usage",
-			  l->swap_usage);
-		add_pages(b, v->flags & OOM_VICTIM_V1 ? "memsw.max" : "swap.max", l->swap_max);
-		event_u64(b, v->flags & OOM_VICTIM_V1 ? "failcnt" : "oom", l->oom_count);
-		if (l->oom_group)
-			event_bool(b, "oom_group", true);
-		event_object_end(b);
-		if (!event_room(b, RESERVE_BYTES)) {
-			event_rollback(b, mark, "levels");
-			break;
-		}
-	}
-	event_array_end(b);
-	if (v->flags & OOM_VICTIM_LEVELS_CUT)
-		event_bool(b, P "levels_truncated", true);
 }
 
 static void add_limit(const struct report_world *w, const struct oom_run *run,
@@ -382,7 +383,7 @@ static void add_limit(const struct report_world *w, const struct oom_run *run,
 								   : w->limit_identity->pod_name);
 	}
 	if (k == run->kills)
-		add_levels(&k->v, b);
+		report_levels(w, &k->v, b);
 }
 
 void report_cgroup(const struct oom_kill *k, struct event_buf *b)
@@ -397,16 +398,17 @@ void report_cgroup(const struct oom_kill *k, struct event_buf *b)
 		event_str(b, "telamon.cgroup.path", k->identity->path);
 	if (v->cgroup_id)
 		event_u64_str(b, "telamon.cgroup.id", v->cgroup_id);
-	if (v->n_levels) {
+	if (v->n_levels)
 		event_str(b, "telamon.cgroup.hierarchy", v->flags & OOM_VICTIM_V1 ? "v1" : "v2");
-		add_pages(b, "telamon.cgroup.usage", v->levels[0].usage);
-		add_pages(b, "telamon.cgroup.max", v->levels[0].max);
-	}
 }
 
+/* Seconds after the mark. */
 static double age(const struct oom_run *run, uint64_t boot_ns)
 {
-	return boot_ns > run->first_ns ? (double)(boot_ns - run->first_ns) / 1e9 : 0;
+	/* The decision's own record may be older by what the kernel wrote to its console. */
+	uint64_t mark = run->kills->boot_ns;
+
+	return boot_ns > mark ? (double)(boot_ns - mark) / 1e9 : 0;
 }
 
 static void add_stat(const struct oom_run *run, struct event_buf *b, unsigned *missing)
@@ -476,102 +478,6 @@ static void add_pressure(const struct report_world *w, const struct oom_run *run
 		*missing |= 1U << FIELD_PSI;
 }
 
-static void add_member(const struct report_world *w, const struct oom_kill *m, struct event_buf *b)
-{
-	size_t len;
-	const char *exe = oom_text(&m->v, m->v.exe, &len);
-
-	event_object(b, NULL);
-	event_u64(b, "pid", m->v.tgid);
-	event_str(b, "comm", m->v.comm);
-	event_strn(b, "executable", exe, len);
-	event_str(b, "role", oom_role_names[m->role]);
-	add_pages(b, "rss", oom_rss_pages(&m->v));
-	if (m->exit_boot_ns)
-		event_time(b, "exit.time", w->wall(w->ctx, m->exit_boot_ns));
-	event_object_end(b);
-}
-
-static void add_members(const struct report_world *w, const struct oom_run *run,
-			struct event_buf *b)
-{
-	uint32_t listed = 0;
-
-	event_u64(b, P "members.count", run->n_kills);
-	if (run->n_kills < 2 || w->members_max == 0)
-		return;
-	event_array(b, P "members");
-	for (const struct oom_kill *m = run->kills; m && listed < w->members_max;
-	     m = m->next, listed++) {
-		struct event_mark mark = event_mark(b);
-
-		add_member(w, m, b);
-		if (!event_room(b, RESERVE_BYTES)) {
-			event_rollback(b, mark, "members");
-			break;
-		}
-	}
-	event_array_end(b);
-}
-
-#define FILE_OFFSET_MAX (1ULL << 47)
-
-/* "build id+offset into the file", which `telamon oom show` turns into names; an address where there is no build id. */
-static void add_user_stack(const struct oom_victim *v, struct event_buf *b)
-{
-	size_t len;
-	const char *text = oom_text(v, v->user_stack, &len);
-
-	if (len < sizeof(struct oom_user_frame))
-		return;
-	event_array(b, P "stack.user");
-	for (; len >= sizeof(struct oom_user_frame);
-	     text += sizeof(struct oom_user_frame), len -= sizeof(struct oom_user_frame)) {
-		struct oom_user_frame f;
-		char name[80];
-		size_t n = 0;
-
-		memcpy(&f, text, sizeof(f));
-		/* Code without frame pointers ends in an address that no file has. */
-		if (f.status == OOM_FRAME_EMPTY || f.offset >= FILE_OFFSET_MAX)
-			continue;
-		for (size_t i = 0; f.status == OOM_FRAME_BUILD_ID && i < sizeof(f.build_id); i++)
-			n += (size_t)snprintf(name + n, sizeof(name) - n, "%02x", f.build_id[i]);
-		(void)snprintf(name + n, sizeof(name) - n, "%s0x%llx", n ? "+" : "",
-			       (unsigned long long)f.offset);
-		event_str(b, NULL, name);
-	}
-	event_array_end(b);
-}
-
-static void add_stack(const struct report_world *w, const struct oom_victim *v, struct event_buf *b)
-{
-	if (v->n_stack == 0)
-		return;
-	event_array(b, P "stack.kernel");
-	for (uint32_t i = 0; i < v->n_stack; i++) {
-		const char *name = v->stack[i] ? w->symbol(w->ctx, v->stack[i]) : NULL;
-
-		if (name && *name)
-			event_str(b, NULL, name);
-	}
-	event_array_end(b);
-}
-
-static void add_kernel_log(const struct oom_run *run, struct event_buf *b)
-{
-	if (!run->kernel_log_len)
-		return;
-	event_array(b, P "kernel_log");
-	for (size_t i = 0; i < run->kernel_log_len;) {
-		size_t len = strnlen(run->kernel_log + i, run->kernel_log_len - i);
-
-		event_strn(b, NULL, run->kernel_log + i, len);
-		i += len + 1;
-	}
-	event_array_end(b);
-}
-
 static void add_times(const struct oom_run *run, const struct oom_kill *k, struct event_buf *b)
 {
 	if (k->exit_boot_ns > k->boot_ns)
@@ -582,25 +488,37 @@ static void add_times(const struct oom_run *run, const struct oom_kill *k, struc
 		event_f64(b, P "time.decision", (double)run->invoke_ns / 1e9, 6);
 }
 
+/* 0: its record was lost, and the decision is not hooked. */
+static uint32_t chosen_pid(const struct oom_run *run)
+{
+	if (run->chosen_tgid)
+		return run->chosen_tgid;
+	for (const struct oom_kill *k = run->kills; k; k = k->next)
+		if (k->v.kind != OOM_VICTIM_RESERVE &&
+		    (k->role == ROLE_CHOSEN || k->role == ROLE_ALLOCATING_TASK))
+			return k->v.tgid;
+	return 0;
+}
+
 void report_decision_id(const struct report_world *w, const struct oom_run *run,
 			struct event_buf *b)
 {
+	uint32_t chosen = chosen_pid(run);
 	char id[48];
 
 	(void)snprintf(id, sizeof(id), "%08llx-%llu", (unsigned long long)(w->boot_id & 0xffffffff),
 		       (unsigned long long)run->first_ns);
 	event_str(b, P "decision", id);
 	event_u64(b, P "decision.seq", run->seq);
-	if (run->kills)
-		event_u64(b, P "chosen_pid",
-			  run->chosen_tgid ? run->chosen_tgid : run->kills->v.tgid);
+	if (chosen)
+		event_u64(b, P "chosen_pid", chosen);
 }
 
 /* Facts that no source of this host can give do not make a record incomplete; they are named all the same. */
-static void add_quality(const struct report_world *w, const struct oom_kill *k, struct event_buf *b,
-			unsigned missing)
+static void add_quality(const struct report_world *w, const struct oom_run *run,
+			const struct oom_kill *k, struct event_buf *b, unsigned missing)
 {
-	event_bool(b, P "complete", (missing & ~(1U << FIELD_TREND)) == 0);
+	event_bool(b, P "complete", !run->early && (missing & ~(1U << FIELD_TREND)) == 0);
 	if (missing) {
 		event_array(b, P "missing");
 		for (unsigned f = 0; f < _FIELD_MAX; f++)
@@ -626,8 +544,8 @@ static int severity_of(const struct oom_run *run, const struct oom_kill *k)
 									: SEVERITY_FATAL;
 }
 
-int report_kill(const struct report_world *w, const struct oom_run *run, const struct oom_kill *k,
-		struct event_buf *b, unsigned *ret_missing)
+static int write_kill(const struct report_world *w, const struct oom_run *run,
+		      const struct oom_kill *k, struct event_buf *b, unsigned *ret_missing)
 {
 	bool first = k == run->kills;
 	unsigned missing = 0;
@@ -641,8 +559,12 @@ int report_kill(const struct report_world *w, const struct oom_run *run, const s
 	add_scope(run, b, &missing);
 	add_limit(w, run, k, b, &missing);
 	report_cgroup(k, b);
+	if (k->v.n_levels) {
+		report_pages(b, "telamon.cgroup.usage", k->v.levels[0].usage);
+		report_pages(b, "telamon.cgroup.max", k->v.levels[0].max);
+	}
 	if (k->identity)
-		report_identity(k->identity, b);
+		report_identity(w, k->identity, b);
 	else
 		missing |= 1U << FIELD_IDENTITY;
 	if (first) {
@@ -652,17 +574,39 @@ int report_kill(const struct report_world *w, const struct oom_run *run, const s
 		if (!w->add_trend(w->ctx, b, run, k))
 			missing |= 1U << FIELD_TREND;
 		w->add_largest(w->ctx, b, run);
-		add_members(w, run, b);
-		add_stack(w, &k->v, b);
-		add_user_stack(&k->v, b);
+		report_members(w, run, b);
+		report_stacks(w, &k->v, b);
 		event_str(b, P "message", run->message);
-		add_kernel_log(run, b);
+		report_kernel_log(w, run, b);
 	}
 	add_times(run, k, b);
 	report_decision_id(w, run, b);
-	add_quality(w, k, b, missing);
+	add_quality(w, run, k, b, missing);
 	b->keys.pid = k->v.tgid;
 	report_keys(k->identity, b);
 	*ret_missing = missing;
 	return event_end(b);
+}
+
+/**
+ * report_kill() - the event of one victim
+ * @w: facts beside the records
+ * @k: one of @run's
+ * @b: is overwritten
+ * @ret_missing: bit per enum oom_field that no source gave
+ *
+ * Texts come from outside and may be of any length in JSON; an event that would not fit is written without its arrays.
+ *
+ * Return: 0; -ENOSPC when not even that fits.
+ */
+int report_kill(const struct report_world *w, const struct oom_run *run, const struct oom_kill *k,
+		struct event_buf *b, unsigned *ret_missing)
+{
+	struct report_world lean = *w;
+	int r = write_kill(w, run, k, b, ret_missing);
+
+	if (r != -ENOSPC)
+		return r;
+	lean.lean = true;
+	return write_kill(&lean, run, k, b, ret_missing);
 }

@@ -13,6 +13,7 @@ struct report_world {
 	const struct gfp_names *gfp;
 	const char *hooks[8]; /* "oom_kill/tp_btf_task", NULL-terminated */
 	bool psi_on, args_on;
+	bool lean; /* without arrays and labels: else the event would not fit */
 	uint32_t members_max, processes_top;
 	uint64_t boot_id; /* part of entity and decision ids */
 	uint32_t cpus;
@@ -39,14 +40,15 @@ bool report_knows_pod(const struct identity *limit, const struct oom_run *run);
 /* oom.kill or oom.reserve for one victim. @ret_missing: bit per enum oom_field. 0 or -ENOSPC. */
 int report_kill(const struct report_world *w, const struct oom_run *run, const struct oom_kill *k,
 		struct event_buf *b, unsigned *ret_missing);
+/* @boot_ns: now. */
 int report_aftermath(const struct report_world *w, const struct oom_run *run, const char *reason,
-		     struct event_buf *b);
+		     uint64_t boot_ns, struct event_buf *b);
 struct report_no_victim {
 	uint64_t boot_ns, duration_ns; /* duration 0 = not known */
 	uint32_t trigger_pid; /* 0 = not known */
 	enum oom_scope scope;
 	bool certain;
-	const char *source; /* invoke, kmsg, counters */
+	const char *source; /* oc, kmsg, counters */
 	const struct identity
 		*identity; /* of the cgroup whose limit was met; NULL = host or not known */
 };

@@ -31,7 +31,7 @@ static const struct config_row limit_rows[] = {
 	  .def = "1024",
 	  .min = "0",
 	  .max = "16384",
-	  .help = "Cgroups with a limit whose files are kept open." },
+	  .help = "Cgroups with a limit whose files are kept open and whose limit hits are followed, those that met their limit last first; 0 does neither." },
 	{},
 };
 
@@ -103,7 +103,7 @@ const struct config_row oom_config_rows[] = {
 		   .help = "Record the stack of the victim when it triggered its own kill."),
 	CONFIG_ROW("trend_window", struct oom_config, trend_window_us, CONFIG_DURATION,
 		   .def = "60s", .min = "0s", .max = "10m", .flags = CONFIG_RELOAD,
-		   .help = "Length of the memory trend in a record."),
+		   .help = "Length of the memory trend in a record: its newest points are shown."),
 	CONFIG_ROW("processes_top", struct oom_config, processes_top, CONFIG_UINT, .def = "5",
 		   .min = "0", .max = "20", .flags = CONFIG_RELOAD,
 		   .help = "Largest processes of the limiting cgroup in a record."),
@@ -152,9 +152,17 @@ const struct metric_row oom_metric_rows[_OOM_METRIC_MAX] = {
 		.labels = { { "event", "max oom oom_group_kill failcnt" }, WORKLOAD },
 		.source = "memory.events, memory.oom_control", .help = "Limit events of cgroups.",
 	},
+	[OOM_LIMIT_OPEN] = {
+		.name = "telamon_oom_limit_cgroups", .type = METRIC_GAUGE,
+		.help = "Cgroups with a limit whose files are kept open and whose limit hits are followed (oom.limits.fds).",
+	},
 	[OOM_LIMIT_REFUSED] = {
 		.name = "telamon_oom_limit_refused_total", .type = METRIC_COUNTER,
-		.help = "Cgroups that found no room among those whose limit hits are followed (oom.limits.fds).",
+		.help = "Cgroups with a limit that found no room or no descriptors among those.",
+	},
+	[OOM_LIMIT_EVICTED] = {
+		.name = "telamon_oom_limit_evicted_total", .type = METRIC_COUNTER,
+		.help = "Cgroups that made room for one whose limit was met.",
 	},
 	[OOM_LAST_KILL] = {
 		.name = "telamon_oom_last_kill_timestamp_seconds", .type = METRIC_GAUGE, .labels = { WORKLOAD },
@@ -203,7 +211,7 @@ const struct metric_row oom_metric_rows[_OOM_METRIC_MAX] = {
 	},
 	[OOM_UNSEEN] = {
 		.name = "telamon_oom_unseen_kills_total", .type = METRIC_COUNTER, .source = "/proc/vmstat oom_kill",
-		.help = "Kills that the kernel counted and nobody reported.",
+		.help = "Kills that the kernel counted and no record told of, those that are known to be lost among them.",
 	},
 	[OOM_FIELDS_MISSING] = {
 		.name = "telamon_oom_fields_missing_total", .type = METRIC_COUNTER, .labels = { { "field", FIELDS } },

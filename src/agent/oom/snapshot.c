@@ -70,7 +70,8 @@ int snapshotter_new(const struct cgroup_layout *layout, struct snapshotter **ret
 	s->pressure_fd = open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC);
 	s->allocating_fd = open("/proc/sys/vm/oom_kill_allocating_task", O_RDONLY | O_CLOEXEC);
 	/* The kernel makes a buffer at the first read of a file and keeps it. */
-	snapshot_take(s, "", &(struct oom_snapshot){});
+	snapshot_take(s, &(struct cgroup_place){ .path = "" }, &(struct oom_snapshot){});
+	(void)snapshot_kills(s, &(uint64_t){ 0 });
 	*ret = s;
 	return 0;
 }
@@ -185,64 +186,65 @@ void snapshot_parse_stat(const char *text, bool v1, struct oom_snapshot *ret)
 	}
 }
 
+/*
+ * Counts of the CPUs that the kernel has not brought together yet are missing from what a program reads. Then the parts are less
+ * than the usage by more than its own rounding, which is CPUs x 64 pages before the limit is hit and nearly nothing after.
+ */
+static bool is_current(const struct oom_stat *s)
+{
+	static const enum oom_stat_key parts[] = { STAT_ANON, STAT_FILE, STAT_KERNEL, STAT_SOCK };
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		if (s->values[parts[i]] != OOM_UNKNOWN64)
+			sum += s->values[parts[i]];
+	return sum >= s->usage - s->usage / 16;
+}
+
+void snapshot_begin(const struct oom_victim *v, uint64_t cgroup_id, struct oom_snapshot *ret)
+{
+	*ret = (struct oom_snapshot){ .usage = OOM_UNKNOWN64, .max = UINT64_MAX };
+	if (!(v->flags & OOM_VICTIM_STAT) || v->stat.cgroup_id != cgroup_id ||
+	    !is_current(&v->stat))
+		return;
+	for (unsigned i = 0; i < _STAT_MAX; i++) {
+		if (v->stat.values[i] == OOM_UNKNOWN64)
+			continue;
+		ret->stat[i] = v->stat.values[i];
+		ret->stat_seen |= 1U << i;
+	}
+	ret->stat_boot_ns = v->head.boot_ns;
+}
+
 static bool read_fd(struct snapshotter *s, int fd)
 {
 	return fd >= 0 && fs_pread_into(fd, s->text, sizeof(s->text)) > 0;
 }
 
-static bool read_cgroup(struct snapshotter *s, int root_fd, const char *cgroup, const char *file)
+static bool read_cgroup(struct snapshotter *s, const struct cgroup_place *p, enum cgroup_file file)
 {
-	char path[OOM_PATH_MAX + 64];
-
-	if (root_fd < 0)
-		return false;
-	(void)snprintf(path, sizeof(path), ".%s/%s", streq(cgroup, "/") ? "" : cgroup, file);
-	return fs_read_into(root_fd, path, s->text, sizeof(s->text)) > 0;
+	return cgroup_file_read(s->layout, p, file, s->text, sizeof(s->text)) > 0;
 }
 
-static bool read_number(struct snapshotter *s, const char *cgroup, const char *file, uint64_t *ret)
+void snapshot_cgroup(struct snapshotter *s, const struct cgroup_place *p, struct oom_snapshot *ret)
 {
-	if (!read_cgroup(s, s->layout->memory_fd, cgroup, file))
-		return false;
-	s->text[strcspn(s->text, "\n")] = '\0';
-	if (streq(s->text, "max")) {
-		*ret = UINT64_MAX;
-		return true;
-	}
-	return parse_u64(s->text, ret) == 0;
-}
-
-static bool on_v2(const struct snapshotter *s)
-{
-	return s->layout->mode == CGROUP_MODE_V2;
-}
-
-void snapshot_cgroup(struct snapshotter *s, const char *cgroup, struct oom_snapshot *ret)
-{
-	bool v2 = on_v2(s);
-
-	if (read_cgroup(s, s->layout->memory_fd, cgroup, "memory.stat")) {
-		ret->stat_boot_ns = time_boot_ns();
-		snapshot_parse_stat(s->text, !v2, ret);
-	}
 	ret->usage = OOM_UNKNOWN64;
-	ret->limit_known =
-		read_number(s, cgroup, v2 ? "memory.max" : "memory.limit_in_bytes", &ret->max);
-	if (!v2 && ret->limit_known && ret->max >= 1ULL << 60)
-		ret->max =
-			UINT64_MAX; /* v1 prints the largest page-aligned number for "no limit" */
-	(void)read_number(s, cgroup, v2 ? "memory.current" : "memory.usage_in_bytes", &ret->usage);
-	(void)read_number(s, cgroup, v2 ? "memory.peak" : "memory.max_usage_in_bytes", &ret->peak);
-	/* PSI of cgroups lives on v2; in hybrid mode the same path may exist there. */
-	if (read_cgroup(s, s->layout->unified_fd, cgroup, "memory.pressure"))
+	if (!*p->path && !p->files)
+		return;
+	if (!ret->stat_seen && read_cgroup(s, p, CGROUP_FILE_STAT)) {
+		ret->stat_boot_ns = time_boot_ns();
+		snapshot_parse_stat(s->text, s->layout->mode != CGROUP_MODE_V2, ret);
+	}
+	ret->limit_known = cgroup_file_number(s->layout, p, CGROUP_FILE_MAX, &ret->max) == 0;
+	(void)cgroup_file_number(s->layout, p, CGROUP_FILE_USAGE, &ret->usage);
+	(void)cgroup_file_number(s->layout, p, CGROUP_FILE_PEAK, &ret->peak);
+	if (read_cgroup(s, p, CGROUP_FILE_PRESSURE))
 		(void)snapshot_parse_psi(s->text, &ret->cgroup);
 }
 
-void snapshot_take(struct snapshotter *s, const char *cgroup, struct oom_snapshot *ret)
+void snapshot_take(struct snapshotter *s, const struct cgroup_place *p, struct oom_snapshot *ret)
 {
-	*ret = (struct oom_snapshot){ .usage = OOM_UNKNOWN64, .max = UINT64_MAX };
-	if (*cgroup)
-		snapshot_cgroup(s, cgroup, ret);
+	snapshot_cgroup(s, p, ret);
 	if (read_fd(s, s->meminfo_fd))
 		snapshot_parse_meminfo(s->text, &ret->host);
 	if (read_fd(s, s->loadavg_fd))
@@ -252,11 +254,9 @@ void snapshot_take(struct snapshotter *s, const char *cgroup, struct oom_snapsho
 	ret->psi_boot_ns = time_boot_ns();
 }
 
-int snapshot_usage(struct snapshotter *s, const char *cgroup, uint64_t *ret)
+int snapshot_usage(struct snapshotter *s, const struct cgroup_place *p, uint64_t *ret)
 {
-	return read_number(s, cgroup, on_v2(s) ? "memory.current" : "memory.usage_in_bytes", ret)
-		       ? 0
-		       : -ENOENT;
+	return cgroup_file_number(s->layout, p, CGROUP_FILE_USAGE, ret);
 }
 
 int snapshot_kills(struct snapshotter *s, uint64_t *ret)

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "agent/oom/cgroup-files.h"
 #include "agent/oom/record.h"
-#include "sys/cgroup.h"
 
 /*
  * What files say right after a kill: host, pressure, and the limiting cgroup. Host files are opened at start and only read
- * afterwards; files of cgroups are opened relative to the hierarchy's root when they are wanted.
+ * afterwards; those of cgroups with a limit are kept open too (limits.h), the rest is found by path.
  */
 struct snapshotter;
 int snapshotter_new(const struct cgroup_layout *layout, struct snapshotter **ret);
 struct snapshotter *snapshotter_free(struct snapshotter *s);
 DEFINE_CLEANUP(struct snapshotter *, snapshotter_free);
-/* @cgroup: path of the limiting cgroup in the memory hierarchy, "" = none. Allocates nothing. */
-void snapshot_take(struct snapshotter *s, const char *cgroup, struct oom_snapshot *ret);
+/* Forgets what @ret has, and takes what the kernel program read at the mark of @v if that was of @cgroup_id. */
+void snapshot_begin(const struct oom_victim *v, uint64_t cgroup_id, struct oom_snapshot *ret);
+/* @p: the limiting cgroup, path "" = none. After snapshot_begin(). Allocates nothing. */
+void snapshot_take(struct snapshotter *s, const struct cgroup_place *p, struct oom_snapshot *ret);
 /* Only what the cgroup's files say; the rest stays. */
-void snapshot_cgroup(struct snapshotter *s, const char *cgroup, struct oom_snapshot *ret);
-int snapshot_usage(struct snapshotter *s, const char *cgroup, uint64_t *ret); /* bytes; -errno */
+void snapshot_cgroup(struct snapshotter *s, const struct cgroup_place *p, struct oom_snapshot *ret);
+/* Bytes; -errno. */
+int snapshot_usage(struct snapshotter *s, const struct cgroup_place *p, uint64_t *ret);
 int snapshot_kills(struct snapshotter *s, uint64_t *ret); /* /proc/vmstat oom_kill */
 bool snapshot_has_psi(const struct snapshotter *s);
 bool snapshot_allocating_task(const struct snapshotter *s); /* vm.oom_kill_allocating_task */

@@ -36,6 +36,12 @@ static bool same_entity(uint32_t pid, uint64_t start_boot_ns)
 	return ticks * TICK_US + CERTAIN_AGE_US < time_boot_ns() / 1000;
 }
 
+/* A run that makes room for another is written out while that other's record is handled: then it stays without these facts. */
+static bool may_not_open(const struct oom_state *s)
+{
+	return s->in_ring;
+}
+
 static const struct args_scan_entry *scanned(const struct oom_state *s, uint32_t pid,
 					     uint64_t start_boot_ns)
 {
@@ -57,7 +63,7 @@ static size_t exe_of(void *ctx, uint32_t pid, uint64_t start_boot_ns, char *buf,
 
 	if (e && e->exe_len)
 		return copy(buf, size, e->exe, e->exe_len);
-	if (!pid || !same_entity(pid, start_boot_ns))
+	if (may_not_open(ctx) || !pid || !same_entity(pid, start_boot_ns))
 		return 0;
 	(void)snprintf(path, sizeof(path), "/proc/%u/exe", pid);
 	n = readlink(path, buf, size);
@@ -73,7 +79,7 @@ static size_t args_of(void *ctx, uint32_t pid, uint64_t start_boot_ns, char *buf
 
 	if (e && e->args_len)
 		return copy(buf, size, e->args, e->args_len);
-	if (!pid || !same_entity(pid, start_boot_ns))
+	if (may_not_open(ctx) || !pid || !same_entity(pid, start_boot_ns))
 		return 0;
 	(void)snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -93,10 +99,8 @@ static const char *user_name(void *ctx, uint32_t uid)
 {
 	static char name[64];
 	char text[8192], want[24];
-	ssize_t n = fs_read_into(AT_FDCWD, "/etc/passwd", text, sizeof(text));
 
-	(void)ctx;
-	if (n < 0)
+	if (may_not_open(ctx) || fs_read_into(AT_FDCWD, "/etc/passwd", text, sizeof(text)) < 0)
 		return NULL;
 	(void)snprintf(want, sizeof(want), ":%u:", uid);
 	for (const char *line = text; *line;) {
@@ -141,11 +145,22 @@ static void add_array(struct event_buf *b, const char *key, const uint64_t *v, s
 	event_array_end(b);
 }
 
+/* Points of the last trend_window. */
+static size_t trend_points(const struct oom_state *s, const struct provider_trend *t)
+{
+	double window_s = (double)s->config.trend_window_us / US_PER_SEC;
+	size_t n = MIN(t->n, ARRAY_SIZE(t->hard));
+
+	return t->step_s > 0 && window_s / t->step_s < (double)n ? (size_t)(window_s / t->step_s)
+								 : n;
+}
+
 static bool add_trend(void *ctx, struct event_buf *b, const struct oom_run *run,
 		      const struct oom_kill *k)
 {
 	struct provider_trend trend;
 	struct provider_grower grower;
+	size_t n, skip;
 
 	if (ask(ctx, PROVIDER_MEMORY_GROWER, run, k, &grower, sizeof(grower)) == sizeof(grower)) {
 		event_u64(b, "telamon.oom.grower.process.pid", grower.pid);
@@ -155,9 +170,11 @@ static bool add_trend(void *ctx, struct event_buf *b, const struct oom_run *run,
 	}
 	if (ask(ctx, PROVIDER_MEMORY_TREND, run, k, &trend, sizeof(trend)) != sizeof(trend))
 		return false;
+	n = trend_points(ctx, &trend);
+	skip = MIN(trend.n, ARRAY_SIZE(trend.hard)) - n;
 	event_f64(b, "telamon.oom.trend.step", trend.step_s, 3);
-	add_array(b, "telamon.oom.trend.hard", trend.hard, MIN(trend.n, ARRAY_SIZE(trend.hard)));
-	add_array(b, "telamon.oom.trend.usage", trend.usage, MIN(trend.n, ARRAY_SIZE(trend.usage)));
+	add_array(b, "telamon.oom.trend.hard", trend.hard + skip, n);
+	add_array(b, "telamon.oom.trend.usage", trend.usage + skip, n);
 	event_f64(b, "telamon.oom.trend.rate", trend.rate, 0);
 	if (trend.forecast_age_s >= 0)
 		event_f64(b, "telamon.oom.trend.forecast_age", trend.forecast_age_s, 1);

@@ -21,6 +21,8 @@ v1 | hybrid)
 		mkdir /sys/fs/cgroup/$controller
 		mount -t cgroup -o $controller cgroup /sys/fs/cgroup/$controller
 	done
+	# As systemd does. Before v5.11 a limit above counts only with this.
+	echo 1 >/sys/fs/cgroup/memory/memory.use_hierarchy 2>/dev/null
 	if [ "$mode" = hybrid ]; then
 		mkdir /sys/fs/cgroup/unified
 		mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified

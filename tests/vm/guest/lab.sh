@@ -10,6 +10,11 @@ oom: {max_tier: $1}
 END
 	echo "ok $1-start"
 	wget -q -O - http://127.0.0.1:9102/metrics | grep '^telamon_hook_info' | sed 's/^/# /'
+	# What the tracepoint brings is no matter of the version: Debian's 5.10 has a number, all later ones the task.
+	case $(telamon doctor hooks mark_victim) in
+	*"(int)"*) check "$1-variant" live oom_kill tp_btf_pid ;;
+	*) check "$1-variant" live oom_kill tp_btf_task ;;
+	esac
 	telamon lab oom --scenario all --limit 32MiB --step 8MiB --interval 10ms --parallel 4 >/tmp/lab.log 2>&1
 	status=$?
 	# One line per scenario; its facts stand below, indented.

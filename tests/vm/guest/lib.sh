@@ -23,10 +23,12 @@ check_not() { # name, command...
 	fi
 }
 
+as= # words before the agent's name: with which rights it runs
 start_agent() { # configuration lines on stdin
 	mkdir -p /run/telamon /tmp
 	cat >/tmp/agent.yaml
-	telamon-agent --config.file=/tmp/agent.yaml --web.listen-address=127.0.0.1:9102 >/tmp/agent.log 2>&1 &
+	# shellcheck disable=SC2086 # words of $as
+	$as telamon-agent --config.file=/tmp/agent.yaml --web.listen-address=127.0.0.1:9102 >/tmp/agent.log 2>&1 &
 	agent=$!
 	for _ in $(seq 1 300); do
 		wget -q -O /dev/null $url/-/ready 2>/dev/null && return 0

@@ -18,8 +18,8 @@ for tier in any tracepoint; do
 	fi
 	check $tier-signal-direct live oom_signal tp_btf_direct
 	check $tier-doctor-says-why doctor_says 'oom_kill .*lockdown'
-	# Longer than the scan of /proc takes to come by: exec cannot be hooked.
-	vm_hog -a 1000 -c /sys/fs/cgroup/small -w 12 256 &
+	# As long as two scans of /proc take to come by: exec cannot be hooked.
+	vm_hog -a 1000 -c /sys/fs/cgroup/small -w 22 256 &
 	victim=$!
 	wait $victim
 	check $tier-recorded record $victim

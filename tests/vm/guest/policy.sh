@@ -46,6 +46,7 @@ group() { # tier
 	fact "$1-group-distance" limit.distance 1
 	fact "$1-group-set" limit.oom_group true
 	fact "$1-group-count" members.count 2
+	fact "$1-group-spared" members.spared 1
 	decision=$(sed 's/.*"telamon\.oom\.decision":"\([^"]*\)".*/\1/' /tmp/record)
 	check "$1-member-recorded" record $member
 	fact "$1-member-role" role '"group"'
@@ -59,9 +60,27 @@ group() { # tier
 	rmdir $pod/one $pod/two $pod
 }
 
+# The kernel counts its only member twice; nothing may seem unseen for that (checked at the end).
+lone() { # tier
+	cgroup=/sys/fs/cgroup/lone
+	mkdir -p $cgroup
+	echo 32M >$cgroup/memory.max
+	[ ! -e $cgroup/memory.swap.max ] || echo 0 >$cgroup/memory.swap.max
+	echo 1 >$cgroup/memory.oom.group
+	vm_hog -c $cgroup -a 500 256 &
+	victim=$!
+	wait $victim
+	check "$1-lone-recorded" record $victim
+	fact "$1-lone-role" role '"chosen"'
+	fact "$1-lone-count" members.count 1
+	fact "$1-lone-spared" members.spared 0
+	rmdir $cgroup
+}
+
 policy() { # tier
 	start "$1-start" "$1" || return
 	group "$1"
+	lone "$1"
 	allocating_task "$1"
 	check "$1-agent-survives" kill -0 $agent
 	check "$1-nothing-unseen" sh -c "sleep 7; wget -q -O - $url/metrics | grep '^telamon_oom_unseen_kills_total 0$'"

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands for people: what is hostile stays text, exit statuses, colours."""
+
+import json
+import os
+import pty
+import re
+import signal
+import sqlite3
+import subprocess
+
+import pytest
+
+from conftest import TELAMON, hog_command, run, telamon, wait_for
+
+PLAIN = re.compile("[^\n -~\ufffd]")  # what may not reach a terminal; U+FFFD stands for bytes that were no text
+ESCAPES = "\x1b[2J\x1b]0;owned\x07\x1b[31m"
+
+
+@pytest.mark.parametrize("arguments, status", [
+    ([], 2), (["--help"], 0), (["help"], 0), (["--version"], 0), (["nonsense"], 2), (["--nonsense"], 2),
+    (["oom", "--help"], 0), (["events", "--help"], 0), (["doctor", "--help"], 0), (["lab", "--help"], 0),
+    (["oom", "nonsense"], 2), (["oom", "show", "a", "b"], 2), (["oom", "top", "--by", "moon"], 2),
+    (["oom", "top", "--by", "workload container"], 2), (["oom", "--format", "xml"], 2), (["oom", "--nonsense"], 2),
+    (["oom", "--since"], 2), (["oom", "--url", "nonsense://x"], 3), (["oom", "--url", "http://127.0.0.1:1"], 3),
+])
+def test_exit_statuses(arguments, status):
+    done = telamon(*arguments)
+    assert done.returncode == status, done.stderr
+    assert (done.stdout == "") == (status != 0)
+
+
+def on_terminal(*command):
+    """Runs a command on a terminal of its own; gives all that it printed there."""
+    master, slave = pty.openpty()
+    with subprocess.Popen([str(c) for c in command], stdout=slave, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL) as p:
+        os.close(slave)
+        text = b""
+        try:
+            while chunk := os.read(master, 65536):
+                text += chunk
+        except OSError:
+            pass
+        p.wait(60)
+    os.close(master)
+    return text.decode()
+
+
+def hostile_hog(tmp_path):
+    """A copy of python whose name, arguments and comm are chosen to harm a terminal."""
+    code = ("import ctypes\nctypes.CDLL(None).prctl(15, b'\\x1b[2J\\n\"\\'\\xff\\\\x', 0, 0, 0)\n"
+            "b = []\nwhile True:\n    b.append(bytearray(b'x') * (4 << 20))\n")
+    return ["/usr/bin/python3", "-S", "-E", "-c", code, ESCAPES, "line\nbreak", b"\xff\xfe\x80".decode("utf-8", "surrogateescape"),
+            "q\"'\\"]
+
+
+def test_terminal_injection(make_agent, cgroup, own, tmp_path):
+    """comm, arguments and cgroup with escape codes, newline, quotes and bytes that are no UTF-8: a real kill of them."""
+    agent = make_agent("oom: {wait: 200ms, aftermath: 1s, args_bytes: 512}\n")
+    path = f"{own}/a\x1b[31m\"'\\ b\u202e"
+    group = cgroup(path).limit(32 << 20)
+    victim = group.spawn(*hostile_hog(tmp_path))
+    assert victim.wait(60) == -signal.SIGKILL
+    record = wait_for("the record", lambda: agent.kills(path))[0]
+    assert record["telamon.oom.comm"] == "\x1b[2J\n\"'\ufffd\\x" and record["telamon.lossy_text"] is True
+    assert record["process.command_args"][-4:] == [ESCAPES, "line\nbreak", "\ufffd" * 3, "q\"'\\"]
+    wait_for("the aftermath", lambda: agent.kills(path, "oom.aftermath"))
+    for command in (["oom"], ["oom", "show", "last"], ["oom", "show", record["telamon.id"]], ["oom", "top", "--by", "cgroup"],
+                    ["oom", "top", "--by", "exe"], ["events"]):
+        for source in (["--url", agent.url], ["--journal", agent.journal]):
+            done = telamon(*command, *source)
+            assert done.returncode == 0, (command, done.stderr)
+            assert not PLAIN.search(done.stdout), (command, done.stdout)
+    shown = telamon("oom", "show", "last", "--url", agent.url).stdout
+    assert "\\e[2J" in shown and "line\\nbreak" in shown
+    # On a terminal only our own colours come through.
+    for command in (["oom"], ["oom", "show", "last"], ["events"]):
+        text = on_terminal(TELAMON, *command, "--url", agent.url)
+        assert not PLAIN.search(re.sub(r"\x1b\[[0-9;]*m|\r", "", text)), command
+        assert "\x1b[2J" not in text and "\x1b]" not in text
+    # The log and the metrics say it too.
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", agent.log())
+    assert "\x1b" not in agent.get("/metrics")[1]
+    assert "\x1b" not in agent.get("/api/v1/events")[1]
+
+
+def forged(path, **fields):
+    """A journal as somebody else may hand it over."""
+    event = {"timestamp": "2026-11-22T09:31:07.482113904Z", "event.name": "oom.kill", "severity_text": "ERROR",
+             "severity_number": 17, "telamon.id": "01JD9X3M6Q-000001", **fields}
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE events(seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, wall INTEGER NOT NULL, "
+                   "name TEXT NOT NULL, severity INTEGER NOT NULL, container TEXT, container_name TEXT, namespace TEXT, "
+                   "pod TEXT, workload TEXT, cgroup TEXT, pid INTEGER, json BLOB NOT NULL)")
+        db.execute("INSERT INTO events(id, wall, name, severity, pid, json) VALUES (?, 1, 'oom.kill', 17, 1, ?)",
+                   (str(event["telamon.id"]), json.dumps(event).encode()))
+
+
+HOSTILE_FIELDS = ["timestamp", "severity_text", "telamon.id", "container.id", "container.name", "k8s.pod.name",
+                  "k8s.namespace.name", "k8s.container.name", "telamon.unit", "telamon.workload", "telamon.cgroup.path",
+                  "telamon.oom.comm", "telamon.oom.scope", "telamon.oom.role", "telamon.oom.gfp_mask", "telamon.oom.limit.kind",
+                  "telamon.oom.limit.cgroup.path", "telamon.oom.limit.counter", "telamon.oom.trigger.comm",
+                  "telamon.oom.trigger.container.id", "process.executable.path", "process.user.name", "message",
+                  "telamon.oom.grower.executable", "telamon.oom.grower.cgroup", "telamon.oom.message",
+                  "telamon.oom.trigger.cgroup.path", "process.working_directory", "telamon.oom.trigger.executable.path",
+                  "process.creation.time", "telamon.oom.scope.source", "telamon.oom.limit.container.id"]
+HOSTILE_LISTS = ["process.command_args", "telamon.hook", "telamon.oom.missing", "telamon.oom.kernel_log",
+                 "telamon.oom.stack.kernel", "telamon.oom.stack.user", "telamon.truncated"]
+
+
+@pytest.mark.parametrize("field", HOSTILE_FIELDS + HOSTILE_LISTS)
+def test_a_forged_journal(tmp_path, field):
+    """Each field that is shown may hold anything, also another type."""
+    lists = field in HOSTILE_LISTS
+    for number, value in enumerate([[ESCAPES + "/\n" + ESCAPES] if lists else ESCAPES + "\n\u202e\x9b", 5, None, {"a": ESCAPES}, [[ESCAPES], 1]]):
+        path = tmp_path / f"{number}.db"
+        forged(path, **{"telamon.oom.victim.rss.anon": 1 << 20, "telamon.oom.limit.max": 1 << 30, "process.pid": 7, field: value})
+        for command in (["oom"], ["oom", "show", "last"], ["oom", "top"], ["oom", "top", "--by", "exe"], ["events"]):
+            done = telamon(*command, "--journal", path)
+            assert done.returncode in (0, 1), (command, value, done.returncode, done.stderr)
+            assert not PLAIN.search(done.stdout + done.stderr), (command, value, done.stdout)
+
+
+def test_numbers_out_of_all_bounds(tmp_path):
+    for number, value in enumerate([-1, 1e308, -1e308, 2**63, 2**64, 0, 1.5]):
+        path = tmp_path / f"{number}.db"
+        forged(path, **{key: value for key in (
+            "process.pid", "telamon.oom.victim.rss.anon", "telamon.oom.victim.rss.file", "telamon.oom.victim.rss.shmem",
+            "telamon.oom.victim.swap", "telamon.oom.victim.pgtables", "telamon.oom.victim.adj", "telamon.oom.order",
+            "telamon.oom.pages_requested", "telamon.oom.limit.max", "telamon.oom.limit.usage", "telamon.oom.limit.distance",
+            "telamon.oom.stat.anon", "telamon.oom.stat.age", "telamon.oom.psi.system.some.avg10", "telamon.oom.members.count",
+            "telamon.oom.trend.rate", "telamon.oom.trend.forecast_age", "telamon.oom.trigger.pid", "telamon.oom.threads")})
+        for command in (["oom"], ["oom", "show", "last"], ["oom", "top"], ["events"]):
+            assert telamon(*command, "--journal", path).returncode == 0, (command, value)
+
+
+class HostileAgent:
+    """Answers whatever it likes."""
+
+    def __init__(self, answer):
+        import http.server
+        import threading
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.mark.parametrize("answer, status", [
+    (b"HTTP/1.0 400 Bad\r\n\r\n" + ESCAPES.encode() + b"\n", 2),
+    (b"HTTP/1.0 500 Bad\r\n\r\n" + ESCAPES.encode(), 3),
+    (b"HTTP/1.0 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", 3),
+    (b"HTTP/1.0 200 OK\r\n\r\nnot json\n{\"a\":1\n[]\n5\n", 1),
+    (b"HTTP/1.0 200 OK\r\n\r\n" + b"x" * (2 << 20), 3),
+    (b"HTTP/1.0 200 OK\r\nContent-Length: 100\r\n\r\n{}", 3),
+    (b"\x1b[2J", 3),
+], ids=["400", "500", "redirect", "not_json", "one_long_line", "cut_short", "no_http"])
+def test_an_agent_that_is_none(answer, status):
+    hostile = HostileAgent(answer)
+    try:
+        for command in ("oom", "events"):
+            done = run(TELAMON, command, "--url", hostile.url, timeout=60)
+            assert done.returncode == status, done.stderr
+            assert not PLAIN.search(done.stdout + done.stderr)
+    finally:
+        hostile.close()
+
+
+def test_list_show_top(make_agent, cgroup, own):
+    """What the commands say of two kills."""
+    agent = make_agent("oom: {wait: 200ms, aftermath: 1s}\n")
+    for name in ("one", "two"):
+        assert cgroup(f"{own}/{name}").limit(32 << 20).spawn(*hog_command()).wait(60) == -signal.SIGKILL
+        wait_for("the record", lambda n=name: agent.kills(f"{own}/{n}"))
+    source = ["--url", agent.url]
+    listed = telamon("oom", "--cgroup", f"{own}/*", *source).stdout.splitlines()
+    assert len(listed) == 2 and f"cgroup {own}/one" in listed[0] and f"cgroup {own}/two" in listed[1]
+    assert "limit 32.0 MiB" in listed[0]
+    assert telamon("oom", "list", "--cgroup", f"{own}/*", *source).stdout.splitlines() == listed
+    assert len(telamon("oom", "--cgroup", f"{own}/*", "--limit", "1", *source).stdout.splitlines()) == 1
+    assert telamon("oom", "--scope", "global", "--cgroup", f"{own}/*", *source).returncode == 1
+    first = agent.kills(f"{own}/one")[0]["telamon.id"]
+    shown = telamon("oom", "show", first, *source).stdout
+    for line in ("killed", "trigger", "limit", "source"):
+        assert re.search(rf"^  {line} ", shown, re.M), shown
+    assert f"memcg limit of cgroup {own}/one" in shown
+    assert telamon("oom", "show", "01JD9X3M6Q-000001", *source).returncode == 1
+    assert telamon("oom", "show", "x'; --", *source).returncode == 1
+    top = telamon("oom", "top", "--by", "cgroup", "--cgroup", f"{own}/*", *source).stdout.splitlines()
+    assert len(top) == 3 and all(re.match(r" +1 ", line) for line in top[1:])
+    lines = telamon("oom", "--format", "json", "--cgroup", f"{own}/*", *source).stdout.splitlines()
+    assert [json.loads(line)["telamon.cgroup.path"] for line in lines] == [f"{own}/one", f"{own}/two"]
+
+
+def test_colours_on_terminals_only(make_agent, monkeypatch):
+    agent = make_agent("oom: {enabled: false}\n")
+    assert telamon("events", "test", "--url", agent.url).returncode == 0
+    command = [TELAMON, "events", "--url", agent.url]
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[" in on_terminal(*command)
+    assert "\x1b[" not in run(*command).stdout
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[" not in on_terminal(*command)

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stage 1: what is counted at once, and what waits for the identity (OOM-504). */
+#include <stdlib.h>
+#include "agent/oom/internal.h"
+#include "base/strbuf.h"
+#include "test.h"
+
+struct world {
+	struct agent agent;
+	struct oom_state state;
+	struct oom_run run;
+	struct oom_kill kill;
+	struct identity identity;
+};
+
+static void setup(struct world *w)
+{
+	memset(w, 0, sizeof(*w));
+	assert_int_equal(loop_new(&w->agent.loop), 0);
+	assert_int_equal(metrics_new(&w->agent.metrics), 0);
+	assert_int_equal(metrics_register(w->agent.metrics, "oom", oom_metric_rows, _OOM_METRIC_MAX,
+					  64, &w->state.metrics),
+			 0);
+	w->state.agent = &w->agent;
+	w->run.scope = SCOPE_MEMCG;
+	w->identity.kind = CGNAME_DOCKER;
+	w->identity.label_namespace = w->identity.label_workload = "";
+	w->identity.label_container = "early";
+	w->kill.identity = &w->identity;
+	w->kill.v.rss_anon = 3;
+	w->kill.v.rss_file = w->kill.v.rss_shmem = w->kill.v.swap = OOM_UNKNOWN64;
+	w->kill.v.pgtables_bytes = 4096;
+}
+
+static void teardown(struct world *w)
+{
+	metrics_free(w->agent.metrics);
+	loop_free(w->agent.loop);
+}
+
+static bool shows(const struct world *w, const char *line)
+{
+	_cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+
+	metrics_write(w->agent.metrics, METRICS_TEXT, &text);
+	return strstr(strbuf_str(&text), line) != NULL;
+}
+
+#define NODE "telamon_oom_node_kills_total{scope=\"memcg\",role=\"chosen\"} 1\n"
+
+static void test_known_identity(void **state)
+{
+	struct world w;
+
+	setup(&w);
+	oom_count_victim(&w.state, &w.run, &w.kill);
+	assert_true(shows(&w, NODE));
+	assert_true(w.kill.counted_workload);
+	assert_true(shows(&w, "container=\"early\"} 1\n"));
+	oom_count_workload(&w.state, &w.run, &w.kill); /* stage 2 does not count again */
+	assert_false(shows(&w, "container=\"early\"} 2\n"));
+	teardown(&w);
+}
+
+/* Its sources are still being read: the node's counter rises at once, the workload's under the name found by then. */
+static void test_pending_identity(void **state)
+{
+	struct world w;
+
+	setup(&w);
+	w.identity.pending = true;
+	oom_count_victim(&w.state, &w.run, &w.kill);
+	assert_true(shows(&w, NODE));
+	assert_false(w.kill.counted_workload);
+	assert_false(shows(&w, "container=\"early\"}"));
+	w.identity.pending = false;
+	w.identity.label_container = "late";
+	oom_count_workload(&w.state, &w.run, &w.kill);
+	assert_false(shows(&w, "container=\"early\"}"));
+	assert_true(shows(&w, "container=\"late\"} 1\n"));
+	teardown(&w);
+}
+
+static void test_nobody_knows_it(void **state)
+{
+	struct world w;
+
+	setup(&w);
+	w.kill.identity = NULL;
+	oom_count_victim(&w.state, &w.run, &w.kill);
+	assert_true(shows(&w, NODE));
+	assert_false(w.kill.counted_workload);
+	oom_count_workload(&w.state, &w.run, &w.kill);
+	assert_true(shows(&w, "telamon_oom_kills_total{scope=\"memcg\",kind=\"none\""));
+	teardown(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_known_identity),
+		cmocka_unit_test(test_pending_identity),
+		cmocka_unit_test(test_nobody_knows_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
