@@ -19,7 +19,7 @@ for name in "$@"; do
 	sources=$(sed -n 's/.*fuzz-sources: \(.*\) \*\/$/\1/p' "tests/fuzz/fuzz_$name.c")
 	libs=$(sed -n 's/.*fuzz-libs: \(.*\) \*\/$/\1/p' "tests/fuzz/fuzz_$name.c")
 	mkdir -p "$out/$name.corpus"
-	# shellcheck disable=SC2086 # several sources and libraries
+	# shellcheck disable=SC2086 # several sources
 	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-D_GNU_SOURCE -Isrc -I. -Itests/fuzz "tests/fuzz/fuzz_$name.c" $sources src/base/*.c \
 		$libs -lpthread -lm -o "$out/fuzz_$name"
