@@ -8,6 +8,7 @@
 #define LOG_MODULE "http"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -22,8 +23,19 @@
 /* The library's own limit is split between its threads and is silent: connections.c has to be met first. */
 #define LIBRARY_SLACK 4U
 
-struct http_server {
+#define WORKERS_MAX 256
+#define UPLOAD_BYTES (64 * 1024) /* of a connection whose bodies are large */
+#define HEADERS_MAX 8
+
+struct worker { /* a daemon of the library, and who of the caller's threads runs it */
+	struct http_server *server;
 	struct MHD_Daemon *daemon;
+	unsigned index;
+};
+
+struct http_server {
+	struct worker *workers;
+	unsigned n_workers;
 	struct http_server_options options;
 	const struct http_route *routes;
 	char web_path[4096];
@@ -41,6 +53,14 @@ struct http_server {
 
 struct http_request {
 	struct http_server *server;
+	const struct worker *worker;
+	const struct http_route *route; /* of an upload */
+	void *user;
+	bool later;
+	struct {
+		char name[64], value[128];
+	} headers[HEADERS_MAX];
+	unsigned n_headers;
 	struct MHD_Connection *connection;
 	const char *method, *path;
 	char *body;
@@ -144,6 +164,8 @@ static void queue_response(struct http_request *q, unsigned status, const char *
 		(void)MHD_add_response_header(response, s->web->headers->items[i].key,
 					      s->web->headers->items[i].value);
 	pthread_rwlock_unlock(&s->config_lock);
+	for (unsigned i = 0; i < q->n_headers; i++)
+		(void)MHD_add_response_header(response, q->headers[i].name, q->headers[i].value);
 	s->requests[MIN(status / 100, 5U)]++;
 	q->replied = MHD_queue_response(q->connection, status, response) == MHD_YES;
 	MHD_destroy_response(response);
@@ -441,6 +463,94 @@ static void *slot_of(struct MHD_Connection *connection)
 	return info ? info->socket_context : NULL;
 }
 
+/* --- uploads --- */
+
+void http_set_user(struct http_request *q, void *user)
+{
+	q->user = user;
+}
+
+void *http_user(const struct http_request *q)
+{
+	return q->user;
+}
+
+unsigned http_worker(const struct http_request *q)
+{
+	return q->worker->index;
+}
+
+void http_later(struct http_request *q)
+{
+	q->later = true;
+}
+
+void http_resume(struct http_request *q)
+{
+	if (!q->later)
+		return;
+	q->later = false;
+	MHD_resume_connection(q->connection);
+}
+
+void http_reply_header(struct http_request *q, const char *name, const char *value)
+{
+	if (q->n_headers == HEADERS_MAX)
+		return;
+	(void)snprintf(q->headers[q->n_headers].name, sizeof(q->headers[0].name), "%s", name);
+	(void)snprintf(q->headers[q->n_headers++].value, sizeof(q->headers[0].value), "%s", value);
+}
+
+/* Headers are in. What is refused is answered here, before the body. */
+static enum MHD_Result begin_upload(struct http_request *q, const struct http_route *r)
+{
+	connections_busy(q->server->connections, slot_of(q->connection), true);
+	if (!has_method(r, q->method)) {
+		reply_method(q, r);
+	} else if (admit(q, r)) {
+		q->route = r;
+		if (r->upload->begin(q, r->ctx))
+			return MHD_YES;
+	}
+	return q->replied ? MHD_YES : MHD_NO;
+}
+
+static enum MHD_Result go_on_upload(struct http_request *q, const char *data, size_t *len)
+{
+	if (*len) {
+		if (!q->replied)
+			q->route->upload->data(q, q->route->ctx, data, *len);
+		*len = 0;
+		return MHD_YES;
+	}
+	if (q->replied)
+		return MHD_YES;
+	q->route->upload->end(q, q->route->ctx);
+	if (q->later && !q->replied) {
+		MHD_suspend_connection(q->connection);
+		return MHD_YES;
+	}
+	return q->replied ? MHD_YES : MHD_NO;
+}
+
+static enum MHD_Result new_request(struct worker *w, struct MHD_Connection *connection,
+				   const char *url, const char *method, struct http_request **ret)
+{
+	struct http_request *q = calloc(1, sizeof(*q));
+	const struct http_route *r;
+
+	if (!q)
+		return MHD_NO;
+	q->server = w->server;
+	q->worker = w;
+	q->connection = connection;
+	q->method = method;
+	q->path = url;
+	*ret = q;
+	r = find_route(w->server, url);
+	return r && r->upload ? begin_upload(q, r) : MHD_YES;
+}
+
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *data,
 				  size_t *len, void **state)
@@ -448,17 +558,16 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
 	struct http_request *q = *state;
 
 	(void)version;
-	if (!q) {
-		q = calloc(1, sizeof(*q));
-		if (!q)
-			return MHD_NO;
-		q->server = ctx;
-		q->connection = connection;
-		*state = q;
-		return MHD_YES;
-	}
+	if (!q)
+		return new_request(ctx, connection, url, method, (struct http_request **)state);
 	q->method = method;
 	q->path = url;
+	if (q->route)
+		return go_on_upload(q, data, len);
+	if (q->replied) { /* refused before its body */
+		*len = 0;
+		return MHD_YES;
+	}
 	if (*len) {
 		take_body(q, data, *len);
 		*len = 0;
@@ -476,6 +585,8 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **st
 
 	(void)ctx, (void)code;
 	if (q) {
+		if (q->route)
+			q->route->upload->gone(q, q->route->ctx);
 		connections_busy(q->server->connections, slot_of(connection), false);
 		free(q->body);
 	}
@@ -552,35 +663,103 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
 		*slot = connections_start(s->connections, fd->connect_fd, address->client_addr);
 }
 
-static int start_daemon(struct http_server *s)
+static void set_tls(struct http_server *s, struct MHD_OptionItem tls[4])
 {
-	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-			 MHD_USE_ERROR_LOG | MHD_USE_ITC;
-	struct MHD_OptionItem tls[4] = { { MHD_OPTION_END, 0, NULL } };
 	size_t n = 0;
 
+	tls_server = s;
+	tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_CERT_CALLBACK, 0,
+					    (void *)on_certificate };
+	tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0,
+					    (void *)s->web->priorities };
+	if (s->web->client_ca)
+		tls[n++] =
+			(struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_TRUST, 0, s->web->client_ca };
+	tls[n] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
+}
+
+/* @fd becomes the daemon's. */
+static int start_daemon(struct http_server *s, struct worker *w, int fd)
+{
+	unsigned flags = MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | MHD_USE_ITC;
+	struct MHD_OptionItem tls[4] = { { MHD_OPTION_END, 0, NULL } };
+	struct MHD_OptionItem threads[3] = { { MHD_OPTION_END, 0, NULL } };
+
+	if (s->options.workers) {
+		flags |= MHD_USE_EPOLL;
+	} else {
+		flags |= MHD_USE_EPOLL_INTERNAL_THREAD;
+		threads[0] = (struct MHD_OptionItem){ MHD_OPTION_THREAD_POOL_SIZE, THREADS, NULL };
+		threads[1] =
+			(struct MHD_OptionItem){ MHD_OPTION_THREAD_STACK_SIZE, STACK_BYTES, NULL };
+		threads[2] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
+	}
 	if (s->web->tls) {
 		flags |= MHD_USE_TLS;
-		tls_server = s;
-		tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_CERT_CALLBACK, 0,
-						    (void *)on_certificate };
-		tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0,
-						    (void *)s->web->priorities };
-		if (s->web->client_ca)
-			tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_TRUST, 0,
-							    s->web->client_ca };
-		tls[n] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
+		set_tls(s, tls);
 	}
-	s->daemon = MHD_start_daemon(
-		flags, 0, on_accept, s, on_request, s, MHD_OPTION_LISTEN_SOCKET, s->listen_fd,
+	w->daemon = MHD_start_daemon(
+		flags, 0, on_accept, s, on_request, w, MHD_OPTION_LISTEN_SOCKET, fd,
 		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_EXTERNAL_LOGGER, on_log,
 		NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
 		on_connection, s, MHD_OPTION_CONNECTION_LIMIT,
 		LIBRARY_SLACK * s->options.connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
-		s->options.timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-		MHD_OPTION_THREAD_POOL_SIZE, THREADS, MHD_OPTION_THREAD_STACK_SIZE,
-		(size_t)STACK_BYTES, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
-	return s->daemon ? 0 : -EIO;
+		s->options.timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)(s->options.workers ? UPLOAD_BYTES : CONNECTION_BYTES), MHD_OPTION_ARRAY,
+		threads, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+	if (w->daemon)
+		return 0;
+	(void)close(fd);
+	return -EIO;
+}
+
+/* All daemons accept from one socket: who is idle takes the next connection. */
+static int start_daemons(struct http_server *s)
+{
+	unsigned n = CLAMP(s->options.workers, 1U, (unsigned)WORKERS_MAX);
+
+	s->workers = calloc(n, sizeof(*s->workers));
+	if (!s->workers)
+		return -ENOMEM;
+	for (unsigned i = 0; i < n; i++) {
+		int fd = fcntl(s->listen_fd, F_DUPFD_CLOEXEC, 3), r;
+
+		if (fd < 0)
+			return -errno;
+		s->workers[i] = (struct worker){ .server = s, .index = i };
+		r = start_daemon(s, &s->workers[i], fd);
+		if (r < 0)
+			return r;
+		s->n_workers = i + 1;
+	}
+	return 0;
+}
+
+int http_server_fd(const struct http_server *s, unsigned worker)
+{
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(s->workers[worker].daemon, MHD_DAEMON_INFO_EPOLL_FD);
+
+	return info ? info->epoll_fd : -EBADF;
+}
+
+int http_server_timeout(const struct http_server *s, unsigned worker)
+{
+	MHD_UNSIGNED_LONG_LONG ms;
+
+	if (MHD_get_timeout(s->workers[worker].daemon, &ms) != MHD_YES)
+		return -1;
+	return (int)MIN(ms, 60000ULL);
+}
+
+void http_server_run(struct http_server *s, unsigned worker)
+{
+	(void)MHD_run(s->workers[worker].daemon);
+}
+
+void http_server_quiesce(struct http_server *s)
+{
+	s->stopping = true;
 }
 
 /**
@@ -617,7 +796,7 @@ int http_server_new(const struct http_server_options *o, const struct http_route
 	if (s->listen_fd < 0)
 		return s->listen_fd;
 	s->port = http_socket_port(s->listen_fd);
-	r = start_daemon(s);
+	r = start_daemons(s);
 	if (r < 0) {
 		(void)snprintf(why, why_size, "the HTTP library does not start%s",
 			       s->web->tls ? " with TLS" : "");
@@ -633,10 +812,12 @@ struct http_server *http_server_free(struct http_server *s)
 		return NULL;
 	s->stopping = true;
 	end_streams(s);
-	if (s->daemon)
-		MHD_stop_daemon(s->daemon); /* closes the listening socket too */
-	else if (s->listen_fd >= 0)
+	for (unsigned i = 0; i < s->n_workers; i++)
+		MHD_stop_daemon(
+			s->workers[i].daemon); /* closes its copy of the listening socket, too */
+	if (s->listen_fd >= 0)
 		(void)close(s->listen_fd);
+	free(s->workers);
 	webconfig_free(s->web);
 	webconfig_free(s->retired);
 	auth_free(s->auth);

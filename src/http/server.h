@@ -21,12 +21,25 @@ enum http_flags {
 };
 
 typedef void (*http_handler)(struct http_request *q, void *ctx);
+/*
+ * A body that is looked at as it comes. All calls come on the thread of the connection; gone() is the last, whatever happened.
+ */
+struct http_upload_ops {
+	bool (*begin)(struct http_request *q,
+		      void *ctx); /* headers are in; false: answered, the body is not wanted */
+	void (*data)(struct http_request *q, void *ctx, const void *data, size_t len);
+	void (*end)(
+		struct http_request *q,
+		void *ctx); /* answers, or http_later(): then it is called again after http_resume() */
+	void (*gone)(struct http_request *q, void *ctx);
+};
 struct http_route {
 	const char *methods; /* "GET HEAD", "POST" */
 	const char *path;
 	unsigned flags;
 	http_handler handler; /* must answer once, by http_reply() or http_reply_stream() */
 	void *ctx;
+	const struct http_upload_ops *upload; /* instead of handler */
 };
 
 const char *http_method(const struct http_request *q);
@@ -62,12 +75,25 @@ int http_reply_stream(struct http_request *q, const char *content_type,
 		      const struct http_stream_ops *ops, void *ctx, struct http_stream **ret);
 void http_stream_wake(struct http_stream *s); /* from any thread */
 
+void http_set_user(struct http_request *q, void *user); /* of an upload */
+void *http_user(const struct http_request *q);
+unsigned http_worker(const struct http_request *q); /* index of the worker whose connection it is */
+void http_later(struct http_request *q);
+void http_resume(struct http_request *q); /* on the worker's thread */
+/* A header of the answer that comes next; at most 8. */
+void http_reply_header(struct http_request *q, const char *name, const char *value);
+
 struct http_server_options {
 	const char *listen_address; /* ":9102", "127.0.0.1:9102", "[::1]:9102", "127.0.0.1:0" */
 	const char *web_config_file; /* exporter-toolkit file, "" = plain HTTP */
 	unsigned connections_max; /* 128 */
 	unsigned timeout_s; /* of an idle or slow connection; 30 */
 	size_t body_max; /* 1 MiB */
+	/*
+	 * 0: the server has threads of its own. Else it is driven by as many threads of the caller, each of which owns the connections that
+	 * it accepted: poll http_server_fd() for at most http_server_timeout(), then http_server_run().
+	 */
+	unsigned workers;
 };
 
 struct http_server_stats { /* for telamon_http_* */
@@ -89,4 +115,8 @@ int http_server_reload(struct http_server *s, char *why,
 /* 0, or -errno with the first error in @why; the file is only read. */
 int http_web_config_check(const char *path, char *why, size_t why_size);
 uint16_t http_server_port(const struct http_server *s);
+int http_server_fd(const struct http_server *s, unsigned worker);
+int http_server_timeout(const struct http_server *s, unsigned worker); /* ms, -1 = none */
+void http_server_run(struct http_server *s, unsigned worker);
+void http_server_quiesce(struct http_server *s); /* no new connections */
 void http_server_stats(const struct http_server *s, struct http_server_stats *ret);

@@ -22,6 +22,7 @@ struct destination {
 };
 
 struct snapshot {
+	struct snapshot *next; /* of the retired ones */
 	unsigned refs; /* under the gateway's lock */
 	uint64_t generation;
 	struct route_config *config;

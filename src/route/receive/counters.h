@@ -24,6 +24,14 @@ struct route_counters { /* samples + histograms */
 	uint64_t accepted, unmatched, skipped, dropped[_DROP_MAX];
 	uint64_t series;
 	uint64_t lag_buckets[8], lag_ms_sum, lag_n; /* one sample of 64 */
+	uint64_t cache_entries, cache_bytes, cache_hits, cache_misses;
+};
+
+/* Of a route by its name: they outlive the snapshot. A list that only grows, so that others may read it. */
+struct named_counters {
+	struct named_counters *next;
+	char name[65];
+	struct route_counters c;
 };
 
 struct worker_counters {

@@ -30,9 +30,11 @@ struct pipeline {
 	struct open_blocks *open;
 	struct relabel_context *global,
 		*context; /* of global rules and of a route's: both results live at once */
+	struct decision_cache_stats *cache_seen;
 	struct decision_cache **caches; /* per route, NULL = nothing to remember */
 	struct worker_counters counters;
-	struct route_counters *routes;
+	struct named_counters *named; /* atomic head */
+	struct route_counters **routes; /* per route of the snapshot */
 	size_t n_routes;
 	struct rw_limits limits;
 	struct rw_buf canon, key, window[2];
@@ -106,6 +108,13 @@ struct pipeline *pipeline_free(struct pipeline *p)
 	rw_buf_done(&p->window[0]);
 	rw_buf_done(&p->window[1]);
 	free(p->routes);
+	free(p->cache_seen);
+	while (p->named) {
+		struct named_counters *n = p->named;
+
+		p->named = n->next;
+		free(n);
+	}
 	free(p);
 	return NULL;
 }
@@ -151,21 +160,55 @@ static struct rw_limits limits_of(const struct route_config *c)
 	};
 }
 
+static struct route_counters *counters_of(struct pipeline *p, const char *name)
+{
+	struct named_counters *n;
+
+	for (n = p->named; n; n = n->next)
+		if (streq(n->name, name))
+			return &n->c;
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		return NULL;
+	(void)snprintf(n->name, sizeof(n->name), "%s", name);
+	n->next = p->named;
+	__atomic_store_n(&p->named, n, __ATOMIC_RELEASE);
+	return &n->c;
+}
+
+static struct route_counters **list_counters(struct pipeline *p, const struct snapshot *s)
+{
+	struct route_counters **routes = calloc(s->n_routes + 1, sizeof(struct route_counters *));
+
+	for (size_t i = 0; routes && i < s->n_routes; i++) {
+		routes[i] = counters_of(p, s->config->routes[i].name);
+		if (!routes[i]) {
+			free(routes);
+			return NULL;
+		}
+	}
+	return routes;
+}
+
 int pipeline_use(struct pipeline *p, const struct snapshot *s)
 {
-	struct route_counters *routes = calloc(s->n_routes + 1, sizeof(*routes));
+	struct route_counters **routes = list_counters(p, s);
 	struct decision_cache **caches = NULL;
-	int r = routes ? make_caches(p, s, &caches) : -ENOMEM;
+	struct decision_cache_stats *seen = calloc(s->n_routes + 1, sizeof(*seen));
+	int r = routes && seen ? make_caches(p, s, &caches) : -ENOMEM;
 
 	if (r >= 0)
 		r = open_blocks_use(p->open, s);
 	if (r < 0) {
 		free(routes);
+		free(seen);
 		free(caches);
 		return r;
 	}
 	free_caches(p);
 	free(p->routes);
+	free(p->cache_seen);
+	p->cache_seen = seen;
 	p->caches = caches;
 	p->routes = routes;
 	p->n_routes = s->n_routes;
@@ -471,7 +514,7 @@ static bool take_route(struct pipeline *p, size_t at, struct item *before, bool 
 {
 	const struct route_rule_config *r = &p->snapshot->config->routes[at];
 	const struct destination *d = &p->snapshot->destinations[r->destination_index];
-	struct route_counters *c = &p->routes[at];
+	struct route_counters *c = p->routes[at];
 	struct item it;
 	struct decision decision = { .result = RELABEL_UNCHANGED, .matched = true };
 	struct placement where = {};
@@ -512,7 +555,7 @@ static void route_item(struct pipeline *p, struct item *it)
 	for (size_t i = 0; i < c->n_routes; i++) {
 		if (stopped || (int)i == c->default_route) {
 			if (stopped)
-				COUNT(p->routes[i].skipped, items_of(&it->series));
+				COUNT(p->routes[i]->skipped, items_of(&it->series));
 			continue;
 		}
 		if (!take_route(p, i, it, true))
@@ -558,6 +601,23 @@ static void take_series(struct pipeline *p, const struct rw_series *s)
 }
 
 /* --- a request --- */
+
+static void note_caches(struct pipeline *p)
+{
+	for (size_t i = 0; i < p->n_routes; i++) {
+		struct route_counters *c = p->routes[i];
+		struct decision_cache_stats s;
+
+		if (!p->caches[i])
+			continue;
+		decision_cache_stats(p->caches[i], &s);
+		COUNT(c->cache_entries, s.entries - c->cache_entries);
+		COUNT(c->cache_bytes, s.bytes - c->cache_bytes);
+		COUNT(c->cache_hits, s.hits - p->cache_seen[i].hits);
+		COUNT(c->cache_misses, s.misses - p->cache_seen[i].misses);
+		p->cache_seen[i] = s;
+	}
+}
 
 static void count_request(struct pipeline *p)
 {
@@ -629,6 +689,7 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 		take_series(p, &s);
 	totals = rw_scan_totals(p->scan);
 	count_request(p);
+	note_caches(p);
 	tell_invalid(p, ret);
 	if (p->no_memory) {
 		open_blocks_rollback(p->open, t);
@@ -675,14 +736,13 @@ const struct worker_counters *pipeline_counters(const struct pipeline *p)
 	return &p->counters;
 }
 
-const struct route_counters *pipeline_routes(const struct pipeline *p)
+void pipeline_route_totals(const struct pipeline *p, const char *name, struct route_counters *sum)
 {
-	return p->routes;
-}
+	const struct named_counters *n = __atomic_load_n(&p->named, __ATOMIC_ACQUIRE);
+	uint64_t *to = (uint64_t *)sum;
 
-void pipeline_cache_stats(const struct pipeline *p, size_t route, struct decision_cache_stats *ret)
-{
-	*ret = (struct decision_cache_stats){};
-	if (route < p->n_routes && p->caches[route])
-		decision_cache_stats(p->caches[route], ret);
+	while (n && !streq(n->name, name))
+		n = n->next;
+	for (size_t i = 0; n && i < sizeof(*sum) / sizeof(uint64_t); i++)
+		to[i] += COUNTED(((const uint64_t *)&n->c)[i]);
 }

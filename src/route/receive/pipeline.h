@@ -38,7 +38,5 @@ void pipeline_run(struct pipeline *p, uint64_t now_us);
 void pipeline_flush(struct pipeline *p);
 uint64_t pipeline_next(const struct pipeline *p);
 const struct worker_counters *pipeline_counters(const struct pipeline *p);
-const struct route_counters *
-pipeline_routes(const struct pipeline *p); /* n_routes of its snapshot */
-/* Decision caches of route @route. */
-void pipeline_cache_stats(const struct pipeline *p, size_t route, struct decision_cache_stats *ret);
+/* Sums of the route called @name are added to @sum; from any thread. */
+void pipeline_route_totals(const struct pipeline *p, const char *name, struct route_counters *sum);

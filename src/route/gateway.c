@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Start, reload, stop
+ *
+ * A new configuration is read, checked and built aside; only then it is swapped in. Queues and senders of nodes that stay are the same
+ * before and after.
+ */
+#define LOG_MODULE "route"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "base/macro.h"
+#include "base/time.h"
+#include "route/internal.h"
+
+#define DRAIN_US (10 * US_PER_SEC) /* requests in work at the stop */
+
+/* --- snapshots --- */
+
+struct snapshot *gateway_take_snapshot(struct gateway *g)
+{
+	struct snapshot *s;
+
+	pthread_mutex_lock(&g->lock);
+	s = g->snapshot;
+	s->refs++;
+	pthread_mutex_unlock(&g->lock);
+	return s;
+}
+
+/* The last reference goes on the main thread, which owns the nodes: others leave it to the tick. */
+void gateway_put_snapshot(struct gateway *g, struct snapshot *s)
+{
+	pthread_mutex_lock(&g->lock);
+	s->refs--;
+	pthread_mutex_unlock(&g->lock);
+}
+
+static void free_retired(struct gateway *g)
+{
+	struct snapshot **p = &g->retired;
+
+	pthread_mutex_lock(&g->lock);
+	while (*p) {
+		struct snapshot *s = *p;
+
+		if (s->refs) {
+			p = &s->next;
+			continue;
+		}
+		*p = s->next;
+		pthread_mutex_unlock(&g->lock);
+		snapshot_free(s);
+		pthread_mutex_lock(&g->lock);
+	}
+	pthread_mutex_unlock(&g->lock);
+}
+
+static void swap(struct gateway *g, struct snapshot *fresh)
+{
+	struct snapshot *old;
+
+	pthread_mutex_lock(&g->lock);
+	old = g->snapshot;
+	fresh->generation = g->generation + 1;
+	g->snapshot = fresh;
+	if (old) {
+		old->refs--;
+		old->next = g->retired;
+		g->retired = old;
+	}
+	g->generation = fresh->generation;
+	pthread_mutex_unlock(&g->lock);
+}
+
+/* --- configuration --- */
+
+static void add_diags(const struct diags *d, struct strbuf *text, bool warnings)
+{
+	char line[512];
+
+	for (size_t i = 0; i < d->n; i++) {
+		(void)diag_format(&d->items[i], line, sizeof(line));
+		if (text)
+			strbuf_addf(text, "%s\n", line);
+		if (warnings)
+			log_warning("%s", line);
+		else
+			log_error("%s", line);
+	}
+	if (d->total > d->n && text)
+		strbuf_addf(text, "and %zu more\n", d->total - d->n);
+}
+
+/* Flags of the original gateway, where the file has no word of its own. */
+static void take_flags(const struct gateway *g, struct route_config *c)
+{
+	struct receive_config *receive = (struct receive_config *)(uintptr_t)c->receive;
+
+	if (g->o.max_body && !config_given(c->config, &receive->max_body, NULL))
+		receive->max_body = g->o.max_body;
+	for (size_t i = 0; g->o.send_timeout_us && i < c->n_destinations; i++) {
+		struct node_config *nodes = (void *)(uintptr_t)c->destinations[i].nodes.items;
+
+		for (size_t n = 0; n < c->destinations[i].nodes.n; n++)
+			if (!config_given(c->config, &nodes[n].send.timeout, NULL))
+				nodes[n].send.timeout = g->o.send_timeout_us;
+	}
+}
+
+static int load(struct gateway *g, struct strbuf *text)
+{
+	struct diags diags = {}, warnings = {};
+	struct route_config *config;
+	struct snapshot *fresh;
+	char why[512] = "";
+	int r = route_config_load(g->o.config_file, &diags, &config);
+
+	if (r < 0) {
+		add_diags(&diags, text, false);
+		return r;
+	}
+	take_flags(g, config);
+	add_diags(&config->warnings, NULL, true);
+	r = snapshot_new(config, g->nodes, &warnings, why, sizeof(why), &fresh);
+	add_diags(&warnings, NULL, true);
+	if (r < 0) {
+		log_error("%s", why);
+		if (text)
+			strbuf_addf(text, "%s\n", why);
+		route_config_free(config);
+		return r;
+	}
+	swap(g, fresh);
+	return 0;
+}
+
+int gateway_reload(struct gateway *g, struct strbuf *text)
+{
+	char why[512];
+	int r;
+
+	pthread_mutex_lock(&g->reload_lock);
+	r = load(g, text);
+	for (unsigned i = 0; i < g->n_servers; i++) {
+		int e = http_server_reload(g->servers[i], why, sizeof(why));
+
+		if (e < 0) {
+			log_error("%s", why);
+			if (text)
+				strbuf_addf(text, "%s\n", why);
+			r = r < 0 ? r : e;
+		}
+	}
+	g->last_reload_ok = r >= 0;
+	if (r >= 0)
+		g->reload_ok_ms = time_wall_ns() / NS_PER_MSEC;
+	pthread_mutex_unlock(&g->reload_lock);
+	log_info(r < 0 ? "reload failed, the old configuration stays" : "reloaded");
+	return r;
+}
+
+int gateway_check(const char *config_file)
+{
+	struct diags diags = {};
+	struct route_config *config = NULL;
+	char line[512];
+	int r = route_config_load(config_file, &diags, &config);
+	const struct diags *warnings = r < 0 ? NULL : &config->warnings;
+
+	for (size_t i = 0; i < diags.n; i++)
+		printf("%s\n", diag_format(&diags.items[i], line, sizeof(line)));
+	for (size_t i = 0; warnings && i < warnings->n; i++)
+		printf("warning: %s\n", diag_format(&warnings->items[i], line, sizeof(line)));
+	if (r >= 0)
+		printf("%s: ok, %zu routes, %zu destinations\n", config_file, config->n_routes,
+		       config->n_destinations);
+	route_config_free(config);
+	return r < 0 ? 1 : 0;
+}
+
+/* --- start --- */
+
+static unsigned count_cpus(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1;
+	return (unsigned)CLAMP(CPU_COUNT(&set), 1, 256);
+}
+
+static int listen_all(struct gateway *g)
+{
+	struct snapshot *s = g->snapshot;
+	const struct limits_config *l = s->config->limits;
+	struct http_server_options o = {
+		.web_config_file = g->o.web_config_file,
+		.connections_max = l->connections,
+		.timeout_s = (unsigned)(s->config->receive->idle_timeout / US_PER_SEC),
+		.body_max = 1 << 20,
+		.workers = g->n_workers,
+	};
+	char why[512];
+	int r = 0;
+
+	for (unsigned i = 0; r >= 0 && g->o.listen_addresses[i] && i < SERVERS_MAX; i++) {
+		o.listen_address = g->o.listen_addresses[i];
+		r = http_server_new(&o, route_web(g, !*g->o.admin_address, true), why, sizeof(why),
+				    &g->servers[i]);
+		g->n_servers += r >= 0;
+	}
+	if (r >= 0 && *g->o.admin_address) {
+		o.listen_address = g->o.admin_address;
+		o.workers = 0;
+		r = http_server_new(&o, route_web(g, true, false), why, sizeof(why), &g->admin);
+	}
+	if (r < 0)
+		log_error("%s", why);
+	return r;
+}
+
+static void on_signal(void *ctx, uint32_t events)
+{
+	struct gateway *g = ctx;
+	struct signalfd_siginfo si;
+
+	(void)events;
+	while (read(g->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+		if (si.ssi_signo == SIGHUP) {
+			(void)gateway_reload(g, NULL);
+			continue;
+		}
+		if (g->stopping)
+			_exit(0); /* the second one: what was acknowledged under disk or fsync is on disk */
+		log_info("stopping");
+		g->stop_by_us = time_mono_us() + MIN(DRAIN_US, g->o.shutdown_timeout_us);
+		g->stopping = true;
+		loop_stop(g->loop, 0);
+	}
+}
+
+static void refill(struct gateway *g, uint64_t now)
+{
+	uint32_t rate = g->snapshot->config->limits->samples_per_second;
+	int64_t tokens = g->tokens, add = (int64_t)((now - g->tokens_us) * rate / US_PER_SEC);
+
+	g->tokens_us = now;
+	if (rate)
+		__atomic_store_n(&g->tokens, MIN(tokens + add, 2 * (int64_t)rate),
+				 __ATOMIC_RELAXED);
+}
+
+static void on_tick(void *ctx, uint64_t now)
+{
+	struct gateway *g = ctx;
+
+	loop_timer_at(g->timer, now + US_PER_SEC);
+	pthread_mutex_lock(&g->reload_lock);
+	nodes_tick(g->nodes, now);
+	free_retired(g);
+	route_metrics_tick(g);
+	refill(g, now);
+	pthread_mutex_unlock(&g->reload_lock);
+}
+
+static int set_up_loop(struct gateway *g)
+{
+	sigset_t set;
+	int r = loop_new(&g->loop);
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	g->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (g->signal_fd < 0)
+		return -errno;
+	if (r >= 0)
+		r = loop_add_fd(g->loop, g->signal_fd, EPOLLIN, on_signal, g, &g->signals);
+	if (r >= 0)
+		r = loop_add_timer(g->loop, on_tick, g, &g->timer);
+	return r;
+}
+
+static void name_gateway(char *name, size_t size)
+{
+	if (gethostname(name, size) < 0)
+		(void)snprintf(name, size, "gateway");
+	name[size - 1] = '\0';
+}
+
+static int start(struct gateway *g)
+{
+	char name[128];
+	int r = set_up_loop(g);
+
+	if (getrandom(&g->epoch, sizeof(g->epoch), 0) != (ssize_t)sizeof(g->epoch))
+		g->epoch = time_wall_ns();
+	name_gateway(name, sizeof(name));
+	g->n_workers = g->o.workers ? g->o.workers : count_cpus();
+	g->workers = calloc(g->n_workers, sizeof(*g->workers));
+	if (!g->workers)
+		return -ENOMEM;
+	if (r >= 0)
+		r = nodes_new(g->o.storage_path, name, g->epoch, g->o.snappy, &g->nodes);
+	if (r >= 0)
+		r = load(g, NULL);
+	if (r >= 0)
+		r = route_metrics_new(g);
+	if (r >= 0)
+		r = listen_all(g);
+	if (r >= 0)
+		r = workers_start(g);
+	if (r < 0)
+		return r;
+	g->last_reload_ok = true;
+	g->reload_ok_ms = time_wall_ns() / NS_PER_MSEC;
+	g->tokens_us = time_mono_us();
+	g->tokens = 2 * (int64_t)g->snapshot->config->limits->samples_per_second;
+	on_tick(g, time_mono_us());
+	g->ready = true;
+	return 0;
+}
+
+static void stop(struct gateway *g)
+{
+	g->stopping = true;
+	if (!g->stop_by_us)
+		g->stop_by_us = time_mono_us();
+	for (unsigned i = 0; i < g->n_servers; i++)
+		http_server_quiesce(g->servers[i]);
+	workers_stop(g);
+	for (unsigned i = 0; i < g->n_servers; i++)
+		http_server_free(g->servers[i]);
+	http_server_free(g->admin);
+	for (unsigned i = 0; g->workers && i < g->n_workers; i++) {
+		struct route_worker *w = &g->workers[i];
+
+		pipeline_free(w->pipeline);
+		route_worker_done(w);
+		if (w->snapshot)
+			gateway_put_snapshot(g, w->snapshot);
+	}
+	if (g->snapshot)
+		snapshot_free(g->snapshot);
+	free_retired(g);
+	nodes_free(g->nodes);
+	metrics_free(g->metrics);
+	loop_source_free(g->signals);
+	loop_timer_free(g->timer);
+	loop_free(g->loop);
+	free(g->workers);
+}
+
+int gateway_run(const struct gateway_options *o)
+{
+	static struct gateway g;
+	int r;
+
+	g.o = *o;
+	g.signal_fd = -EBADF;
+	pthread_mutex_init(&g.lock, NULL);
+	pthread_mutex_init(&g.reload_lock, NULL);
+	r = start(&g);
+	if (r >= 0) {
+		log_info("telamon-route " TELAMON_VERSION " is ready, %u workers", g.n_workers);
+		r = loop_run(g.loop);
+	}
+	stop(&g);
+	closep(&g.signal_fd);
+	return r < 0 ? 1 : 0;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+#include "http/server.h"
+#include "route/gateway.h"
+#include "sys/loop.h"
+
+/* What the files of the gateway share. */
+#define SERVERS_MAX 8
+
+enum path_index { PATH_WRITE, PATH_RECEIVE, _PATH_MAX };
+enum receive_error { /* error_type of stream_receive_errors_total (GW-OB-1) */
+		     ERROR_CONTENT_LENGTH,
+		     ERROR_READ,
+		     ERROR_EMPTY,
+		     ERROR_SNAPPY,
+		     ERROR_PROTOBUF,
+		     ERROR_STORE,
+		     ERROR_MEDIA,
+		     ERROR_SERIES,
+		     _RECEIVE_ERROR_MAX,
+};
+
+struct http_counters { /* of one worker, as worker_counters */
+	uint64_t status[600];
+	uint64_t errors[_RECEIVE_ERROR_MAX];
+	uint64_t bytes[_PATH_MAX], samples[_PATH_MAX];
+	uint64_t in_flight, limits[8];
+};
+
+struct route_worker {
+	struct gateway *gateway;
+	unsigned index;
+	pthread_t thread;
+	bool started;
+	struct pipeline *pipeline;
+	struct snapshot *snapshot; /* a reference */
+	uint8_t *decoded; /* of the request at work */
+	size_t decoded_size;
+	struct upload *free_uploads;
+	unsigned n_free;
+	struct http_counters counters;
+	_Atomic uint64_t turned_us; /* last turn of the loop */
+	uint64_t lag_us; /* worst delay of a turn since it was asked for */
+};
+
+struct gateway {
+	struct gateway_options o;
+	struct loop *loop;
+	struct loop_timer *timer;
+	struct loop_source *signals;
+	int signal_fd;
+	struct nodes *nodes;
+	struct http_server *servers[SERVERS_MAX], *admin;
+	unsigned n_servers, n_workers;
+	struct route_worker *workers;
+	pthread_mutex_t reload_lock; /* one reload, or the tick, at a time: owns the nodes */
+	pthread_mutex_t lock; /* snapshots and their references */
+	struct snapshot *snapshot, *retired;
+	_Atomic uint64_t generation;
+	atomic_bool stopping, stopped, ready;
+	uint64_t inflight; /* bytes of decoded bodies */
+	int64_t tokens; /* of samples_per_second */
+	uint64_t tokens_us;
+	struct metrics *metrics;
+	struct metric_set *set;
+	uint64_t reload_ok_ms;
+	bool last_reload_ok;
+	uint64_t epoch;
+	uint64_t stop_by_us;
+};
+
+/* snapshots */
+struct snapshot *gateway_take_snapshot(struct gateway *g);
+void gateway_put_snapshot(struct gateway *g, struct snapshot *s);
+/* Reads the file again. 0; -EINVAL with all diagnostics in @text. Main thread, or a handler while it waits. */
+int gateway_reload(struct gateway *g, struct strbuf *text);
+
+/* receive/handler.c */
+extern const struct http_upload_ops route_upload;
+void route_worker_done(struct route_worker *w); /* frees what uploads left */
+
+/* worker.c */
+int workers_start(struct gateway *g);
+void workers_stop(struct gateway *g);
+
+/* web.c */
+const struct http_route *route_web(struct gateway *g, bool with_admin, bool with_write);
+
+/* rows.c */
+int route_metrics_new(struct gateway *g);
+void route_metrics_tick(struct gateway *g);

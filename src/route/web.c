@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the gateway answers beside remote write: health, metrics, reload, status. */
+#define LOG_MODULE "web"
+
+#include <string.h>
+#include "base/macro.h"
+#include "base/strbuf.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "route/internal.h"
+
+#define STUCK_US (10 * US_PER_SEC)
+
+static bool all_turn(const struct gateway *g)
+{
+	uint64_t now = time_mono_us();
+
+	for (unsigned i = 0; i < g->n_workers; i++)
+		if (now > g->workers[i].turned_us + STUCK_US)
+			return false;
+	return true;
+}
+
+static void healthy(struct http_request *q, void *ctx)
+{
+	bool ok = all_turn(ctx);
+
+	http_reply_text(q, ok ? 200 : 503, "%s\n", ok ? "ok" : "a worker is stuck");
+}
+
+/* As the original answered. */
+static void health(struct http_request *q, void *ctx)
+{
+	static const char ok[] = "{\"code\":2000,\"msg\":\"ok\",\"data\":null}";
+	static const char bad[] = "{\"code\":5000,\"msg\":\"a worker is stuck\",\"data\":null}";
+	bool fine = all_turn(ctx);
+
+	http_reply(q, fine ? 200 : 503, "application/json", fine ? ok : bad,
+		   strlen(fine ? ok : bad));
+}
+
+static void ready(struct http_request *q, void *ctx)
+{
+	const struct gateway *g = ctx;
+	bool ok = g->ready && !g->stopping;
+
+	http_reply_text(q, ok ? 200 : 503, "%s\n", ok ? "ready" : "starting or stopping");
+}
+
+static void metrics(struct http_request *q, void *ctx)
+{
+	const struct gateway *g = ctx;
+	enum metrics_format format = metrics_negotiate(http_header(q, "Accept"));
+	struct strbuf text = STRBUF_INIT;
+
+	metrics_write(g->metrics, format, &text);
+	http_reply_strbuf(q, 200, metrics_content_type[format], &text);
+	strbuf_done(&text);
+}
+
+static void reload(struct http_request *q, void *ctx)
+{
+	struct gateway *g = ctx;
+	struct strbuf text = STRBUF_INIT;
+
+	if (!g->o.lifecycle)
+		http_reply_text(q, 403, "reload by HTTP needs --web.enable-lifecycle\n");
+	else if (gateway_reload(g, &text) < 0)
+		http_reply_strbuf(q, 500, "text/plain; charset=utf-8", &text);
+	else
+		http_reply_text(q, 200, "reloaded\n");
+	strbuf_done(&text);
+}
+
+static void status_config(struct http_request *q, void *ctx)
+{
+	struct gateway *g = ctx;
+	struct snapshot *s = gateway_take_snapshot(g);
+	struct strbuf text = STRBUF_INIT;
+
+	config_write_yaml(s->config->config, &text);
+	gateway_put_snapshot(g, s);
+	http_reply_strbuf(q, 200, "application/yaml", &text);
+	strbuf_done(&text);
+}
+
+static void add_json(struct strbuf *b, const char *text)
+{
+	strbuf_addch(b, '"');
+	(void)text_add_json(b, text, strlen(text));
+	strbuf_addch(b, '"');
+}
+
+static void write_table(const struct destination *d, struct strbuf *b)
+{
+	strbuf_addstr(b, "{\"destination\":");
+	add_json(b, d->config->name);
+	strbuf_addf(b, ",\"tasks\":%u,\"nodes\":[", d->config->shard.tasks);
+	for (size_t i = 0; i < d->n_nodes; i++) {
+		strbuf_addstr(b, i ? "," : "");
+		add_json(b, d->nodes[i]->name);
+	}
+	strbuf_addstr(b, "]");
+	if (d->table) {
+		strbuf_addf(b,
+			    ",\"replicas\":%u,\"source\":\"%s\",\"hash\":\"%016llx\",\"table\":[",
+			    d->replicas, *d->config->shard.table_file ? "pinned" : "computed",
+			    (unsigned long long)d->table->hash);
+		for (size_t i = 0; i < (size_t)d->table->tasks * d->table->replicas; i++)
+			strbuf_addf(b, "%s%d", i ? "," : "",
+				    d->table->nodes[i] == SHARD_NO_NODE ? -1 : d->table->nodes[i]);
+		strbuf_addstr(b, "]");
+	}
+	strbuf_addstr(b, "}\n");
+}
+
+static void status_table(struct http_request *q, void *ctx)
+{
+	static const char *const known[] = { "destination", NULL };
+	struct gateway *g = ctx;
+	const char *name = http_query(q, "destination");
+	const char *unknown = http_query_unknown(q, known);
+	struct strbuf text = STRBUF_INIT;
+	struct snapshot *s;
+
+	if (unknown || !name) {
+		http_reply_text(q, 400, "destination=NAME is the one parameter\n");
+		return;
+	}
+	s = gateway_take_snapshot(g);
+	for (size_t i = 0; i < s->n_destinations; i++)
+		if (streq(s->destinations[i].config->name, name))
+			write_table(&s->destinations[i], &text);
+	gateway_put_snapshot(g, s);
+	if (text.len)
+		http_reply_strbuf(q, 200, "application/json", &text);
+	else
+		http_reply_text(q, 404, "there is no such destination\n");
+	strbuf_done(&text);
+}
+
+/* --- /stats, as the original --- */
+
+struct route_sum { /* over the nodes of a destination */
+	uint64_t requests, successes, failures, latency_us, blocks, samples_waiting;
+	int64_t last_request, last_success, last_failure, oldest_ms;
+	enum breaker_state worst;
+};
+
+static void sum_node(struct route_sum *sum, struct node *n)
+{
+	struct sender_stats s;
+	struct queue_stats q;
+
+	sender_stats(n->sender, &s);
+	queue_stats(n->queue, &q);
+	sum->requests += s.requests;
+	sum->successes += s.successes;
+	sum->failures += s.failures;
+	sum->latency_us += s.latency_us_sum;
+	sum->blocks += q.blocks;
+	sum->samples_waiting += q.samples[QUEUE_ENQUEUED] + q.samples[QUEUE_RECOVERED] -
+				q.samples[QUEUE_SENT] - q.samples[QUEUE_DROPPED] -
+				q.samples[QUEUE_DEAD] - q.samples[QUEUE_EXPIRED];
+	sum->last_request = MAX(sum->last_request, s.last_request_ms);
+	sum->last_success = MAX(sum->last_success, s.last_success_ms);
+	sum->last_failure = MAX(sum->last_failure, s.last_failure_ms);
+	if (q.blocks && (!sum->oldest_ms || q.oldest_enqueued_ms < sum->oldest_ms))
+		sum->oldest_ms = q.oldest_enqueued_ms;
+	if (s.breaker == BREAKER_OPEN ||
+	    (s.breaker == BREAKER_HALF_OPEN && sum->worst == BREAKER_CLOSED))
+		sum->worst = s.breaker;
+}
+
+static void add_time(struct strbuf *b, const char *key, int64_t ms)
+{
+	strbuf_addf(b, ",\"%s\":\"", key);
+	if (ms)
+		time_add_rfc3339(b, (uint64_t)ms * NS_PER_MSEC, 3);
+	strbuf_addch(b, '"');
+}
+
+static void write_stats(const struct snapshot *s, size_t at, struct strbuf *b)
+{
+	static const char *const states[] = { "closed", "open", "half-open" };
+	const struct route_rule_config *r = &s->config->routes[at];
+	const struct destination *d = &s->destinations[r->destination_index];
+	struct route_sum sum = {};
+	uint64_t answered;
+	int64_t now = (int64_t)(time_wall_ns() / NS_PER_MSEC);
+
+	for (size_t i = 0; i < d->n_nodes; i++)
+		sum_node(&sum, d->nodes[i]);
+	answered = sum.successes + sum.failures;
+	add_json(b, r->name);
+	strbuf_addstr(b, ":{\"name\":");
+	add_json(b, r->name);
+	strbuf_addf(
+		b,
+		",\"state\":\"%s\",\"total_requests\":%llu,\"success_count\":%llu,\"failure_count\":%llu",
+		states[sum.worst], (unsigned long long)sum.requests,
+		(unsigned long long)sum.successes, (unsigned long long)sum.failures);
+	add_time(b, "last_request_at", sum.last_request);
+	add_time(b, "last_success_at", sum.last_success);
+	add_time(b, "last_failure_at", sum.last_failure);
+	strbuf_addf(b, ",\"avg_latency_ms\":%.2f",
+		    answered ? (double)sum.latency_us / 1e3 / (double)answered : 0.0);
+	strbuf_addf(b,
+		    ",\"circuit_breaker\":{\"state\":\"%s\",\"failures\":%llu,\"successes\":%llu,"
+		    "\"last_failure\":\"",
+		    states[sum.worst], (unsigned long long)sum.failures,
+		    (unsigned long long)sum.successes);
+	if (sum.last_failure)
+		time_add_rfc3339(b, (uint64_t)sum.last_failure * NS_PER_MSEC, 3);
+	strbuf_addf(
+		b,
+		"\",\"failure_rate\":%.2f},\"queue_samples\":%llu,\"queue_oldest_seconds\":%.3f}",
+		answered ? (double)sum.failures / (double)answered : 0.0,
+		(unsigned long long)sum.samples_waiting,
+		sum.oldest_ms ? (double)(now - sum.oldest_ms) / 1e3 : 0.0);
+}
+
+static void stats(struct http_request *q, void *ctx)
+{
+	struct gateway *g = ctx;
+	struct snapshot *s = gateway_take_snapshot(g);
+	struct strbuf text = STRBUF_INIT;
+
+	strbuf_addstr(&text, "{\"code\":2000,\"msg\":\"ok\",\"data\":{");
+	for (size_t i = 0; i < s->n_routes; i++) {
+		strbuf_addstr(&text, i ? "," : "");
+		write_stats(s, i, &text);
+	}
+	strbuf_addstr(&text, "}}\n");
+	gateway_put_snapshot(g, s);
+	http_reply_strbuf(q, 200, "application/json", &text);
+	strbuf_done(&text);
+}
+
+/* --- tables --- */
+
+const struct http_route *route_web(struct gateway *g, bool with_admin, bool with_write)
+{
+	const struct http_route common[] = {
+		{ "GET HEAD", "/-/healthy", HTTP_PUBLIC, healthy, g },
+		{ "GET HEAD", "/-/health", HTTP_PUBLIC, health, g },
+		{ "GET HEAD", "/-/ready", HTTP_PUBLIC, ready, g },
+	};
+	const struct http_route write[] = {
+		{ "GET HEAD POST PUT DELETE PATCH OPTIONS", "/api/v1/write", HTTP_PUBLIC, NULL, g,
+		  &route_upload },
+		{ "GET HEAD POST PUT DELETE PATCH OPTIONS", "/api/v1/receive", HTTP_PUBLIC, NULL, g,
+		  &route_upload },
+	};
+	const struct http_route admin[] = {
+		{ "GET HEAD", g->o.telemetry_path, HTTP_PUBLIC, metrics, g },
+		{ "POST PUT", "/-/reload", HTTP_PUBLIC, reload, g },
+		{ "GET HEAD", "/stats", HTTP_PUBLIC, stats, g },
+		{ "GET HEAD", "/api/v1/status/config", HTTP_PUBLIC, status_config, g },
+		{ "GET HEAD", "/api/v1/status/table", HTTP_PUBLIC, status_table, g },
+	};
+	static struct http_route
+		tables[4][ARRAY_SIZE(common) + ARRAY_SIZE(write) + ARRAY_SIZE(admin) + 1];
+	struct http_route *t = tables[with_admin * 2 + with_write];
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(common); i++)
+		t[n++] = common[i];
+	for (size_t i = 0; with_write && i < ARRAY_SIZE(write); i++)
+		t[n++] = write[i];
+	for (size_t i = 0; with_admin && i < ARRAY_SIZE(admin); i++)
+		t[n++] = admin[i];
+	t[n] = (struct http_route){};
+	return t;
+}
