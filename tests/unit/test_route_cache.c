@@ -2,8 +2,9 @@
 /* The decision cache: what comes out is what the rules would make, whatever was evicted in between. */
 #include <errno.h>
 #include <stdio.h>
+#include <xxhash.h>
 #include "base/strbuf.h"
-#include "route/relabel/cache.h"
+#include "route/relabel/cache-key.h"
 #include "test.h"
 
 #define SEED 0x1234567890abcdefu
@@ -148,6 +149,29 @@ static void equal_with_and_without(void **state)
 	}
 }
 
+/* Every way of hashing gives the value of the library. */
+static void keys_are_the_same_everywhere(void **state)
+{
+	uint8_t secret[DECISION_SECRET], text[700];
+
+	decision_key_secret(secret, SEED);
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = (uint8_t)(i * 31);
+	for (size_t len = 0; len <= sizeof(text); len++) {
+		XXH128_hash_t want = XXH3_128bits_withSeed(text, len, SEED);
+		struct decision_key k =
+			decision_key_plain((struct rw_span){ text, len }, secret, SEED);
+
+		assert_true(k.low == want.low64 && k.high == want.high64);
+#ifdef __x86_64__
+		if (!__builtin_cpu_supports("avx2"))
+			continue;
+		k = decision_key_avx2((struct rw_span){ text, len }, secret, SEED);
+		assert_true(k.low == want.low64 && k.high == want.high64);
+#endif
+	}
+}
+
 static void bytes_of_an_entry(void **state)
 {
 	_cleanup_(decision_cache_freep) struct decision_cache *cache = NULL;
@@ -202,6 +226,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(equal_with_and_without),
+		cmocka_unit_test(keys_are_the_same_everywhere),
 		cmocka_unit_test(bytes_of_an_entry),
 		cmocka_unit_test(second_chance),
 	};
