@@ -374,6 +374,8 @@ static void errors_at_load(void **state)
 		  "f:7:5: relabel_configs[0].match: is required by the action graphite" },
 		{ { .target = "x", .regex = "a(" },
 		  "f:8:12: relabel_configs[0].regex: missing closing ) at offset 1" },
+		{ { .target = "x", .regex = "a(", .action = "lowercase" },
+		  "f:8:12: relabel_configs[0].regex: missing closing ) at offset 1" },
 		{ { .target = "x", .regex = "(a|b*)*" },
 		  "f:8:12: relabel_configs[0].regex: group 1 is used, but lies in a repeat whose body can match nothing" },
 		{ { .target = "x", .condition = "{a" },
@@ -489,7 +491,7 @@ static void explain(void **state)
 		  .regex = "(a).*",
 		  .target_label = "b" },
 		{ .source_labels = job, .n_source_labels = 1, .regex = "ap.", .action = "drop" },
-		{ .regex = "b", .action = "labeldrop" },
+		{ .regex = "b", .action = "labeldrop" }, /* never reached */
 	};
 	_cleanup_(relabel_unrefp) struct relabel *r = compile(rules, 4, RELABEL_PROMETHEUS);
 	_cleanup_(relabel_context_freep) struct relabel_context *c = NULL;

@@ -329,6 +329,8 @@ bool regex_capture(const struct regex *r, const struct regex_scratch *s, unsigne
 		return true;
 	}
 	pairs = pcre2_get_ovector_pointer(s->data);
+	if (capture && !(r->flags & REGEX_CAPTURES))
+		return false;
 	if (capture > r->n_captures || capture >= s->pairs || pairs[2 * capture] == PCRE2_UNSET)
 		return false;
 	*ret_from = pairs[2 * capture];
