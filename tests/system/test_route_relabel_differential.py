@@ -81,7 +81,7 @@ def random_regex(draw, depth=0, captures=True):
     if kind < 0.65:
         return inner() + "|" + inner()
     if kind < 0.75:
-        return draw.choice(["(", "(?P<n%d>" % draw.randrange(10**6)]) + inner() + ")" if captures else "(?:" + inner() + ")"
+        return draw.choice(["(", "(?P<n%d>" % draw.randrange(9)]) + inner() + ")" if captures else "(?:" + inner() + ")"
     if kind < 0.85:
         return "(?" + draw.choice(["", "i", "s", "-s", "m", "U", "i-s"]) + ":" + inner() + ")"
     return "(?:" + inner() + ")" + draw.choice(["*", "+", "?", "*?", "+?", "??", "{2}", "{0,2}", "{1,}", "{0}", "{2,3}?"])
@@ -90,7 +90,7 @@ def random_regex(draw, depth=0, captures=True):
 # Without empty loops around groups, where what a group holds is refused here (GW-RL-14).
 RULE_REGEXES = [None, None, "(.*)", "f(.*)", "(.*);(.*)", "(.+)", ".*", "foo|bar|x", "(foo|bar)", "fo+", "(f)(o*)", "(?P<h>.)(.*)", "^foo$", "", "m(.)", "a.*",
                 "(a|b)", r"(\w+)-(\d+)", "(?i)FOO", "(?i)K+", "foo.*", ".*bar", "(.*)o", r"[a-c]\.?.*", "job|__name__|a", "(?U)(f.*)(o*)", "(a|aa)(a|aa)",
-                r"line1.line2", r"(?-s)line1.line2", "x$", "(?:(a)|b|.)*", "(m)?(.*)", ".", "(ma|mb)"]
+                r"line1.line2", r"(?-s)line1.line2", "x$", "(?:(a)|b|.)*", "(m)?(.*)", ".", "(ma|mb)", "(?P<h>x)|(?P<h>.*)o"]
 REPLACEMENTS = [None, None, "$1", "${1}", "x", "", "$1-$2", "${2}${1}", "$h", "$$1", "$", "${", "$1x", "pre_$1", "${h}_$1", "$0", "$9", "$2", "ä$1", "${1}é", "$1é"]
 
 

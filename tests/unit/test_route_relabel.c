@@ -221,6 +221,7 @@ static void actions(void **state)
 		{ "a=1", "a", "(1)", "b", "${1}\xc3\xa9$", .out = "a=1,b=1\xc3\xa9$" },
 		{ "a=1", "a", "(1)", "b", "${1", .out = "a=1,b=${1" },
 		{ "a=1", "a", "(1)", "b", "$01x", .out = "a=1" },
+		{ "a=1", "a", "(?P<n>x)|(?P<n>1)", "b", "<${n}>", .out = "a=1,b=<1>" },
 		/* hashes: xxh64 of "up" is golden */
 		{ "a=up", "a", .target = "h", .action = "hashmod_xxh64", .modulus = 1,
 		  .out = "a=up,h=0" },
@@ -378,6 +379,8 @@ static void errors_at_load(void **state)
 		  "f:8:12: relabel_configs[0].regex: missing closing ) at offset 1" },
 		{ { .target = "x", .regex = "(a|b*)*" },
 		  "f:8:12: relabel_configs[0].regex: group 1 is used, but lies in a repeat whose body can match nothing" },
+		{ { .target = "x", .regex = "(?P<n>a)(?P<n>b*)*", .replacement = "$n" },
+		  "f:8:12: relabel_configs[0].regex: group 2 is used, but lies in a repeat whose body can match nothing" },
 		{ { .target = "x", .condition = "{a" },
 		  "f:7:5: relabel_configs[0].if: =, !=, =~ or !~ is missing at offset 2" },
 		{ { .target = "my-label" },

@@ -77,6 +77,8 @@ static void what_is_refused(void **state)
 		{ "up{a=\"\\xff\"}", "not UTF-8 at offset 10" },
 		{ "up{a=\"b\" c=\"d\"}", "}, comma or `or` is missing at offset 9" },
 		{ "up{a=\"b\" or }", "a matcher is missing behind `or` at offset 13" },
+		{ "up{a=\"b\" or ", "a label name is missing at offset 12" },
+		{ "up{a=\"b\" or", "}, comma or `or` is missing at offset 9" },
 		{ "up{a=\"b\"} x", "text behind the selector at offset 10" },
 		{ "up{a=~\"(\"}",
 		  "regular expression before offset 9: missing closing ) at offset 0" },

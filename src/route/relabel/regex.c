@@ -186,9 +186,9 @@ unsigned regex_n_captures(const struct regex *r)
 	return r->n_captures;
 }
 
-unsigned regex_find_name(const struct regex *r, const char *name, size_t len)
+unsigned regex_find_name(const struct regex *r, const char *name, size_t len, unsigned after)
 {
-	for (unsigned i = 1; i <= r->n_captures; i++)
+	for (unsigned i = after + 1; i <= r->n_captures; i++)
 		if (r->names[i] && strlen(r->names[i]) == len &&
 		    memcmp(r->names[i], name, len) == 0)
 			return i;

@@ -289,15 +289,23 @@ static void parse_template(struct compiler *k, const char *text, bool labels, st
 
 static void check_groups(struct compiler *k, const struct template *t)
 {
-	for (size_t i = 0; i < t->n; i++)
-		if (t->parts[i].kind == TEMPLATE_GROUP &&
-		    regex_capture_unsure(k->rule->regex, t->parts[i].group)) {
-			complain(
-				k, "regex",
-				"group %u is used, but lies in a repeat whose body can match nothing",
-				t->parts[i].group);
-			return;
-		}
+	const struct regex *regex = k->rule->regex;
+
+	for (const struct template_part *p = t->parts; p < t->parts + t->n; p++) {
+		bool named = p->kind == TEMPLATE_NAMED;
+
+		if (p->kind != TEMPLATE_GROUP && !named)
+			continue;
+		for (unsigned g = p->group; g;
+		     g = named ? regex_find_name(regex, p->text, p->len, g) : 0)
+			if (regex_capture_unsure(regex, g)) {
+				complain(
+					k, "regex",
+					"group %u is used, but lies in a repeat whose body can match nothing",
+					g);
+				return;
+			}
+	}
 }
 
 static struct regex *compile_regex(struct compiler *k, const char *text, unsigned flags)
