@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <xxhash.h>
 #include "base/macro.h"
-#include "route/relabel/cache.h"
+#include "route/relabel/cache-key.h"
 #include "route/relabel/internal.h"
 #include "route/wire/buf.h"
 
@@ -56,6 +56,8 @@ struct edit {
 
 struct decision_cache {
 	uint64_t seed;
+	uint8_t secret[DECISION_SECRET];
+	struct decision_key (*hash)(struct rw_span, const uint8_t *, uint64_t);
 	size_t max_bytes, bytes;
 	size_t edit_bytes; /* of bytes, what edits and their labels take */
 	uint32_t *heads;
@@ -83,11 +85,9 @@ static uint32_t *head_of(const struct decision_cache *c, struct decision_key key
 	return &c->heads[key.low & c->mask];
 }
 
-struct decision_key decision_key(struct rw_span canon, uint64_t seed)
+struct decision_key decision_cache_key(const struct decision_cache *c, struct rw_span canon)
 {
-	XXH128_hash_t h = XXH3_128bits_withSeed(canon.at, canon.len, seed);
-
-	return (struct decision_key){ h.low64, h.high64 };
+	return c->hash(canon, c->secret, c->seed);
 }
 
 static void count_edit(struct decision_cache *c, ssize_t bytes)
@@ -286,8 +286,8 @@ static bool replay(const struct edit *e, struct relabel_context *w, const struct
 			*out++ = s->insert->label;
 			continue;
 		}
-		for (uint16_t i = 0; i < s->n; i++)
-			*out++ = labels[s->from + i];
+		memcpy(out, labels + s->from, s->n * sizeof(*out));
+		out += s->n;
 	}
 	*ret = w->out;
 	return true;
@@ -406,6 +406,12 @@ int decision_cache_new(size_t max_bytes, uint64_t seed, struct decision_cache **
 	if (!c)
 		return -ENOMEM;
 	c->seed = seed;
+	decision_key_secret(c->secret, seed);
+	c->hash = decision_key_plain;
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx2"))
+		c->hash = decision_key_avx2;
+#endif
 	c->max_bytes = max_bytes;
 	c->free = c->free_edit = NONE;
 	c->inserts_mask = 63;
@@ -522,7 +528,7 @@ bool decision_cache_find(struct decision_cache *c, struct rw_span canon,
 			 struct relabel_context *context, const struct rw_label *labels, size_t n,
 			 struct decision *ret, const struct rw_label **ret_labels, size_t *ret_n)
 {
-	return decision_cache_find_key(c, decision_key(canon, c->seed), context, labels, n, ret,
+	return decision_cache_find_key(c, decision_cache_key(c, canon), context, labels, n, ret,
 				       ret_labels, ret_n);
 }
 
@@ -530,7 +536,7 @@ void decision_cache_put(struct decision_cache *c, struct rw_span canon,
 			const struct rw_label *labels, size_t n, const struct decision *d,
 			const struct rw_label *changed, size_t n_changed)
 {
-	decision_cache_put_key(c, decision_key(canon, c->seed), labels, n, d, changed, n_changed);
+	decision_cache_put_key(c, decision_cache_key(c, canon), labels, n, d, changed, n_changed);
 }
 
 void decision_cache_stats(const struct decision_cache *c, struct decision_cache_stats *ret)

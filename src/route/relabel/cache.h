@@ -20,11 +20,11 @@ int decision_cache_new(size_t max_bytes, uint64_t seed, struct decision_cache **
 struct decision_cache *decision_cache_free(struct decision_cache *c);
 DEFINE_CLEANUP(struct decision_cache *, decision_cache_free);
 
-/* One hash serves the caches of all routes that were made with the same seed. */
+/* Hashing is half of a hit: one key serves the caches of all routes that were made with the same seed. */
 struct decision_key {
 	uint64_t low, high;
 };
-struct decision_key decision_key(struct rw_span canon, uint64_t seed);
+struct decision_key decision_cache_key(const struct decision_cache *c, struct rw_span canon);
 /*
  * True: known; changed labels are in @context's scratch, their texts in the cache until the next put. @labels are those whose canonical
  * bytes the key is made of.

@@ -60,12 +60,17 @@ static inline bool span_equal(struct rw_span a, struct rw_span b)
 
 /* --- replacement texts (template.c) --- */
 
-enum template_part_kind { TEMPLATE_TEXT, TEMPLATE_GROUP, TEMPLATE_LABEL };
+enum template_part_kind {
+	TEMPLATE_TEXT,
+	TEMPLATE_GROUP,
+	TEMPLATE_NAMED, /* group, but several have its name */
+	TEMPLATE_LABEL,
+};
 
 struct template_part {
 	enum template_part_kind kind;
-	unsigned group;
-	const char *text; /* TEXT; LABEL: name */
+	unsigned group; /* GROUP; NAMED: the first */
+	const char *text; /* TEXT; NAMED, LABEL: name */
 	uint32_t len;
 };
 

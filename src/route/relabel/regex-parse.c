@@ -176,12 +176,6 @@ static bool read_name(struct parser *p, const char *open, const char *name)
 		regex_fail(&p->r, open, "bad name of a group");
 		return false;
 	}
-	for (unsigned i = 0; i < p->n_captures; i++)
-		if (p->names[i] && strlen(p->names[i]) == (size_t)(stop - name) &&
-		    memcmp(p->names[i], name, (size_t)(stop - name)) == 0) {
-			regex_fail(&p->r, open, "two groups of one name");
-			return false;
-		}
 	p->names[p->n_captures] = arena_strndup(p->r.arena, name, (size_t)(stop - name));
 	if (!p->names[p->n_captures])
 		p->r.no_memory = true;

@@ -23,8 +23,8 @@ DEFINE_CLEANUP(struct regex *, regex_free);
 /* How it is matched, for people: "literal", "literal set", "prefix", "PCRE2 JIT", … */
 const char *regex_path(const struct regex *r);
 unsigned regex_n_captures(const struct regex *r);
-/* Number of the group of that name, 0 for none. */
-unsigned regex_find_name(const struct regex *r, const char *name, size_t len);
+/* Number of the next group of that name behind @after, 0 for none. Several may have one name: the first that took part counts. */
+unsigned regex_find_name(const struct regex *r, const char *name, size_t len, unsigned after);
 /* Is the group inside a repeat whose body can match nothing? Go and PCRE2 differ in what it holds then. */
 bool regex_capture_unsure(const struct regex *r, unsigned capture);
 

@@ -93,19 +93,12 @@ static bool read_matcher(struct selector *s, struct lex *l, bool next_group)
 	return !regex || compile_value(l, m);
 }
 
-/* `or` is a word of its own: a label may be called order. */
+/* `or` is a word of its own, which a space or a quoted name follows. */
 static bool take_or(struct lex *l)
 {
 	lex_space(l);
-	if (strncmp(l->at, "or", 2) != 0 || !strchr(" \t\r\n\"'`", l->at[2]) || !l->at[2])
+	if (strncmp(l->at, "or", 2) != 0 || !l->at[2] || !strchr(" \t\r\n\"'`", l->at[2]))
 		return false;
-	for (const char *at = l->at + 2;; at++)
-		if (!strchr(" \t\r\n", *at)) {
-			/* `or ="v"` is a label called or. */
-			if (*at == '=' || *at == '!' || !*at)
-				return false;
-			break;
-		}
 	l->at += 2;
 	return true;
 }

@@ -48,7 +48,7 @@ static void add(struct reader *r, struct template_part part)
 		r->size = size;
 	}
 	r->t.parts[r->t.n++] = part;
-	if (part.kind == TEMPLATE_GROUP)
+	if (part.kind == TEMPLATE_GROUP || part.kind == TEMPLATE_NAMED)
 		r->t.max_group = MAX(r->t.max_group, part.group);
 }
 
@@ -113,9 +113,14 @@ static void add_group(struct reader *r, const char *name, size_t len)
 		if (r->form != TEMPLATE_GRAPHITE && part.group > n)
 			return;
 	} else {
-		part.group = r->regex ? regex_find_name(r->regex, name, len) : 0;
+		part.group = r->regex ? regex_find_name(r->regex, name, len, 0) : 0;
 		if (!part.group)
 			return;
+		if (regex_find_name(r->regex, name, len, part.group)) {
+			part.kind = TEMPLATE_NAMED;
+			part.text = name;
+			part.len = (uint32_t)len;
+		}
 	}
 	add(r, part);
 }
@@ -194,12 +199,25 @@ static struct rw_span group_of(const struct relabel_context *c, const struct tem
 	return span_of(s->text + from, to - from);
 }
 
+static struct rw_span named_of(const struct template_part *p, const struct relabel_context *c,
+			       const struct template_source *s)
+{
+	size_t from, to;
+
+	for (unsigned g = p->group; g; g = regex_find_name(s->regex, p->text, p->len, g))
+		if (regex_capture(s->regex, c->regex, g, &from, &to))
+			return span_of(s->text + from, to - from);
+	return span_of("", 0);
+}
+
 static struct rw_span part_of(const struct template_part *p, const struct relabel_context *c,
 			      const struct template_source *s)
 {
 	switch (p->kind) {
 	case TEMPLATE_GROUP:
 		return group_of(c, s, p->group);
+	case TEMPLATE_NAMED:
+		return named_of(p, c, s);
 	case TEMPLATE_LABEL:
 		return work_get(c, p->text, p->len);
 	default:
