@@ -7,6 +7,7 @@
 #include <strings.h>
 #include "route/config-check.h"
 #include "route/queue/queue.h"
+#include "route/rules-file.h"
 #include "route/shard/shard.h"
 
 #define KEY_MAX 200
@@ -260,10 +261,27 @@ static void check_built(const struct where *w)
 		complain(w, &d->file, "file", "is not built in this version");
 }
 
-void route_check_destinations(struct checker *k)
+/* -ENOMEM, or 0: errors are told. */
+static int load_rules(struct checker *k, struct destination_config *d)
 {
-	for (size_t i = 0; i < k->c->n_destinations; i++) {
-		const struct destination_config *d = &k->c->destinations[i];
+	const char *path = d->shard.key.aggregation.rules_file;
+	const struct shard_key_options o = { .family = d->shard.family,
+					     .task_label = d->shard.task_label.name,
+					     .seed = d->shard.seed };
+	int r;
+
+	if (!*path || d->shard.algorithm != SHARD_NATIVE)
+		return 0;
+	r = rules_file_load(path, &o, k->diags, &k->c->warnings, &d->rules);
+	return r == -ENOMEM ? r : 0;
+}
+
+int route_check_destinations(struct checker *k)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < k->c->n_destinations; i++) {
+		struct destination_config *d = &k->c->destinations[i];
 		struct where w = { k, d, "" };
 
 		(void)snprintf(w.path, sizeof(w.path), "%s[%zu]",
@@ -282,5 +300,7 @@ void route_check_destinations(struct checker *k)
 		check_shard(&w, &d->shard);
 		for (size_t n = 0; n < d->nodes.n; n++)
 			check_node(k, d, n, w.path);
+		r = load_rules(k, d);
 	}
+	return r;
 }
