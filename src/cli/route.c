@@ -11,6 +11,12 @@
 #include "cli/route.h"
 
 static const struct cli_command commands[] = {
+	{ "check", "is this configuration sound", cli_route_check, false },
+	{ "plan", "what a change of nodes moves, and a table that moves less", cli_route_plan,
+	  false },
+	{ "explain", "the way of one series, step by step", cli_route_explain, false },
+	{ "replay", "send what lies in queue, dead-letter or archive segments", cli_route_replay,
+	  false },
 	{ "bench", "load: realistic remote write, or the sink that counts it", cli_route_bench,
 	  false },
 };

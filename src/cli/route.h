@@ -19,3 +19,9 @@ bool route_duration(const char *option, const char *text, uint64_t *ret_us);
 
 struct diags;
 void route_print_diags(const struct diags *d, const char *prefix);
+
+/* A checked configuration with its tables; errors go to stderr. 0 or -errno. The snapshot owns the configuration. */
+struct snapshot;
+int route_open(const char *path, struct diags *warnings, struct snapshot **ret);
+/* GET of @url + @path: the JSON of it, owned by the caller; NULL after a message on stderr. */
+json_t *route_get_json(const char *server, const char *path);

@@ -2,6 +2,7 @@
 /* Destinations and their nodes: what a node inherits, what fits together, what this version does not have. */
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 #include <strings.h>

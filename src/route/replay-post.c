@@ -4,9 +4,11 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 #include "base/fs.h"
 #include "base/time.h"
 #include "route/replay-post.h"

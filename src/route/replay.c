@@ -15,6 +15,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include "base/fs.h"
 #include "base/strbuf.h"
 #include "base/time.h"
@@ -240,7 +241,7 @@ static int place_series(struct replay *p, const struct rw_series *s)
 	struct placement place = destination_place(d, p->context, s->labels, s->n_labels, s->canon,
 						   p->key, KEY_BYTES);
 	char text[16];
-	size_t n;
+	size_t n = 0;
 	bool changed = relabel_task(p, s, &place, text, &n);
 
 	for (uint32_t rank = 0; rank < MAX(d->replicas, 1U); rank++) {

@@ -67,7 +67,7 @@ static int read_slots(int fd, struct cursor *ret)
 int queue_cursor_lowest(int dir_fd, uint64_t *ret)
 {
 	_cleanup_(closep) int fd = openat(dir_fd, "cursor", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	struct cursor c;
+	struct cursor c = {};
 	int r = fd < 0 ? -errno : read_slots(fd, &c);
 
 	if (r >= 0)
