@@ -204,14 +204,18 @@ static double percent(uint64_t part, uint64_t whole)
 
 static void add_rows(struct strbuf *b, const struct plan *p)
 {
-	strbuf_addf(b, "  %-9s %8s %8s %8s %8s %7s\n", "", "before", "after", "gained", "lost",
-		    "share");
+	int width = 8;
+
+	for (size_t i = 0; i < p->moves->n; i++)
+		width = MAX(width, (int)strlen(p->moves->rows[i].name));
+	strbuf_addf(b, "  %-*s %8s %8s %8s %8s %7s\n", width, "", "before", "after", "gained",
+		    "lost", "share");
 	for (size_t i = 0; i < p->moves->n; i++) {
 		const struct shard_move_row *r = &p->moves->rows[i];
 		double share = fair(p, r->name);
 
-		strbuf_addf(b, "  %-9s %8u %8u %8u %8u", r->name, r->before, r->after, r->gained,
-			    r->lost);
+		strbuf_addf(b, "  %-*s %8u %8u %8u %8u", width, r->name, r->before, r->after,
+			    r->gained, r->lost);
 		if (share > 0)
 			strbuf_addf(b, " %7.3f\n", (double)r->after / share);
 		else

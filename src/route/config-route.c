@@ -166,6 +166,7 @@ static void check_input(struct checker *k, const struct route_rule_config *route
 
 static int check_route(struct checker *k, size_t at)
 {
+	const struct compat_rule *rules = k->root->router_rules.items;
 	struct route_rule_config *route = &k->c->routes[at];
 	char where[KEY_MAX], why[128];
 	int dialect = config_given(k->c->config, &route->relabel_dialect, NULL)
@@ -177,7 +178,8 @@ static int check_route(struct checker *k, size_t at)
 		if (streq(k->c->routes[i].name, route->name)) {
 			(void)snprintf(why, sizeof(why), "another route is called '%s', too",
 				       route->name);
-			complain(k, &route->name, at, k->c->compat ? "router_name" : "name", why);
+			complain(k, k->c->compat ? &rules[at].name : &route->name, at,
+				 k->c->compat ? "router_name" : "name", why);
 			break;
 		}
 	find_destination(k, route, at);

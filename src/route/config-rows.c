@@ -206,7 +206,7 @@ static const struct config_row limits_rows[] = {
 		   .def = "4096", .min = "1", .max = "1048576", RELOAD,
 		   .help = "Longest label value."),
 	CONFIG_ROW("series_bytes", struct limits_config, series_bytes, CONFIG_SIZE, .def = "64KiB",
-		   .min = "256", .max = "1MiB", RELOAD,
+		   .min = "256B", .max = "1MiB", RELOAD,
 		   .help = "All labels of one series together."),
 	CONFIG_ROW("samples_per_second", struct limits_config, samples_per_second, CONFIG_UINT,
 		   .def = "0", .max = "1000000000", RELOAD,

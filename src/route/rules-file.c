@@ -69,7 +69,9 @@ static const struct config_row rule_rows[] = {
 	TEXT_ROW("name", name, NULL, 0, "Name for messages."),
 	CONFIG_ROW("match", struct file_rule, match, CONFIG_STRINGS, .max_items = 256,
 		   .flags = CONFIG_ONE_OR_MANY, .help = "Selectors, any of them."),
-	TEXT_ROW("interval", interval, check_interval, CONFIG_REQUIRED, "Length of a window."),
+	CONFIG_ROW("interval", struct file_rule, interval, CONFIG_STRING, .def = "1m",
+		   .check = check_interval, .flags = CONFIG_REQUIRED,
+		   .help = "Length of a window."),
 	TEXT_ROW("dedup_interval", dedup_interval, check_duration, 0, "Deduplication."),
 	TEXT_ROW("staleness_interval", staleness_interval, check_duration, 0,
 		 "How long a silent series is remembered."),
@@ -170,8 +172,14 @@ static int take_rule(struct config *c, const struct file_rule *f, size_t at, str
 	};
 	if (!ret->name)
 		return -ENOMEM;
-	if (f->by.n && f->without.n)
-		config_complain(c, errors, &f->without, "without", "stands beside by");
+	if (f->by.n && f->without.n) {
+		(void)snprintf(where, sizeof(where), "[%zu].without", at);
+		config_complain(c, errors, &f->without, where, "stands beside by");
+	}
+	if (!f->outputs.n) {
+		(void)snprintf(where, sizeof(where), "[%zu].outputs", at);
+		config_complain(c, errors, &f->outputs, where, "there is none");
+	}
 	(void)snprintf(where, sizeof(where), "[%zu].input_relabel_configs", at);
 	r = check_relabel(c, &f->input, where, errors, &ret->input);
 	(void)snprintf(where, sizeof(where), "[%zu].output_relabel_configs", at);
