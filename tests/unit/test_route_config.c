@@ -383,7 +383,7 @@ static void warnings(void **state)
 	assert_true(warned(c, "3:18: destinations[0].shard.tasks: 64 tasks over 2 nodes spread "
 			      "unevenly: 128 would do"));
 	assert_true(warned(c, "4:39: destinations[0].basic_auth.password: stands in the file"));
-	assert_true(warned(c, " queue.ack: without disk it is memory"));
+	assert_true(warned(c, "5:25: destinations[0].queue.ack: without disk it is memory"));
 	route_config_free(c);
 }
 
