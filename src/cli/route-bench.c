@@ -155,14 +155,19 @@ int cli_route_bench(int argc, char **argv)
 	struct load_options o = {};
 	struct load_result result;
 	char host[256];
+	bool json;
 	int r;
 
 	if (argc > 1 && streq(argv[1], "sink"))
 		return cli_route_sink(argc - 1, argv + 1);
 	r = cli_parse("telamon route bench [options] | telamon route bench sink [options]", options,
 		      argc, argv);
+	if (r > 0)
+		(void)fprintf(stderr, "telamon route bench: '%s' is too much\n", argv[0]);
 	if (r != 0)
 		return r == -2 ? CLI_OK : CLI_USAGE;
+	if (!route_format(t.format, &json))
+		return CLI_USAGE;
 	if (!take_url(t.url, host, sizeof(host), &o) || !take_body(&t, &o) || !take_numbers(&t, &o))
 		return CLI_USAGE;
 	if (!o.duration_us && !o.requests) {
@@ -174,7 +179,7 @@ int cli_route_bench(int argc, char **argv)
 		(void)fprintf(stderr, "telamon route bench: %s\n", result.why);
 		return CLI_NONE;
 	}
-	if (streq(t.format, "json"))
+	if (json)
 		print_json(&o, &result);
 	else
 		print_text(&o, &result);

@@ -109,7 +109,8 @@ int cli_route_explain(int argc, char **argv)
 		(void)fprintf(stderr, "telamon route explain: one series, or - to read them\n");
 		return CLI_USAGE;
 	}
-	a.json = streq(format, "json");
+	if (!route_format(format, &a.json))
+		return CLI_USAGE;
 	if (!a.server && route_open(a.config, NULL, &a.snapshot) < 0)
 		return CLI_NONE;
 	r = streq(argv[0], "-") ? explain_lines(&a) : explain_one(&a, argv[0]);

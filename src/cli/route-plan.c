@@ -483,8 +483,8 @@ int cli_route_plan(int argc, char **argv)
 	};
 	int r = cli_parse("telamon route plan OLD NEW [options]", options, argc, argv);
 
-	if (r == 2 && route_number("series", series, 0, UINT32_MAX, &all.series)) {
-		all.json = streq(format, "json");
+	if (r == 2 && route_number("series", series, 0, UINT32_MAX, &all.series) &&
+	    route_format(format, &all.json)) {
 		r = run(&all, argv[0], argv[1]);
 	} else {
 		if (r >= 0 && r != 2)

@@ -546,6 +546,8 @@ int cli_route_sink(int argc, char **argv)
 	};
 	int r = cli_parse("telamon route bench sink [options]", options, argc, argv);
 
+	if (r > 0)
+		(void)fprintf(stderr, "telamon route bench sink: '%s' is too much\n", argv[0]);
 	if (r != 0)
 		return r == -2 ? CLI_OK : CLI_USAGE;
 	if (!route_number("status", status, 200, 599, &number) ||

@@ -87,6 +87,15 @@ bool route_number(const char *option, const char *text, uint64_t min, uint64_t m
 	return true;
 }
 
+bool route_format(const char *text, bool *ret_json)
+{
+	*ret_json = streq(text, "json");
+	if (*ret_json || streq(text, "text"))
+		return true;
+	(void)fprintf(stderr, "telamon route: --format '%s' is neither text nor json\n", text);
+	return false;
+}
+
 bool route_duration(const char *option, const char *text, uint64_t *ret_us)
 {
 	if (parse_duration(text, ret_us) == 0)

@@ -15,6 +15,7 @@ struct sockaddr_storage;
 int route_address(const char *text, bool passive, struct sockaddr_storage *ret, unsigned *ret_len);
 /* A number of samples, series, seconds… from an option. False after a message on stderr. */
 bool route_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *ret);
+bool route_format(const char *text, bool *ret_json); /* text or json */
 bool route_duration(const char *option, const char *text, uint64_t *ret_us);
 
 struct diags;

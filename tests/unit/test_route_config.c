@@ -30,7 +30,7 @@ struct document {
 
 static const struct document bad[] = {
 	/* the reader */
-	{ GOOD "recieve: {}\n", "5:1: recieve: unknown key, did you mean 'receive'?" },
+	{ GOOD "receives: {}\n", "5:1: receives: unknown key, did you mean 'receive'?" },
 	{ GOOD "receive: {max_body: 1}\n", "5:21: receive.max_body: " },
 	{ GOOD "receive: {max_body: 2GiB}\n", "5:21: receive.max_body: 2GiB is above 1GiB" },
 	{ GOOD "receive: {max_body: 10B}\n", "5:21: receive.max_body: 10B is below 1KiB" },
