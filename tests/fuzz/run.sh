@@ -17,11 +17,12 @@ if [ $# -eq 0 ]; then
 fi
 for name in "$@"; do
 	sources=$(sed -n 's/.*fuzz-sources: \(.*\) \*\/$/\1/p' "tests/fuzz/fuzz_$name.c")
+	libs=$(sed -n 's/.*fuzz-libs: \(.*\) \*\/$/\1/p' "tests/fuzz/fuzz_$name.c")
 	mkdir -p "$out/$name.corpus"
 	# shellcheck disable=SC2086 # several sources
 	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-D_GNU_SOURCE -Isrc -I. -Itests/fuzz "tests/fuzz/fuzz_$name.c" $sources src/base/*.c \
-		-lpthread -lm -o "$out/fuzz_$name"
+		$libs -lpthread -lm -o "$out/fuzz_$name"
 	echo "fuzz $name: $seconds s"
 	"$out/fuzz_$name" -max_total_time="$seconds" -max_len=8192 -artifact_prefix="$out/$name-" \
 		"$out/$name.corpus" "tests/fuzz/corpus/$name" 2>&1 | tail -n 3

@@ -19,7 +19,23 @@ struct decision_cache;
 int decision_cache_new(size_t max_bytes, uint64_t seed, struct decision_cache **ret);
 struct decision_cache *decision_cache_free(struct decision_cache *c);
 DEFINE_CLEANUP(struct decision_cache *, decision_cache_free);
-/* True: known; changed labels are in @context's scratch. */
+
+/* Hashing is half of a hit: one key serves the caches of all routes that were made with the same seed. */
+struct decision_key {
+	uint64_t low, high;
+};
+struct decision_key decision_cache_key(const struct decision_cache *c, struct rw_span canon);
+/*
+ * True: known; changed labels are in @context's scratch, their texts in the cache until the next put. @labels are those whose canonical
+ * bytes the key is made of.
+ */
+bool decision_cache_find_key(struct decision_cache *c, struct decision_key key,
+			     struct relabel_context *context, const struct rw_label *labels,
+			     size_t n, struct decision *ret, const struct rw_label **ret_labels,
+			     size_t *ret_n);
+void decision_cache_put_key(struct decision_cache *c, struct decision_key key,
+			    const struct rw_label *labels, size_t n, const struct decision *d,
+			    const struct rw_label *changed, size_t n_changed);
 bool decision_cache_find(struct decision_cache *c, struct rw_span canon,
 			 struct relabel_context *context, const struct rw_label *labels, size_t n,
 			 struct decision *ret, const struct rw_label **ret_labels, size_t *ret_n);

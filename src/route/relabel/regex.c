@@ -261,12 +261,12 @@ static enum regex_result match_dfa(const struct regex *r, struct regex_scratch *
 		s->dfa = malloc(DFA_WORKSPACE * sizeof(*s->dfa));
 	if (!s->dfa)
 		return REGEX_LIMIT;
-	found = pcre2_dfa_match(r->code, (PCRE2_SPTR)text, len, 0,
-				PCRE2_NO_UTF_CHECK | PCRE2_DFA_SHORTEST, s->data, s->context,
-				s->dfa, DFA_WORKSPACE);
-	if (found >= 0)
-		return REGEX_YES;
-	return found == PCRE2_ERROR_NOMATCH ? REGEX_NO : REGEX_LIMIT;
+	found = pcre2_dfa_match(r->code, (PCRE2_SPTR)text, len, 0, PCRE2_NO_UTF_CHECK, s->data,
+				s->context, s->dfa, DFA_WORKSPACE);
+	if (found < 0)
+		return found == PCRE2_ERROR_NOMATCH ? REGEX_NO : REGEX_LIMIT;
+	/* The longest match comes first; that it must end with the text is not heeded by this matcher. */
+	return pcre2_get_ovector_pointer(s->data)[1] == len ? REGEX_YES : REGEX_NO;
 }
 
 static enum regex_result match_pcre2(const struct regex *r, struct regex_scratch *s,
@@ -329,6 +329,8 @@ bool regex_capture(const struct regex *r, const struct regex_scratch *s, unsigne
 		return true;
 	}
 	pairs = pcre2_get_ovector_pointer(s->data);
+	if (capture && !(r->flags & REGEX_CAPTURES))
+		return false;
 	if (capture > r->n_captures || capture >= s->pairs || pairs[2 * capture] == PCRE2_UNSET)
 		return false;
 	*ret_from = pairs[2 * capture];

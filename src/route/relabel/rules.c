@@ -318,11 +318,14 @@ static void compile_match(struct compiler *k)
 	const char *target = k->s->target_label ? k->s->target_label : "";
 	const char *replacement = k->s->replacement ? k->s->replacement : DEFAULT_REPLACEMENT;
 	unsigned search = rule->action->search ? REGEX_SEARCH : 0;
-	char *text = rule->action->no_regex ? NULL : regex_text(k);
+	char *text = regex_text(k);
 	struct regex *plain;
 
 	if (text)
 		rule->regex = compile_regex(k, text, search | REGEX_CAPTURES);
+	/* Of an action that looks at none, it must be good all the same, as Prometheus has it. */
+	if (rule->action->no_regex)
+		rule->regex = regex_free(rule->regex);
 	if (!rule->regex || k->no_memory)
 		return;
 	if (rule->action->templates) {
@@ -382,20 +385,22 @@ static void describe(struct compiler *k)
 	struct strbuf b _cleanup_strbuf_ = STRBUF_INIT;
 	const struct relabel_source *s = k->s;
 
-	strbuf_addch(&b, '[');
 	for (size_t i = 0; i < k->rule->n_sources; i++)
-		strbuf_addf(&b, "%s%s", i ? ", " : "", (const char *)k->rule->sources[i].at);
-	strbuf_addch(&b, ']');
+		strbuf_addf(&b, "%s%s", i ? ", " : "[", (const char *)k->rule->sources[i].at);
+	if (k->rule->n_sources)
+		strbuf_addstr(&b, "] ");
 	if (k->rule->regex) {
-		strbuf_addstr(&b, " =~ \"");
+		strbuf_addstr(&b, "=~ \"");
 		if (!s->n_regexes)
 			strbuf_addstr(&b, s->regex ? s->regex : DEFAULT_REGEX);
 		for (size_t i = 0; i < s->n_regexes; i++)
 			strbuf_addf(&b, "%s%s", i ? "|" : "", s->regexes[i]);
-		strbuf_addch(&b, '"');
+		strbuf_addstr(&b, "\" ");
 	}
 	if (s->target_label)
-		strbuf_addf(&b, " -> %s", s->target_label);
+		strbuf_addf(&b, "-> %s", s->target_label);
+	if (b.len && b.data[b.len - 1] == ' ')
+		strbuf_truncate(&b, b.len - 1);
 	k->rule->text = arena_strdup(k->list->arena, strbuf_str(&b));
 	k->no_memory |= b.error || !k->rule->text;
 }
