@@ -15,7 +15,8 @@ void diags_add(struct diags *d, const char *file, unsigned line, unsigned column
 	if (d->n == ARRAY_SIZE(d->items))
 		return;
 	item = &d->items[d->n++];
-	*item = (struct diag){ .file = file, .line = line, .column = column };
+	*item = (struct diag){ .line = line, .column = column };
+	(void)snprintf(item->file, sizeof(item->file), "%s", file);
 	va_start(ap, fmt);
 	(void)vsnprintf(item->text, sizeof(item->text), fmt, ap);
 	va_end(ap);

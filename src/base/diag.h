@@ -5,7 +5,7 @@
 
 /* Errors of files that people write. Line and column count from 1; 0 = unknown. */
 struct diag {
-	const char *file; /* borrowed from the caller of the parser */
+	char file[256]; /* a copy: what was read may be gone when its errors are told */
 	unsigned line, column;
 	char text[256];
 };

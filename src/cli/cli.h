@@ -26,6 +26,7 @@ int cli_oom(int argc, char **argv);
 int cli_events(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_lab(int argc, char **argv);
+int cli_route(int argc, char **argv);
 int cli_hog(int argc, char **argv); /* the process that `lab oom` sends to its death */
 
 /* --- options: one row feeds parser and help --- */

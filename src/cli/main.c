@@ -12,6 +12,8 @@ static const struct cli_command commands[] = {
 	{ "doctor", "what this host allows, and why not more", cli_doctor, false },
 	{ "lab", "provoke a real OOM kill in a cgroup of its own, check what was said", cli_lab,
 	  false },
+	{ "route", "the gateway's configuration, tables and queues, and load for it", cli_route,
+	  false },
 	{ "__hog", "", cli_hog, true },
 };
 

@@ -496,11 +496,14 @@ static int read_root(struct reader *r, const yaml_node_t *node)
 
 	if (!node || is_null(node))
 		return 0; /* an empty file: defaults */
+	list_root_rows(r->config, &root);
+	/* A file that is a list itself: its only row has no key. */
+	if (node->type == YAML_SEQUENCE_NODE && root.n == 1 && !*root.rows[0].key)
+		return read_member(r, node, &root.rows[0], "", root.objects[0]);
 	if (node->type != YAML_MAPPING_NODE) {
 		complain(r, &node->start_mark, "", "the file is not a map of sections");
 		return 0;
 	}
-	list_root_rows(r->config, &root);
 	for (const yaml_node_pair_t *p = node->data.mapping.pairs.start;
 	     p < node->data.mapping.pairs.top; p++) {
 		int e = read_root_key(r, &root, yaml_document_get_node(r->document, p->key),

@@ -28,7 +28,7 @@ int queue_put(struct queue *q, const struct event_buf *b, uint64_t boot_ns); /* 
 /* The entry at *@position (from queue_first()); moves behind it. NULL when there is none. Consumer only. */
 size_t queue_first(const struct queue *q);
 struct queued *queue_next(struct queue *q, size_t *position);
-void queue_take(struct queue *q, size_t position); /* everything before it is done */
+void queue_advance(struct queue *q, size_t position); /* everything before it is done */
 bool queue_empty(const struct queue *q);
 size_t queue_bytes(const struct queue *q, size_t position); /* from there to the newest */
 void queued_keys(const struct queued *e, struct event_keys *ret);

@@ -124,7 +124,7 @@ struct queued *queue_next(struct queue *q, size_t *position)
 	return NULL;
 }
 
-void queue_take(struct queue *q, size_t position)
+void queue_advance(struct queue *q, size_t position)
 {
 	atomic_store_explicit(&q->tail, position, memory_order_release);
 }

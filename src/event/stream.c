@@ -319,7 +319,7 @@ static void drain(struct event_stream *s)
 		if (journaled)
 			(void)for_each_entry(s, &b, report_journaled);
 		for (unsigned c = 0; c < _EVENT_CLASS_MAX; c++)
-			queue_take(&s->queues[c], b.ends[c]);
+			queue_advance(&s->queues[c], b.ends[c]);
 		s->done += b.n;
 		/* By size at once, by age at the next turn. */
 		if (s->journal && s->journal_options.max_bytes &&

@@ -19,7 +19,7 @@ int route_compat_convert(struct checker *k);
 /* config-destination.c */
 void route_inherit_node(const struct config *c, const struct destination_config *d,
 			struct node_config *n);
-void route_check_destinations(struct checker *k);
+int route_check_destinations(struct checker *k); /* 0 or -ENOMEM */
 
 /* config-route.c */
 int route_check_routes(struct checker *k); /* 0 or -ENOMEM */

@@ -66,7 +66,7 @@ static int add_nodes(struct checker *k, const struct compat_rule *rule, size_t a
 		return -ENOMEM;
 	d->nodes = (struct config_list){ nodes, rule->upstreams.urls.n };
 	if (!rule->upstreams.urls.n)
-		complain(k, &rule->upstreams.urls, at, "upstreams.upstream_urls", "there is none");
+		complain(k, &rule->name, at, "upstreams.upstream_urls", "there is none");
 	for (size_t i = 0; i < rule->upstreams.urls.n; i++) {
 		int r;
 

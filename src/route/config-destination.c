@@ -2,11 +2,13 @@
 /* Destinations and their nodes: what a node inherits, what fits together, what this version does not have. */
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 #include <strings.h>
 #include "route/config-check.h"
 #include "route/queue/queue.h"
+#include "route/rules-file.h"
 #include "route/shard/shard.h"
 
 #define KEY_MAX 200
@@ -17,6 +19,31 @@ struct where {
 	const struct destination_config *d;
 	char path[KEY_MAX];
 };
+
+/* Where the value came from: a destination's keys may be those of the defaults, a node's those of its destination. */
+static const void *written(const struct checker *k, const struct destination_config *d,
+			   const void *member)
+{
+	const struct defaults_config *defaults = config_section(k->c->config, "defaults");
+	const struct {
+		const void *own, *from;
+		size_t size;
+	} blocks[] = { { &d->shard, &defaults->shard, sizeof(d->shard) },
+		       { &d->batch, &defaults->batch, sizeof(d->batch) },
+		       { &d->queue, &defaults->queue, sizeof(d->queue) },
+		       { &d->send, &defaults->send, sizeof(d->send) } };
+	const struct compat_rule *rules = k->root->router_rules.items;
+	const char *at = member;
+
+	if (!member || config_given(k->c->config, member, NULL))
+		return member;
+	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++)
+		if (at >= (const char *)blocks[i].own &&
+		    at < (const char *)blocks[i].own + blocks[i].size)
+			return (const char *)blocks[i].from + (at - (const char *)blocks[i].own);
+	/* The original's form: nodes are made out of the list of URLs. */
+	return d->compat ? &rules[d - k->c->destinations].upstreams.urls : member;
+}
 
 PRINTF_LIKE(4, 5)
 static void complain(const struct where *w, const void *member, const char *key, const char *fmt,
@@ -29,7 +56,8 @@ static void complain(const struct where *w, const void *member, const char *key,
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	(void)snprintf(full, sizeof(full), "%s%s%s", w->path, *key ? "." : "", key);
-	config_complain(w->k->c->config, w->k->diags, member, full, "%s", text);
+	config_complain(w->k->c->config, w->k->diags, written(w->k, w->d, member), full, "%s",
+			text);
 }
 
 PRINTF_LIKE(4, 5)
@@ -42,7 +70,8 @@ static void warn(const struct where *w, const void *member, const char *key, con
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	(void)snprintf(full, sizeof(full), "%s.%s", w->path, key);
-	config_complain(w->k->c->config, &w->k->c->warnings, member, full, "%s", text);
+	config_complain(w->k->c->config, &w->k->c->warnings, written(w->k, w->d, member), full,
+			"%s", text);
 }
 
 static bool given(const struct where *w, const void *member)
@@ -170,6 +199,23 @@ static void check_access(const struct where *w, const struct basic_auth_config *
 		     "stands in the file: credentials_file is safer");
 }
 
+static void check_queue(const struct where *w, const struct queue_config *q)
+{
+	if (q->disk && q->disk < q->segment)
+		complain(w, &q->disk, "queue.disk", "is below queue.segment");
+	if (!q->disk && q->ack && given(w, written(w->k, w->d, &q->ack)))
+		warn(w, &q->ack, "queue.ack", "without disk it is memory");
+}
+
+static void check_send(const struct where *w, const struct send_config *s)
+{
+	if (s->retry.min > s->retry.max)
+		complain(w, &s->retry.min, "send.retry.min", "is above max");
+}
+
+/* Has the node more than what it got from its destination, where that was checked? */
+#define DIFFERS(n, d, member) (memcmp(&(n)->member, &(d)->member, sizeof((n)->member)) != 0)
+
 static void check_node(struct checker *k, const struct destination_config *d, size_t at,
 		       const char *path)
 {
@@ -183,14 +229,14 @@ static void check_node(struct checker *k, const struct destination_config *d, si
 			break;
 		}
 	check_url(&w, n);
-	check_headers(&w, &n->headers);
-	check_access(&w, &n->basic_auth, &n->authorization, &n->tls_config);
-	if (n->send.retry.min > n->send.retry.max)
-		complain(&w, &n->send.retry.min, "send.retry.min", "is above max");
-	if (n->queue.disk && n->queue.disk < n->queue.segment)
-		complain(&w, &n->queue.disk, "queue.disk", "is below queue.segment");
-	if (!n->queue.disk && n->queue.ack && given(&w, &n->queue.ack))
-		warn(&w, &n->queue.ack, "queue.ack", "without disk it is memory");
+	if (DIFFERS(n, d, headers))
+		check_headers(&w, &n->headers);
+	if (DIFFERS(n, d, basic_auth) || DIFFERS(n, d, authorization) || DIFFERS(n, d, tls_config))
+		check_access(&w, &n->basic_auth, &n->authorization, &n->tls_config);
+	if (DIFFERS(n, d, queue))
+		check_queue(&w, &n->queue);
+	if (DIFFERS(n, d, send))
+		check_send(&w, &n->send);
 }
 
 /* --- sharding --- */
@@ -231,7 +277,7 @@ static void check_shard(const struct where *w, const struct shard_config *s)
 	else if (live && s->replicas > live)
 		complain(w, &s->replicas, "shard.replicas",
 			 "is %u, but only %zu nodes have a weight above 0", s->replicas, live);
-	if (weights * s->tasks > 1ULL << 28)
+	if (s->algorithm == SHARD_NATIVE && weights * s->tasks > 1ULL << 28)
 		complain(w, &s->tasks, "shard.tasks", "times the sum of weights is above 2^28");
 	if (live > 1 && s->algorithm == SHARD_NATIVE && s->tasks < 50 * live)
 		warn(w, &s->tasks, "shard.tasks",
@@ -260,10 +306,27 @@ static void check_built(const struct where *w)
 		complain(w, &d->file, "file", "is not built in this version");
 }
 
-void route_check_destinations(struct checker *k)
+/* -ENOMEM, or 0: errors are told. */
+static int load_rules(struct checker *k, struct destination_config *d)
 {
-	for (size_t i = 0; i < k->c->n_destinations; i++) {
-		const struct destination_config *d = &k->c->destinations[i];
+	const char *path = d->shard.key.aggregation.rules_file;
+	const struct shard_key_options o = { .family = d->shard.family,
+					     .task_label = d->shard.task_label.name,
+					     .seed = d->shard.seed };
+	int r;
+
+	if (!*path || d->shard.algorithm != SHARD_NATIVE)
+		return 0;
+	r = rules_file_load(path, &o, k->diags, &k->c->warnings, &d->rules);
+	return r == -ENOMEM ? r : 0;
+}
+
+int route_check_destinations(struct checker *k)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < k->c->n_destinations; i++) {
+		struct destination_config *d = &k->c->destinations[i];
 		struct where w = { k, d, "" };
 
 		(void)snprintf(w.path, sizeof(w.path), "%s[%zu]",
@@ -275,12 +338,17 @@ void route_check_destinations(struct checker *k)
 				break;
 			}
 		check_built(&w);
-		if (!d->nodes.n && d->type == DESTINATION_REMOTE_WRITE && !d->discovery)
+		if (!d->nodes.n && d->type == DESTINATION_REMOTE_WRITE && !d->discovery &&
+		    !d->compat)
 			complain(&w, &d->name, "nodes", "there is none");
 		check_headers(&w, &d->headers);
 		check_access(&w, &d->basic_auth, &d->authorization, &d->tls_config);
+		check_queue(&w, &d->queue);
+		check_send(&w, &d->send);
 		check_shard(&w, &d->shard);
 		for (size_t n = 0; n < d->nodes.n; n++)
 			check_node(k, d, n, w.path);
+		r = load_rules(k, d);
 	}
+	return r;
 }

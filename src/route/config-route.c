@@ -62,7 +62,8 @@ static const char *given(const struct config *c, const char *const *member)
 	return config_given(c, member, NULL) ? *member : NULL;
 }
 
-static struct relabel_source source_of(const struct config *c, const struct relabel_rule_config *r)
+struct relabel_source route_relabel_source(const struct config *c,
+					   const struct relabel_rule_config *r)
 {
 	struct relabel_source s = {
 		.source_labels = r->source_labels.items,
@@ -110,7 +111,7 @@ static int compile(struct checker *k, const struct config_list *list, int dialec
 	if (!sources)
 		return -ENOMEM;
 	for (size_t i = 0; i < list->n; i++)
-		sources[i] = source_of(k->c->config, &rules[i]);
+		sources[i] = route_relabel_source(k->c->config, &rules[i]);
 	r = relabel_compile(sources, list->n, (enum relabel_dialect)dialect, k->c->legacy_names,
 			    config_file(k->c->config), where, k->diags, ret);
 	return r == -EINVAL ? 0 : r; /* told in diags */
@@ -165,6 +166,7 @@ static void check_input(struct checker *k, const struct route_rule_config *route
 
 static int check_route(struct checker *k, size_t at)
 {
+	const struct compat_rule *rules = k->root->router_rules.items;
 	struct route_rule_config *route = &k->c->routes[at];
 	char where[KEY_MAX], why[128];
 	int dialect = config_given(k->c->config, &route->relabel_dialect, NULL)
@@ -176,7 +178,8 @@ static int check_route(struct checker *k, size_t at)
 		if (streq(k->c->routes[i].name, route->name)) {
 			(void)snprintf(why, sizeof(why), "another route is called '%s', too",
 				       route->name);
-			complain(k, &route->name, at, k->c->compat ? "router_name" : "name", why);
+			complain(k, k->c->compat ? &rules[at].name : &route->name, at,
+				 k->c->compat ? "router_name" : "name", why);
 			break;
 		}
 	find_destination(k, route, at);

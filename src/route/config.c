@@ -105,8 +105,9 @@ static int finish(struct route_config *c, struct diags *diags)
 	if (r < 0)
 		return r;
 	inherit(&k);
-	route_check_destinations(&k);
-	r = route_check_routes(&k);
+	r = route_check_destinations(&k);
+	if (r >= 0)
+		r = route_check_routes(&k);
 	if (r < 0)
 		return r;
 	check_file(&k);
@@ -158,6 +159,9 @@ struct route_config *route_config_free(struct route_config *c)
 		for (size_t s = 0; route->selectors && s < route->match.n; s++)
 			selector_free(route->selectors[s]);
 	}
+	for (size_t i = 0; i < c->n_destinations; i++)
+		if (c->destinations[i].rules)
+			shard_rules_free(c->destinations[i].rules);
 	relabel_unref(c->relabel);
 	config_free(c->config);
 	free(c);

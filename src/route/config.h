@@ -3,6 +3,7 @@
 #include "config/config.h"
 #include "route/relabel/relabel.h"
 #include "route/relabel/selector.h"
+#include "route/shard/rules.h"
 
 /*
  * The gateway's file: rows, checks across keys, and the form of the original gateway
@@ -153,6 +154,7 @@ struct destination_config {
 	struct config_pairs headers, add_labels;
 	struct tenant_config tenant;
 	struct shard_config shard;
+	struct shard_rules *rules; /* of shard.key.aggregation.rules_file, compiled; NULL = none */
 	struct batch_config batch;
 	struct queue_config queue;
 	struct send_config send;

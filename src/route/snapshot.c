@@ -110,12 +110,14 @@ static int take_nodes(struct snapshot *s, struct destination *d, char *why, size
 	if (!d->nodes || !d->convert)
 		return -ENOMEM;
 	for (size_t i = 0; i < d->config->nodes.n; i++) {
-		int r = nodes_get(s->registry, d->config, &c[i], why, why_size, &d->nodes[i]);
+		int r = s->registry ? nodes_get(s->registry, d->config, &c[i], why, why_size,
+						&d->nodes[i])
+				    : 0;
 
 		if (r < 0)
 			return r;
 		d->n_nodes = i + 1;
-		d->lanes = MAX(d->lanes, d->nodes[i]->lanes);
+		d->lanes = MAX(d->lanes, d->nodes[i] ? d->nodes[i]->lanes : c[i].send.lanes);
 		d->convert[i].send_custom_buckets = c[i].send.rw1_custom_buckets;
 		d->convert[i].start = (enum rw_start_timestamp)c[i].send.rw2_start_timestamp;
 	}
@@ -183,7 +185,7 @@ struct snapshot *snapshot_free(struct snapshot *s)
 	for (size_t i = 0; i < s->n_destinations; i++) {
 		struct destination *d = &s->destinations[i];
 
-		for (size_t n = 0; n < d->n_nodes; n++)
+		for (size_t n = 0; n < d->n_nodes && s->registry; n++)
 			nodes_put(s->registry, d->nodes[n]);
 		shard_key_free(d->key);
 		free(d->table);
@@ -229,9 +231,9 @@ static struct placement place_compat(const struct destination *d, const struct r
 	return p;
 }
 
-struct placement destination_place(const struct destination *d, const struct rw_label *labels,
-				   size_t n, struct rw_span canon, uint8_t *scratch,
-				   size_t scratch_size)
+struct placement destination_place(const struct destination *d, struct relabel_context *c,
+				   const struct rw_label *labels, size_t n, struct rw_span canon,
+				   uint8_t *scratch, size_t scratch_size)
 {
 	const struct shard_config *s = &d->config->shard;
 	struct placement p = {};
@@ -239,7 +241,9 @@ struct placement destination_place(const struct destination *d, const struct rw_
 
 	if (!d->key)
 		return place_compat(d, labels, n);
-	p.hash = shard_hash(d->key, labels, n, canon, scratch, scratch_size);
+	p.hash = d->config->rules ? shard_rules_hash(d->config->rules, c, labels, n, canon, scratch,
+						     scratch_size)
+				  : shard_hash(d->key, labels, n, canon, scratch, scratch_size);
 	p.task = shard_task(p.hash, s->tasks);
 	p.lane = (uint16_t)shard_lane(p.hash, d->lanes);
 	if (!s->task_label.enabled || s->task_label.on_existing == TASK_LABEL_REPLACE)

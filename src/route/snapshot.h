@@ -34,7 +34,7 @@ struct snapshot {
 };
 
 /*
- * Queues are opened, tables computed. @warnings gets what a person should know. Takes @config on success. 0; -errno with @why.
+ * Queues are opened, tables computed. @registry NULL: tables alone, for commands that only look; nodes[] stay NULL. @warnings gets what a person should know. Takes @config on success. 0; -errno with @why.
  */
 int snapshot_new(struct route_config *config, struct nodes *registry, struct diags *warnings,
 		 char *why, size_t why_size, struct snapshot **ret);
@@ -48,10 +48,10 @@ struct placement {
 	uint16_t lane;
 	bool reject; /* task_label.on_existing: reject met one */
 };
-/* @labels after relabelling. @scratch holds key bytes. */
-struct placement destination_place(const struct destination *d, const struct rw_label *labels,
-				   size_t n, struct rw_span canon, uint8_t *scratch,
-				   size_t scratch_size);
+/* @labels after relabelling; @c, for selectors of aggregation rules, does not hold them. @scratch holds key bytes. */
+struct placement destination_place(const struct destination *d, struct relabel_context *c,
+				   const struct rw_label *labels, size_t n, struct rw_span canon,
+				   uint8_t *scratch, size_t scratch_size);
 /* Node of rank @rank (0..replicas-1) for that placement; SHARD_NO_NODE = none. */
 uint16_t destination_node(const struct destination *d, const struct placement *p, uint32_t rank,
 			  const struct rw_label *labels, size_t n);

@@ -17,6 +17,7 @@ PAGES = {
     "telamon-events.1": [TELAMON, "events"],
     "telamon-doctor.1": [TELAMON, "doctor"],
     "telamon-lab.1": [TELAMON, "lab"],
+    "telamon-route.1": [TELAMON, "route"],
 }
 
 
@@ -29,10 +30,17 @@ def source(page):
     return read(os.path.join(MAN, page + ".rst"))
 
 
+# Commands whose page is that of all their own commands.
+INNER = {"route": [["check"], ["plan"], ["explain"], ["replay"], ["bench"], ["bench", "sink"]]}
+
+
 def help_of(command):
-    done = run(*command, "--help")
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    text = ""
+    for inner in INNER.get(command[-1], [[]]):
+        done = run(*command, *inner, "--help")
+        assert done.returncode == 0, done.stderr
+        text += done.stdout
+    return text
 
 
 def defined(page):

@@ -55,7 +55,7 @@ static void test_fields(void **state)
 	assert_memory_equal(queued_json(e), "hhhhhhhhhhhhhhhhhhhhhhhhhhhhhh", 31);
 	assert_null(queue_next(&q, &position));
 	assert_false(queue_empty(&q)); /* until it is taken */
-	queue_take(&q, position);
+	queue_advance(&q, position);
 	assert_true(queue_empty(&q));
 	queue_done(&q);
 }
@@ -85,7 +85,7 @@ static void test_wrap(void **state)
 				assert_int_equal(queued_json(e)[i], 'a' + (int)(taken % 26));
 			taken++;
 		}
-		queue_take(&q, position);
+		queue_advance(&q, position);
 		assert_true(put - taken < 40);
 	}
 	assert_true(taken > 4000);
@@ -145,7 +145,7 @@ static void test_two_threads(void **state)
 			assert_int_equal(e->json_len, 1 + next % 200);
 			next++;
 		}
-		queue_take(&q, position);
+		queue_advance(&q, position);
 		sched_yield();
 	}
 	assert_int_equal(pthread_join(thread, NULL), 0);

@@ -45,17 +45,13 @@ static bool decode(const uint8_t in[SLOT], struct cursor *ret)
 	return true;
 }
 
-int cursor_read(struct queue *q, struct cursor *ret)
+static int read_slots(int fd, struct cursor *ret)
 {
 	uint8_t slots[2][SLOT] = {};
 	struct cursor a, b;
 	bool has_a, has_b;
-	ssize_t n;
+	ssize_t n = pread(fd, slots, sizeof(slots), 0);
 
-	q->cursor_fd = openat(q->dir_fd, "cursor", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (q->cursor_fd < 0)
-		return -errno;
-	n = pread(q->cursor_fd, slots, sizeof(slots), 0);
 	if (n < 0)
 		return -errno;
 	if (n == 0)
@@ -66,6 +62,25 @@ int cursor_read(struct queue *q, struct cursor *ret)
 		return -EBADMSG;
 	*ret = !has_b || (has_a && a.generation > b.generation) ? a : b;
 	return 0;
+}
+
+int queue_cursor_lowest(int dir_fd, uint64_t *ret)
+{
+	_cleanup_(closep) int fd = openat(dir_fd, "cursor", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct cursor c = {};
+	int r = fd < 0 ? -errno : read_slots(fd, &c);
+
+	if (r >= 0)
+		*ret = c.lowest;
+	return r;
+}
+
+int cursor_read(struct queue *q, struct cursor *ret)
+{
+	q->cursor_fd = openat(q->dir_fd, "cursor", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (q->cursor_fd < 0)
+		return -errno;
+	return read_slots(q->cursor_fd, ret);
 }
 
 void cursor_write(struct queue *q, bool now)

@@ -92,6 +92,9 @@ void queue_on_ready(struct queue *q, void (*fn)(void *ctx, uint32_t lane), void 
 void queue_tick(struct queue *q, int64_t now_ms); /* each second: cursor, free space, age */
 void queue_stats(struct queue *q, struct queue_stats *ret);
 
+/* Index of the lowest unsent record by the cursor of a queue that nobody has open. -errno without a sound one. */
+int queue_cursor_lowest(int dir_fd, uint64_t *ret);
+
 /* Directories below <storage>/queue that belong to no configured node (GW-QU-8). */
 typedef void (*queue_orphan_fn)(void *ctx, const char *destination, const char *node,
 				uint64_t bytes);

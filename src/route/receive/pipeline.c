@@ -29,7 +29,8 @@ struct pipeline {
 	struct rw_encoder *encoder;
 	struct open_blocks *open;
 	struct relabel_context *global,
-		*context; /* of global rules and of a route's: both results live at once */
+		*context, /* of global rules and of a route's: both results live at once */
+		*keys; /* of selectors that decide about keys */
 	struct decision_cache_stats *cache_seen;
 	struct decision_cache **caches; /* per route, NULL = nothing to remember */
 	struct worker_counters counters;
@@ -73,6 +74,8 @@ int pipeline_new(const struct pipeline_shared *shared, struct pipeline **ret)
 	if (r >= 0)
 		r = relabel_context_new(&p->context);
 	if (r >= 0)
+		r = relabel_context_new(&p->keys);
+	if (r >= 0)
 		r = open_blocks_new(p->encoder, shared->snappy, &p->counters, &p->open);
 	if (r < 0)
 		return r;
@@ -103,6 +106,8 @@ struct pipeline *pipeline_free(struct pipeline *p)
 		relabel_context_free(p->global);
 	if (p->context)
 		relabel_context_free(p->context);
+	if (p->keys)
+		relabel_context_free(p->keys);
 	rw_buf_done(&p->canon);
 	rw_buf_done(&p->key);
 	rw_buf_done(&p->window[0]);
@@ -388,7 +393,8 @@ static bool matches(struct pipeline *p, const struct route_rule_config *r, const
 static struct placement place(struct pipeline *p, const struct destination *d,
 			      const struct item *it)
 {
-	return destination_place(d, it->labels, it->n_labels, it->canon, p->key.data, p->key.size);
+	return destination_place(d, p->keys, it->labels, it->n_labels, it->canon, p->key.data,
+				 p->key.size);
 }
 
 /* Is the place more than the task and lane that the cache remembers? */

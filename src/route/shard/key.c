@@ -10,24 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
-#include "base/arena.h"
 #include "base/macro.h"
-#include "route/shard/shard.h"
-
-struct name {
-	const char *text;
-	uint32_t len;
-};
-
-struct shard_key {
-	struct arena *arena;
-	bool by, family;
-	struct name *
-		names; /* sorted by bytes, without the task label and, with family, without le vmrange quantile */
-	size_t n_names;
-	struct name task_label;
-	uint64_t seed;
-};
+#include "route/shard/internal.h"
 
 static const struct name family_labels[] = { { "le", 2 }, { "vmrange", 7 }, { "quantile", 8 } };
 static const char name_label[] = "__name__";
