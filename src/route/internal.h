@@ -60,7 +60,7 @@ struct gateway {
 	struct snapshot *snapshot, *retired;
 	_Atomic uint64_t generation;
 	atomic_bool stopping, stopped, ready;
-	uint64_t inflight; /* bytes of decoded bodies */
+	uint64_t held_bytes; /* bytes of decoded bodies */
 	int64_t tokens; /* of samples_per_second */
 	uint64_t tokens_us;
 	struct metrics *metrics;

@@ -295,8 +295,8 @@ static bool hold_budget(struct upload *u, uint64_t bytes)
 	struct gateway *g = u->worker->gateway;
 	uint64_t max = u->worker->snapshot->config->receive->max_inflight;
 
-	if (__atomic_add_fetch(&g->inflight, bytes, __ATOMIC_RELAXED) > max) {
-		__atomic_sub_fetch(&g->inflight, bytes, __ATOMIC_RELAXED);
+	if (__atomic_add_fetch(&g->held_bytes, bytes, __ATOMIC_RELAXED) > max) {
+		__atomic_sub_fetch(&g->held_bytes, bytes, __ATOMIC_RELAXED);
 		return false;
 	}
 	u->held = bytes;
@@ -305,7 +305,7 @@ static bool hold_budget(struct upload *u, uint64_t bytes)
 
 static void drop_budget(struct upload *u)
 {
-	__atomic_sub_fetch(&u->worker->gateway->inflight, u->held, __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&u->worker->gateway->held_bytes, u->held, __ATOMIC_RELAXED);
 	u->held = 0;
 }
 
