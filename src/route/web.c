@@ -2,12 +2,16 @@
 /* What the gateway answers beside remote write: health, metrics, reload, status. */
 #define LOG_MODULE "web"
 
+#include <stdlib.h>
 #include <string.h>
+#include "base/arena.h"
 #include "base/macro.h"
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "route/explain.h"
 #include "route/internal.h"
+#include "route/relabel/selector.h"
 
 #define STUCK_US (10 * US_PER_SEC)
 
@@ -237,6 +241,41 @@ static void stats(struct http_request *q, void *ctx)
 	strbuf_done(&text);
 }
 
+/* --- explain --- */
+
+static void explain(struct http_request *q, void *ctx)
+{
+	static const char *const known[] = { "series", NULL };
+	struct gateway *g = ctx;
+	const char *series = http_query(q, "series");
+	_cleanup_(arena_freep) struct arena *arena = NULL;
+	const struct rw_label *labels;
+	struct snapshot *s;
+	char why[256], *text;
+	json_t *result;
+	size_t n;
+
+	if (!series || http_query_unknown(q, known)) {
+		http_reply_text(q, 400, "series=NAME{…} is the one parameter\n");
+		return;
+	}
+	if (arena_new(1 << 20, &arena) < 0 ||
+	    series_parse(series, arena, why, sizeof(why), &labels, &n) < 0) {
+		http_reply_text(q, 400, "series: %s\n", arena ? why : "out of memory");
+		return;
+	}
+	s = gateway_take_snapshot(g);
+	result = explain_run(s, labels, n);
+	text = result ? json_dumps(result, JSON_INDENT(1)) : NULL;
+	json_decref(result);
+	gateway_put_snapshot(g, s);
+	if (text)
+		http_reply(q, 200, "application/json", text, strlen(text));
+	else
+		http_reply_text(q, 500, "out of memory\n");
+	free(text);
+}
+
 /* --- tables --- */
 
 const struct http_route *route_web(struct gateway *g, bool with_admin, bool with_write)
@@ -256,6 +295,7 @@ const struct http_route *route_web(struct gateway *g, bool with_admin, bool with
 		{ "GET HEAD", g->o.telemetry_path, HTTP_PUBLIC, metrics, g },
 		{ "POST PUT", "/-/reload", HTTP_PUBLIC, reload, g },
 		{ "GET HEAD", "/stats", HTTP_PUBLIC, stats, g },
+		{ "GET HEAD", "/api/v1/explain", HTTP_PUBLIC, explain, g },
 		{ "GET HEAD", "/api/v1/status/config", HTTP_PUBLIC, status_config, g },
 		{ "GET HEAD", "/api/v1/status/table", HTTP_PUBLIC, status_table, g },
 	};
