@@ -15,11 +15,14 @@ $(BUILD)/build.ninja:
 	@meson setup $(BUILD) --buildtype=debugoptimized -Dwerror=true >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@mv $(BUILD).log $(BUILD)/setup.log
 
-build: deps $(BUILD)/build.ninja ## build/telamon-agent, build/telamon
+build: deps $(BUILD)/build.ninja ## build/telamon-agent, build/telamon-route, build/telamon
 	@ninja -j$(JOBS) -C $(BUILD) --quiet
 
 run: build ## start the agent in the foreground with its embedded defaults
 	@tools/run.sh $(BUILD)
+
+run-route: build ## start the gateway with an example configuration and a counting sink
+	@tools/run-route.sh $(BUILD)
 
 test: ## every tier that this host can run; SAN=1: unit, golden and fuzz corpus under sanitizers
 	@tools/deps.sh build test vm
@@ -37,10 +40,14 @@ bench: build ## every benchmark; figures go to bench/results
 	@tools/deps.sh test bench
 	@bench/run.sh
 
+bench-route: build ## the gateway beside vmagent; figures go to bench/results
+	@tools/deps.sh test bench
+	@BUILD=$(BUILD) bench/route/run
+
 install: build ## install below DESTDIR
 	@meson install -C $(BUILD) --quiet
 
 clean: ## remove the build directory
 	@rm -rf $(BUILD)
 
-.PHONY: help deps build run test vm fuzz bench install clean
+.PHONY: help deps build run run-route bench-route test vm fuzz bench install clean

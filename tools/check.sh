@@ -50,7 +50,8 @@ licences)
 	exit $bad
 	;;
 docs)
-	for pair in metrics:docs/metrics.md configuration:docs/configuration.md example:packaging/config/agent.yaml; do
+	for pair in metrics:docs/metrics.md configuration:docs/configuration.md \
+		route-configuration:docs/route-configuration.md example:packaging/config/agent.yaml; do
 		name=${pair%%:*} file=${pair#*:}
 		"$build/gendocs" "$name" | diff -u "$file" - || {
 			echo "$file is not what the tables say; mend it by: $build/gendocs $name >$file"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes out of the tables that the programs use: docs/metrics.md, docs/configuration.md, packaging/config/agent.yaml and the
- * keys of telamon-agent.yaml(5). Usage: gendocs metrics|configuration|example|man
+ * Writes out of the tables that the programs use: docs/metrics.md, docs/configuration.md, docs/route-configuration.md,
+ * packaging/config/agent.yaml and the keys of the manual pages of section 5.
+ * Usage: gendocs metrics|configuration|route-configuration|example|man|route-man
  */
 
 #include <stdio.h>
@@ -9,6 +10,8 @@
 #include "agent/agent.h"
 #include "agent/module.h"
 #include "agent/self.h"
+#include "route/config.h"
+#include "route/rows.h"
 
 static void write_metrics(struct strbuf *out)
 {
@@ -21,6 +24,7 @@ static void write_metrics(struct strbuf *out)
 		if (agent_modules[i]->metrics)
 			metrics_write_docs(agent_modules[i]->name, agent_modules[i]->metrics,
 					   agent_modules[i]->n_metrics, out);
+	metrics_write_docs("telamon-route", route_metric_rows, _ROUTE_METRIC_MAX, out);
 }
 
 static void write_configuration(struct strbuf *out)
@@ -32,6 +36,16 @@ static void write_configuration(struct strbuf *out)
 		"Every key has a default; without a file the agent runs on them. Sizes carry a unit (`1MiB`), so do\n"
 		"durations (`500ms`, `1h30m`). `takes effect` tells whether a reload is enough.\n");
 	config_write_markdown(agent_sections(), out);
+}
+
+static void write_route_configuration(struct strbuf *out)
+{
+	strbuf_addstr(
+		out,
+		"# Configuration of telamon-route\n\n"
+		"Written by `build/gendocs route-configuration` out of the rows in the source; `./dev test` compares.\n"
+		"Sizes carry a unit (`1MiB`), so do durations (`500ms`). Destinations inherit from `defaults`, nodes from their destination.\n");
+	config_write_markdown(route_config_sections(), out);
 }
 
 static void write_example(struct strbuf *out)
@@ -55,8 +69,12 @@ int main(int argc, char **argv)
 		write_configuration(&out);
 	else if (argc == 2 && streq(argv[1], "example"))
 		write_example(&out);
+	else if (argc == 2 && streq(argv[1], "route-configuration"))
+		write_route_configuration(&out);
 	else if (argc == 2 && streq(argv[1], "man"))
 		config_write_rst(agent_sections(), &out);
+	else if (argc == 2 && streq(argv[1], "route-man"))
+		config_write_rst(route_config_sections(), &out);
 	else
 		return 2;
 	(void)fwrite(out.data, 1, out.len, stdout);
