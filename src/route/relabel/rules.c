@@ -291,7 +291,8 @@ static void check_groups(struct compiler *k, const struct template *t)
 {
 	const struct regex *regex = k->rule->regex;
 
-	for (const struct template_part *p = t->parts; p < t->parts + t->n; p++) {
+	for (size_t i = 0; i < t->n; i++) {
+		const struct template_part *p = &t->parts[i];
 		bool named = p->kind == TEMPLATE_NAMED;
 
 		if (p->kind != TEMPLATE_GROUP && !named)
