@@ -200,7 +200,9 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 	struct route_counters **routes = list_counters(p, s);
 	struct decision_cache **caches = NULL;
 	struct decision_cache_stats *seen = calloc(s->n_routes + 1, sizeof(*seen));
-	int r = routes && seen ? make_caches(p, s, &caches) : -ENOMEM;
+	/* A key is never longer than the series that the limit lets in. */
+	bool room = rw_buf_room(&p->key, MAX(KEY_BYTES_MIN, s->config->limits->series_bytes));
+	int r = routes && seen && room ? make_caches(p, s, &caches) : -ENOMEM;
 
 	if (r >= 0)
 		r = open_blocks_use(p->open, s);

@@ -6,6 +6,7 @@
  * it lies. Names are compared by length first: no label list is long enough for more.
  */
 
+#define XXH_INLINE_ALL /* a key is short: a call costs as much as a part of the hash */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,6 @@
 #include "base/macro.h"
 #include "route/shard/internal.h"
 
-static const struct name family_labels[] = { { "le", 2 }, { "vmrange", 7 }, { "quantile", 8 } };
 static const char name_label[] = "__name__";
 #define NAME_LABEL_LEN (sizeof(name_label) - 1)
 
@@ -22,14 +22,19 @@ static bool same(const struct name *n, const char *text, size_t len)
 	return n->len == len && memcmp(n->text, text, len) == 0;
 }
 
-static bool is_family_label(const char *text, size_t len)
+/* Lengths are constants here, so that comparing is no call. */
+static inline bool is_family_label(const char *text, size_t len)
 {
-	if (len != 2 && len != 7 && len != 8)
+	switch (len) {
+	case 2:
+		return memcmp(text, "le", 2) == 0;
+	case 7:
+		return memcmp(text, "vmrange", 7) == 0;
+	case 8:
+		return memcmp(text, "quantile", 8) == 0;
+	default:
 		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(family_labels); i++)
-		if (same(&family_labels[i], text, len))
-			return true;
-	return false;
+	}
 }
 
 static bool never_in_key(const struct shard_key *k, const char *text, size_t len)
@@ -95,23 +100,12 @@ static bool left_out(const struct shard_key *k, const struct rw_label *l)
 	return false;
 }
 
-static size_t key_value_len(const struct shard_key *k, const struct rw_label *l)
+static inline size_t key_value_len(const struct shard_key *k, const struct rw_label *l)
 {
 	if (k->family && l->name_len == NAME_LABEL_LEN &&
 	    memcmp(l->name, name_label, NAME_LABEL_LEN) == 0)
 		return rw_family_len(l->value, l->value_len);
 	return l->value_len;
-}
-
-/* Is every label of the series in the key as it stands? */
-static bool untouched(const struct shard_key *k, const struct rw_label *labels, size_t n)
-{
-	if (k->by)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (left_out(k, &labels[i]) || key_value_len(k, &labels[i]) != labels[i].value_len)
-			return false;
-	return true;
 }
 
 /* One label of the key at *@at, if there is room before @end. */
@@ -148,11 +142,78 @@ size_t shard_key_bytes(const struct shard_key *k, const struct rw_label *labels,
 	return at ? (size_t)(at - buf) : 0;
 }
 
+/* --- a key out of the canonical bytes --- */
+
+static inline uint64_t length_bit(size_t len)
+{
+	return UINT64_C(1) << MIN(len, (size_t)63);
+}
+
+/* Lengths of all names that are not taken as they are: most labels are, and are told by nothing else. */
+static inline uint64_t special_lengths(const struct shard_key *k)
+{
+	uint64_t bits = k->task_label.len ? length_bit(k->task_label.len) : 0;
+
+	if (k->family) /* le, vmrange, quantile, __name__ */
+		bits |= length_bit(2) | length_bit(7) | length_bit(8);
+	for (size_t i = 0; i < k->n_names; i++)
+		bits |= length_bit(k->names[i].len);
+	return bits;
+}
+
+static inline size_t field_len(const struct rw_label *l)
+{
+	size_t inner = 4 + (size_t)l->name_len + l->value_len;
+
+	return inner < 0x80 ? 2 + inner : rw_canon_len(l, 1);
+}
+
+static inline uint8_t *put_run(uint8_t *at, const uint8_t *from, const uint8_t *to)
+{
+	memcpy(at, from, (size_t)(to - from));
+	return at + (to - from);
+}
+
+/*
+ * The bytes that shard_key_bytes() makes, for a key of all labels but some: what stands in @canon one behind the other goes over as one piece. Nothing is
+ * copied where it is all of it. Scratch has room for @canon.
+ */
+static struct rw_span cut_out(const struct shard_key *k, const struct rw_label *labels, size_t n,
+			      struct rw_span canon, uint8_t *scratch)
+{
+	const uint8_t *field = canon.at, *run = canon.at, *next;
+	uint64_t special = special_lengths(k);
+	uint8_t *at = scratch;
+
+	for (size_t i = 0; i < n; i++, field = next) {
+		const struct rw_label *l = &labels[i];
+
+		next = field + field_len(l);
+		if (!(special & length_bit(l->name_len)))
+			continue;
+		if (left_out(k, l)) {
+			at = put_run(at, run, field);
+			run = next;
+		} else if (key_value_len(k, l) != l->value_len) {
+			at = put_run(at, run, field);
+			put(k, l, &at, at + (next - field));
+			run = next;
+		}
+	}
+	if (run == canon.at)
+		return canon;
+	at = put_run(at, run, field);
+	return (struct rw_span){ scratch, (size_t)(at - scratch) };
+}
+
 uint64_t shard_hash(const struct shard_key *k, const struct rw_label *labels, size_t n,
 		    struct rw_span canon, uint8_t *scratch, size_t scratch_size)
 {
-	if (canon.at && untouched(k, labels, n))
-		return XXH3_64bits_withSeed(canon.at, canon.len, k->seed);
-	return XXH3_64bits_withSeed(scratch, shard_key_bytes(k, labels, n, scratch, scratch_size),
-				    k->seed);
+	struct rw_span key = { scratch, 0 };
+
+	if (!k->by && canon.at && canon.len <= scratch_size)
+		key = cut_out(k, labels, n, canon, scratch);
+	else
+		key.len = shard_key_bytes(k, labels, n, scratch, scratch_size);
+	return XXH3_64bits_withSeed(key.at, key.len, k->seed);
 }

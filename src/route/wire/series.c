@@ -13,17 +13,27 @@ const char *const rw_version_names[_RW_VERSION_MAX] = { "rw1", "rw2" };
 #define TAG_NAME 0x0a
 #define TAG_VALUE 0x12
 
+static inline size_t without(const char *name, size_t len, const char *suffix, size_t n)
+{
+	return len > n && memcmp(name + len - n, suffix, n) == 0 ? len - n : len;
+}
+
+/* By the last byte, so that there is one comparison at most, of a constant length. */
 size_t rw_family_len(const char *name, size_t len)
 {
-	static const char suffixes[][9] = { "_bucket", "_sum", "_count", "_total", "_created" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-		size_t n = strlen(suffixes[i]);
-
-		if (len > n && memcmp(name + len - n, suffixes[i], n) == 0)
-			return len - n;
+	switch (len ? name[len - 1] : '\0') {
+	case 'm':
+		return without(name, len, "_sum", 4);
+	case 'l':
+		return without(name, len, "_total", 6);
+	case 'd':
+		return without(name, len, "_created", 8);
+	case 't':
+		return len > 2 && name[len - 2] == 'e' ? without(name, len, "_bucket", 7)
+						       : without(name, len, "_count", 6);
+	default:
+		return len;
 	}
-	return len;
 }
 
 int rw_label_compare(const struct rw_label *a, const struct rw_label *b)
