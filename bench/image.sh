@@ -28,24 +28,18 @@ mirror() {
 }
 
 root=$work/root
-# The image package is unpacked, not installed: its scripts would build an initramfs that nobody boots.
-# shellcheck disable=SC2016 # $1 is mmdebstrap's
 mmdebstrap --quiet --variant=minbase --mode=root --include="$(echo "$peers" | tr -s ' ' ',' | sed 's/,$//')" \
-	--customize-hook='cd "$1" && version=$(ls lib/modules 2>/dev/null | head -n 1)
-		[ -n "$version" ] || version=$(basename "$(echo usr/src/linux-headers-*-cloud-amd64)" | sed s/linux-headers-//)
-		chroot "$1" sh -c "cd /tmp && apt-get download -qq linux-image-$version && dpkg-deb -x linux-image-*.deb / && rm *.deb"
-		chroot "$1" depmod "$version"
-		chroot "$1" dpkg-query -W >"$1/packages"
-		rm -rf "$1"/var/cache/apt/archives/*.deb "$1"/usr/share/doc/*' \
+	--customize-hook=bench/image-hook.sh \
 	bookworm "$root" "$(mirror)" >"$work/log" 2>&1 </dev/null || {
 	cat "$work/log" >&2
 	exit 1
 }
 
+modprobe=$(command -v modprobe || echo /sbin/modprobe)
 version=$(find "$root/boot" -name 'vmlinuz-*' -printf '%f\n' | sed 's/vmlinuz-//')
 mv "$root/boot/vmlinuz-$version" "$work/vmlinuz"
 for module in virtio_pci virtio_blk ext4; do
-	modprobe -d "$root" -S "$version" --show-depends "$module" 2>/dev/null || : # built in
+	"$modprobe" -d "$root" -S "$version" --show-depends "$module" 2>/dev/null || : # built in
 done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' | while read -r file; do
 	cp "$file" "$work/boot/modules/"
 	echo "/modules/$(basename "$file")"

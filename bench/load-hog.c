@@ -85,8 +85,8 @@ static void wait_for_gate(void)
 {
 	char c;
 
-	while (read(FD_GATE, &c, 1) > 0)
-		;
+	if (read(FD_GATE, &c, 1) != 0)
+		fail("gate");
 }
 
 struct hog_options {

@@ -96,10 +96,25 @@ struct gate {
 	int in[2], ready[2];
 };
 
+/* Above the numbers that hogs know them by: dup2() to itself would leave them to close at exec. */
+static void pipe_make(int fds[2])
+{
+	int low[2];
+
+	if (pipe2(low, O_CLOEXEC) < 0)
+		fail("pipe");
+	for (int i = 0; i < 2; i++) {
+		fds[i] = fcntl(low[i], F_DUPFD_CLOEXEC, 10);
+		if (fds[i] < 0)
+			fail("pipe");
+		(void)close(low[i]);
+	}
+}
+
 static void gate_make(struct gate *g)
 {
-	if (pipe2(g->in, O_CLOEXEC) < 0 || pipe2(g->ready, O_CLOEXEC) < 0)
-		fail("pipe");
+	pipe_make(g->in);
+	pipe_make(g->ready);
 }
 
 static void gate_wait(const struct gate *g, unsigned n)

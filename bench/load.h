@@ -6,7 +6,7 @@
 
 #define MIB (1024UL * 1024)
 #define PATH_BYTES 512
-#define LIMIT_BYTES (4 * MIB) /* of every cgroup in which somebody dies */
+#define LIMIT_BYTES (2 * MIB) /* of every cgroup in which somebody dies */
 
 /* --- cgroups: @path begins with "/" and is that of the memory hierarchy --- */
 

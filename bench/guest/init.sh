@@ -23,5 +23,5 @@ uname -r >/results/kernel
 tar cf /dev/vdb -C /results .
 echo "=== end"
 sync
-echo o >/proc/sysrq-trigger
+echo b >/proc/sysrq-trigger
 sleep 60
