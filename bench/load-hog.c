@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench_load hog [-c PROCS] [-a ADJ] [-u UID] [-C DIRECTORY] [-n COMM] [-t THREADS] [-s SHARED MiB] [-m MiB] [-w] [-5] MODE [TAG...]
+ * bench_load hog [-c PROCS] [-a ADJ] [-u UID] [-C DIRECTORY] [-n COMM] [-t THREADS] [-s SHARED MiB] [-m MiB] [-e MiB] [-w] [-5] MODE [TAG...]
  *
- * MODE: eat (until it dies), hold (-m MiB, then wait for the end), calm (wait for the end), sharer (eat, with a second process on the
+ * MODE: eat (until it dies, or -e MiB and wait), hold (-m MiB, then wait for the end), calm (wait for the end), sharer (eat, with a second process on the
  * same memory). -w: wait for the end of file on fd 3 first; a byte on fd 4 says that it is ready. -5: wait for 5 ms.
  * It enters the cgroup of PROCS before anything else, and dies with its parent or by an alarm in any case.
  */
@@ -91,7 +91,7 @@ static void wait_for_gate(void)
 
 struct hog_options {
 	const char *comm;
-	unsigned long threads, shared, hold;
+	unsigned long threads, shared, hold, eat;
 	bool gate, late;
 };
 
@@ -116,8 +116,8 @@ static void live(const struct hog_options *o, const char *mode)
 	if (o->late)
 		(void)usleep(5000);
 	if (strcmp(mode, "eat") == 0 || strcmp(mode, "sharer") == 0)
-		eat(EAT_BYTES, MAP_PRIVATE);
-	else
+		eat(o->eat ? o->eat * MIB : EAT_BYTES, MAP_PRIVATE);
+	if (o->eat || (strcmp(mode, "eat") && strcmp(mode, "sharer")))
 		(void)wait_in_thread(NULL);
 }
 
@@ -126,7 +126,7 @@ int hog_main(int argc, char **argv)
 	struct hog_options o = {};
 	int option;
 
-	while ((option = getopt(argc, argv, "+c:a:u:C:n:t:s:m:w5")) != -1) {
+	while ((option = getopt(argc, argv, "+c:a:u:C:n:t:s:m:e:w5")) != -1) {
 		switch (option) {
 		case 'c':
 			write_text(optarg, "0");
@@ -153,6 +153,9 @@ int hog_main(int argc, char **argv)
 			break;
 		case 'm':
 			o.hold = strtoul(optarg, NULL, 10);
+			break;
+		case 'e':
+			o.eat = strtoul(optarg, NULL, 10);
 			break;
 		case 'w':
 			o.gate = true;

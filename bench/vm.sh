@@ -26,8 +26,7 @@ for program in "$build/telamon-agent" "$build/telamon" "$build/bench/bench_load"
 done
 # The guest's own libc: it is of the same release as the host's.
 rm -f "$root"/lib/libc.so.* "$root"/lib/libm.so.* "$root"/lib/libpthread.so.* "$root"/lib/libdl.so.*
-cp bench/guest/*.sh "$root/guest/"
-cp bench/*.py "$root/bin/" 2>/dev/null || :
+cp bench/guest/*.sh bench/guest/*.py "$root/guest/"
 chmod +x "$root"/guest/*.sh
 (cd "$work/root" && find . | busybox cpio -o -H newc 2>/dev/null) | gzip -1 >"$work/ours"
 cat "$image/initramfs" "$work/ours" >"$work/initramfs"

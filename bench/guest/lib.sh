@@ -4,9 +4,9 @@
 url=http://127.0.0.1:9102
 results=/results
 
-agent_start() { # configuration on stdin
+agent_start() { # configuration
 	mkdir -p /run/telamon /tmp/agent
-	cat >/tmp/agent/agent.yaml
+	echo "${1:-}" >/tmp/agent/agent.yaml
 	LD_LIBRARY_PATH=/telamon/lib telamon-agent --config.file=/tmp/agent/agent.yaml --web.listen-address=127.0.0.1:9102 \
 		>>$results/agent.log 2>&1 &
 	agent=$!

@@ -314,6 +314,7 @@ static void scope_of_mark(struct oom_run *run, const struct oom_victim *v,
 	if (!run->gfp_known && run->scope != SCOPE_SYSRQ) {
 		run->gfp_known = true;
 		run->gfp = v->reclaim_gfp;
+		run->gfp_of_memcg_reclaim = v->reclaim_kind == OOM_RECLAIM_MEMCG;
 		run->order = v->reclaim_order;
 		run->order_known = true;
 	}
@@ -451,6 +452,7 @@ static void feed_decision(struct correlator *c, const struct oom_decision *d, ui
 	run->chosen_tgid = d->chosen_tgid;
 	run->gfp_known = run->order_known = true;
 	run->gfp = d->gfp;
+	run->gfp_of_memcg_reclaim = false;
 	run->order = d->order;
 	run->points = d->points;
 	run->totalpages_bytes = oom_pages(d->totalpages);

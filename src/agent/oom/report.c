@@ -271,11 +271,15 @@ static void add_request(const struct report_world *w, const struct oom_run *run,
 {
 	char text[256];
 
-	if (run->gfp_known) {
-		gfp_format(w->gfp, run->gfp, text, sizeof(text));
-		event_str(b, P "gfp_mask", text);
-	} else if (run->kmsg_gfp[0]) {
+	/* The log tells the whole request, reclaim only what it made of it. */
+	if (!run->oc && run->kmsg_gfp[0]) {
 		event_str(b, P "gfp_mask", run->kmsg_gfp);
+	} else if (run->gfp_known) {
+		gfp_format(w->gfp,
+			   run->gfp_of_memcg_reclaim ? gfp_before_memcg_reclaim(w->gfp, run->gfp)
+						     : run->gfp,
+			   text, sizeof(text));
+		event_str(b, P "gfp_mask", text);
 	} else if (run->scope != SCOPE_SYSRQ) {
 		*missing |= 1U << FIELD_GFP;
 	}
@@ -546,16 +550,20 @@ static void add_user_stack(const struct oom_victim *v, struct event_buf *b)
 
 static void add_stack(const struct report_world *w, const struct oom_victim *v, struct event_buf *b)
 {
-	if (v->n_stack == 0)
-		return;
-	event_array(b, P "stack.kernel");
+	bool any = false;
+
 	for (uint32_t i = 0; i < v->n_stack; i++) {
 		const char *name = v->stack[i] ? w->symbol(w->ctx, v->stack[i]) : NULL;
 
-		if (name && *name)
-			event_str(b, NULL, name);
+		if (!name || !*name)
+			continue;
+		if (!any)
+			event_array(b, P "stack.kernel");
+		any = true;
+		event_str(b, NULL, name);
 	}
-	event_array_end(b);
+	if (any)
+		event_array_end(b);
 }
 
 static void add_kernel_log(const struct oom_run *run, struct event_buf *b)
