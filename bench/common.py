@@ -83,9 +83,9 @@ class Agent:
     def events(self, query):
         return [json.loads(line) for line in self.get("/api/v1/events?" + query).splitlines()]
 
-    def all_kills(self):
-        """Every record of a kill, page by page, oldest first."""
-        return self.events(f"type=oom.kill&limit={KILLS_PER_QUERY}")
+    def kills_of(self, load):
+        """Records of kills in the cgroups of a load."""
+        return self.events(f"type=oom.kill&limit={KILLS_PER_QUERY}&cgroup={load.cgroup}/*")
 
     def metrics(self):
         """{series as printed: value}"""
@@ -109,6 +109,7 @@ class Load:
         # pylint: disable-next=consider-using-with
         self.process = subprocess.Popen([LOAD, *[str(a) for a in arguments]], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
+        self.cgroup = f"/telamon-bench-{self.process.pid}"
         line = self.process.stdout.readline()
         if line != "ready\n":
             raise SystemExit(f"bench: the load did not get ready: {line}")
