@@ -18,19 +18,10 @@ work=$image.part
 rm -rf "$work"
 mkdir -p "$work/boot/modules"
 
-mirror() {
-	{
-		sed -n 's/^deb  *\(\[[^]]*\] *\)\{0,1\}\(http[^ ]*debian\/*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null || :
-		cat /etc/apt/sources.list.d/*.list 2>/dev/null |
-			sed -n 's/^deb  *\(\[[^]]*\] *\)\{0,1\}\(http[^ ]*debian\/*\) .*/\2/p'
-		cat /etc/apt/sources.list.d/*.sources 2>/dev/null | sed -n 's/^URIs: *\([^ ]*debian\/*\) *$/\1/p'
-	} | grep -v security | head -n 1
-}
-
 root=$work/root
 mmdebstrap --quiet --variant=minbase --mode=root --include="$(echo "$peers" | tr -s ' ' ',' | sed 's/,$//')" \
 	--customize-hook=bench/image-hook.sh \
-	bookworm "$root" "$(mirror)" >"$work/log" 2>&1 </dev/null || {
+	bookworm "$root" "$(tests/vm/fetch.sh mirror)" >"$work/log" 2>&1 </dev/null || {
 	cat "$work/log" >&2
 	exit 1
 }
@@ -53,7 +44,7 @@ chmod +x "$work/boot/init"
 mv "$root/packages" "$work/packages"
 truncate -s 4G "$work/disk"
 mke2fs -q -t ext4 -O ^has_journal -d "$root" "$work/disk"
-rm -rf "$root" "$work/boot"
+rm -rf "$root" "${work:?}/boot"
 {
 	echo "kernel $version"
 	for package in $peers; do

@@ -10,6 +10,7 @@ build=${BUILD:-build}
 scenario=$1
 results=$2
 shift 2
+tests/vm/fetch.sh qemu
 image=$(bench/image.sh)
 mkdir -p "$results"
 work=$(mktemp -d)

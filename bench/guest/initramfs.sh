@@ -1,5 +1,6 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=dash
 # First process of the guests of the benchmarks: mounts the disk and hands over to the init of the second archive.
 PATH=/bin
 busybox mount -t proc proc /proc

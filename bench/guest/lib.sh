@@ -46,6 +46,7 @@ peer_start() { # bcc | libbpf | bpftrace | kmsg
 	bpftrace) stdbuf -oL bpftrace /usr/sbin/oomkill.bt >"$peer_log" 2>$results/peer-"$1".err & ;;
 	kmsg) bench_kmsg >"$peer_log" 2>$results/peer-"$1".err & ;;
 	esac
+	# shellcheck disable=SC2034 # for the callers
 	peer=$!
 	case $1 in
 	kmsg) sleep 1 ;;
