@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Every benchmark, one after the other; figures go to bench/results. Needs root. BUILD names the build directory; ONLY a list of names.
-# Exit 1 when a bar was missed or a benchmark could not run. It takes about two hours, most of it in emulated guests.
+# Exit 1 when a bar was missed or a benchmark could not run. Most of the time passes in emulated guests.
 set -eu
 cd "$(dirname "$0")/.."
 
