@@ -307,7 +307,7 @@ static void test_confirmation(void **state)
 		{ "podman with a parent of its own", "/custom/p/" C, false,
 		  { .found = true, .image = "i", .sources = 1U << OCI_PODMAN, .cgroups_path = "/custom/p/" C },
 		  true, "podman", C, "i" },
-		{ "forged name without a file", "/system.slice/cri-containerd-" C ".scope", false, {}, false, "systemd", "", "" },
+		{ "forged name without a file", "/system.slice/cri-containerd-" C ".scope", false, {}, false, "other", C, "" },
 		{ "nested slices", "/a.slice/a-b.slice/a-b-c.slice/docker-" C ".scope", false,
 		  { .found = true, .image = "i", .cgroups_path = "a-b-c.slice:docker:" C }, true, "docker", C, "i" },
 		{ "too few colons", "/system.slice/docker-" C ".scope", false,

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Fetches what guests need, once: qemu (installed from bookworm-backports, because 7.2 crashes guests at random under TCG) and
 # kernels of four Debian releases, unpacked into a cache outside the tree. Prints `NAME PATH` per kernel.
+# With `mirror` it only prints the mirror, with `qemu` it only sees to that.
 # The mirror is the one of this host's own apt sources; signatures are checked by apt.
 set -eu
 
@@ -91,6 +92,11 @@ fetch_qemu() {
 	}
 }
 
+case ${1:-} in
+mirror) mirror ;;
+qemu) fetch_qemu ;;
+esac
+[ $# -eq 0 ] || exit 0
 fetch_qemu
 failed=$kernels/failed
 rm -f "$failed"

@@ -21,7 +21,7 @@
 #include "base/time.h"
 #include "sys/cgtrack.h"
 
-#define JOBS_MAX 4096
+#define JOBS_MAX 1024
 #define TRIES 4
 
 static const uint64_t retry_us[TRIES] = { 0, 100 * US_PER_MSEC, 500 * US_PER_MSEC, 2 * US_PER_SEC };

@@ -242,6 +242,7 @@ void run_take_victim(struct oom_run *run, const struct oom_victim *v,
 	if (!run->gfp_known && run->scope != SCOPE_SYSRQ) {
 		run->gfp_known = true;
 		run->gfp = v->reclaim_gfp;
+		run->gfp_of_memcg_reclaim = v->reclaim_kind == OOM_RECLAIM_MEMCG;
 		run->order = v->reclaim_order;
 		run->order_known = true;
 	}
@@ -271,6 +272,7 @@ void run_take_decision(struct oom_run *run, const struct oom_decision *d)
 	run->chosen_tgid = d->chosen_tgid;
 	run->gfp_known = run->order_known = true;
 	run->gfp = d->gfp;
+	run->gfp_of_memcg_reclaim = false;
 	run->order = d->order;
 	run->points = d->points;
 	run->totalpages_bytes = oom_pages(d->totalpages);

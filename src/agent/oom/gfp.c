@@ -160,6 +160,21 @@ void gfp_names_read(const struct hook_env *env, struct gfp_names *ret)
 	(void)child_run(read_names, (void *)env, &r);
 }
 
+/**
+ * gfp_before_memcg_reclaim() - take out what reclaim of a memory cgroup puts in
+ * @names: flags of this kernel
+ * @gfp:   flags as the tracepoint mm_vmscan_memcg_reclaim_begin shows them
+ *
+ * try_to_free_mem_cgroup_pages() keeps the flags of the request that steer reclaim, and adds those of GFP_HIGHUSER_MOVABLE that
+ * do not, whatever was asked for. Flags of the request beyond those that steer reclaim (__GFP_ACCOUNT) are lost there.
+ *
+ * Return: the flags; @gfp as it is where the kernel does not tell names.
+ */
+uint32_t gfp_before_memcg_reclaim(const struct gfp_names *names, uint32_t gfp)
+{
+	return gfp & ~(bits_of(names, "GFP_HIGHUSER_MOVABLE") & ~bits_of(names, "GFP_KERNEL"));
+}
+
 static unsigned count_bits(uint32_t v)
 {
 	return (unsigned)__builtin_popcount(v);

@@ -59,7 +59,7 @@ struct oom_state {
 	bool psi_on;
 	/* Cross-check against /proc/vmstat (OOM-119). */
 	bool vmstat_known;
-	uint64_t vmstat_base, unseen, unseen_since_us, next_check_us, check_at_us;
+	uint64_t vmstat_base, unseen, unseen_since_us, unseen_least, next_check_us, check_at_us;
 	uint64_t decode_errors, evicted;
 	uint64_t unpublished; /* events that found their queue full and had no second try */
 	struct last_count *counts; /* COUNTS_MAX, open addressing */

@@ -291,30 +291,41 @@ static void on_identity(void *ctx, enum bus_topic topic, const void *payload)
 
 /* --- cross-check: what the kernel counted (OOM-119) --- */
 
+/*
+ * Under a steady stream of kills some are always on their way, counted by the kernel and not yet by us. So the ring is read after
+ * the kernel's counter, and only what is missing at each look of a whole window is unseen.
+ */
 static void check_unseen(struct oom_state *s, uint64_t now)
 {
 	const struct correlator_stats *c = correlator_stats(s->correlator);
-	uint64_t kills, counted;
+	uint64_t kills, counted, excess;
 
 	if (!s->vmstat_known || snapshot_kills(s->snapshotter, &kills) < 0)
 		return;
+	if (oom_hooks_fd(s->hooks) >= 0) {
+		(void)oom_hooks_consume(s->hooks);
+		run_correlator(s);
+	}
 	counted = c->kills + c->groups +
 		  s->unseen; /* the chosen one of a group is counted twice (K4) */
 	if (kills - s->vmstat_base <= counted) {
 		s->unseen_since_us = 0;
 		return;
 	}
+	excess = kills - s->vmstat_base - counted;
 	if (!s->unseen_since_us) {
 		s->unseen_since_us = now;
-		s->check_at_us = now + UNSEEN_AFTER_US;
+		s->unseen_least = excess;
+	}
+	s->unseen_least = MIN(s->unseen_least, excess);
+	if (now - s->unseen_since_us < UNSEEN_AFTER_US) {
+		s->check_at_us = now + US_PER_SEC;
 		return;
 	}
-	if (now - s->unseen_since_us < UNSEEN_AFTER_US)
-		return;
 	log_warning("the kernel counted %llu OOM kills that no hook reported",
-		    (unsigned long long)(kills - s->vmstat_base - counted));
-	oom_publish_unseen(s, kills - s->vmstat_base - counted, NULL);
-	s->unseen += kills - s->vmstat_base - counted;
+		    (unsigned long long)s->unseen_least);
+	oom_publish_unseen(s, s->unseen_least, NULL);
+	s->unseen += s->unseen_least;
 	s->unseen_since_us = 0;
 }
 

@@ -95,6 +95,7 @@ struct oom_run { /* one run of the OOM killer */
 	bool limit_read; /* the snapshot has the limiting cgroup's files */
 	uint64_t totalpages_bytes; /* size of the scope, 0 = unknown */
 	bool gfp_known;
+	bool gfp_of_memcg_reclaim; /* it carries flags that reclaim of a memory cgroup adds */
 	uint32_t gfp;
 	int order;
 	bool order_known;

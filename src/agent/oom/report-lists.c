@@ -117,16 +117,20 @@ static void add_user_stack(const struct oom_victim *v, struct event_buf *b)
 
 static void add_stack(const struct report_world *w, const struct oom_victim *v, struct event_buf *b)
 {
-	if (v->n_stack == 0)
-		return;
-	event_array(b, P "stack.kernel");
+	bool any = false;
+
 	for (uint32_t i = 0; i < v->n_stack; i++) {
 		const char *name = v->stack[i] ? w->symbol(w->ctx, v->stack[i]) : NULL;
 
-		if (name && *name)
-			event_str(b, NULL, name);
+		if (!name || !*name)
+			continue;
+		if (!any)
+			event_array(b, P "stack.kernel");
+		any = true;
+		event_str(b, NULL, name);
 	}
-	event_array_end(b);
+	if (any)
+		event_array_end(b);
 }
 
 void report_stacks(const struct report_world *w, const struct oom_victim *v, struct event_buf *b)

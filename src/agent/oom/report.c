@@ -284,11 +284,15 @@ static void add_request(const struct report_world *w, const struct oom_run *run,
 {
 	char text[256];
 
-	if (run->gfp_known && (w->gfp->n || !run->kmsg_gfp[0])) {
-		gfp_format(w->gfp, run->gfp, text, sizeof(text));
-		event_str(b, P "gfp_mask", text);
-	} else if (run->kmsg_gfp[0]) {
+	/* The log tells the whole request, reclaim only what it made of it. */
+	if ((!run->oc || !w->gfp->n) && run->kmsg_gfp[0]) {
 		event_str(b, P "gfp_mask", run->kmsg_gfp);
+	} else if (run->gfp_known) {
+		gfp_format(w->gfp,
+			   run->gfp_of_memcg_reclaim ? gfp_before_memcg_reclaim(w->gfp, run->gfp)
+						     : run->gfp,
+			   text, sizeof(text));
+		event_str(b, P "gfp_mask", text);
 	} else if (run->scope != SCOPE_SYSRQ) {
 		*missing |= 1U << FIELD_GFP;
 	}

@@ -8,7 +8,7 @@ allocating_task() { # tier
 	sysctl -q -w vm.oom_kill_allocating_task=1
 	vm_hog -a 1000 -h 64 &
 	bigger=$!
-	sleep 1
+	sleep 4 # the agent reads the sysctl each second; a busy emulator stretches it
 	vm_hog 8192 &
 	victim=$!
 	wait $victim
