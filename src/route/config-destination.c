@@ -283,6 +283,8 @@ static void check_shard(const struct where *w, const struct shard_config *s)
 		warn(w, &s->tasks, "shard.tasks",
 		     "%u tasks over %zu nodes spread unevenly: %zu would do", s->tasks, live,
 		     (size_t)1 << (64 - __builtin_clzll(50 * live - 1)));
+	if (s->move_at != 0)
+		complain(w, &s->move_at, "shard.move_at", "boundary is not built in this version");
 	if (*s->effective_at && s->move_at == 0)
 		complain(w, &s->effective_at, "shard.effective_at", "goes with move_at: boundary");
 }

@@ -108,7 +108,7 @@ const struct metric_row route_metric_rows[] = {
 	[RECEIVED] = { .name = "telamon_route_received_total",
 		       .type = METRIC_COUNTER,
 		       .labels = { { "version", "rw1 rw2" },
-				   { "kind", "float histogram exemplar series" } },
+				   { "kind", "float histogram exemplar series metadata" } },
 		       .help = "Valid items of decoded bodies." },
 	[RECEIVED_BYTES] = { .name = "telamon_route_received_bytes_total",
 			     .type = METRIC_COUNTER,
@@ -304,6 +304,7 @@ static void tick_wire(const struct tick *t)
 		metric_store(g->set, METRIC(RECEIVED, v, 1), SUM(g, c->histograms[v]));
 		metric_store(g->set, METRIC(RECEIVED, v, 2), SUM(g, c->exemplars[v]));
 		metric_store(g->set, METRIC(RECEIVED, v, 3), SUM(g, c->series[v]));
+		metric_store(g->set, METRIC(RECEIVED, v, 4), SUM(g, c->metadata[v]));
 		metric_store(g->set, METRIC(RECEIVED_BYTES, v, 0), SUM(g, c->wire_bytes[v]));
 		metric_store(g->set, METRIC(RECEIVED_BYTES, v, 1), SUM(g, c->decoded_bytes[v]));
 	}

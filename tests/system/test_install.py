@@ -12,6 +12,7 @@ from conftest import AGENT, BUILD, need, run
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 UNIT = "lib/systemd/system/telamon-agent.service"
+ROUTE_UNIT = "lib/systemd/system/telamon-route.service"
 EXAMPLE = os.path.join(ROOT, "packaging", "config", "agent.yaml")
 DAEMONSET = os.path.join(ROOT, "packaging", "kubernetes", "daemonset.yaml")
 RIGHTS = {"BPF", "PERFMON", "DAC_READ_SEARCH", "SYS_PTRACE", "SYSLOG", "IPC_LOCK"}
@@ -45,11 +46,12 @@ def settings(unit, key):
 
 def test_everything_is_in_its_place(tree):
     destination, prefix = tree
-    for path in ("bin/telamon", "sbin/telamon-agent", UNIT, "lib/systemd/system/telamon.slice",
+    for path in ("bin/telamon", "sbin/telamon-agent", "sbin/telamon-route", UNIT, ROUTE_UNIT, "lib/systemd/system/telamon.slice",
                  "share/telamon/prometheus/telamon-oom.rules.yml", "share/telamon/prometheus/telamon-oom.test.yml",
-                 "share/doc/telamon/examples/agent.yaml", "share/doc/telamon/examples/daemonset.yaml"):
+                 "share/doc/telamon/examples/agent.yaml", "share/doc/telamon/examples/route.yaml", "share/doc/telamon/examples/daemonset.yaml"):
         assert (prefix / path).is_file(), path
-    assert len(list(destination.glob("**/etc/telamon/agent.yaml"))) == 1
+    for name in ("agent.yaml", "route.yaml"):
+        assert len(list(destination.glob(f"**/etc/telamon/{name}"))) == 1
 
 
 def test_manual_pages_are_in_their_sections(tree):
@@ -58,14 +60,15 @@ def test_manual_pages_are_in_their_sections(tree):
         pytest.skip("rst2man is missing (python3-docutils): no manual page was built")
     pages = {str(p.relative_to(prefix / "share/man")) for p in prefix.glob("share/man/man*/*")}
     assert pages == {"man8/telamon-agent.8", "man5/telamon-agent.yaml.5", "man1/telamon.1", "man1/telamon-oom.1",
-                     "man1/telamon-events.1", "man1/telamon-doctor.1", "man1/telamon-lab.1"}
+                     "man1/telamon-events.1", "man1/telamon-doctor.1", "man1/telamon-lab.1", "man8/telamon-route.8",
+                     "man5/telamon-route.yaml.5", "man1/telamon-route.1"}
 
 
 def test_installed_programs_run(tree):
     _, prefix = tree
-    for program in ("bin/telamon", "sbin/telamon-agent"):
+    for program in ("bin/telamon", "sbin/telamon-agent", "sbin/telamon-route"):
         done = run(prefix / program, "--version")
-        assert done.returncode == 0 and re.fullmatch(r"telamon(-agent)? \d+\.\d+\.\d+\n", done.stdout)
+        assert done.returncode == 0 and re.fullmatch(r"telamon(-agent|-route)? \d+\.\d+\.\d+\n", done.stdout)
 
 
 def test_own_configuration_stays(tree):
@@ -82,11 +85,12 @@ def test_own_configuration_stays(tree):
 
 def test_unit_names_what_was_installed(tree):
     destination, prefix = tree
-    unit = read(prefix, UNIT)
-    assert not re.search(r"@\w+@", unit)
-    command = settings(unit, "ExecStart")[0].split()
-    for path in (command[0], command[1].removeprefix("--config.file=")):
-        assert os.path.isfile(f"{destination}{path}"), path
+    for name in (UNIT, ROUTE_UNIT):
+        unit = read(prefix, name)
+        assert not re.search(r"@\w+@", unit)
+        command = settings(unit, "ExecStart")[0].split()
+        for path in (command[0], command[1].removeprefix("--config.file=")):
+            assert os.path.isfile(f"{destination}{path}"), path
 
 
 def test_unit_protects_and_limits(tree):
@@ -109,11 +113,11 @@ def test_unit_protects_and_limits(tree):
 def test_systemd_accepts_the_unit(tree, tmp_path):
     need("systemd-analyze")
     _, prefix = tree
-    for name in ("telamon-agent.service", "telamon.slice"):
+    for name in ("telamon-agent.service", "telamon-route.service", "telamon.slice"):
         text = read(prefix, "lib/systemd/system", name)
         (tmp_path / name).write_text(re.sub(r"ExecStart=\S+", f"ExecStart={AGENT}", text), encoding="utf-8")
     done = run("systemd-analyze", "verify", "--man=no", tmp_path / "telamon-agent.service",
-               env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"})
+               tmp_path / "telamon-route.service", env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"})
     told = [line for line in (done.stdout + done.stderr).splitlines() if "telamon" in line]
     assert not told, told
 

@@ -9,9 +9,13 @@ import pytest
 
 from conftest import AGENT, BUILD, TELAMON, run
 
+GATEWAY = os.path.join(BUILD, "telamon-route")
+
 MAN = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "docs", "man"))
+FILES = ["telamon-agent.yaml.5", "telamon-route.yaml.5"]
 PAGES = {
     "telamon-agent.8": [AGENT],
+    "telamon-route.8": [GATEWAY],
     "telamon.1": [TELAMON],
     "telamon-oom.1": [TELAMON, "oom"],
     "telamon-events.1": [TELAMON, "events"],
@@ -87,8 +91,8 @@ def test_each_scenario_is_described():
 
 
 def test_references_lead_somewhere():
-    known = {name.rsplit(".", 1)[0] + "(" + name.rsplit(".", 1)[1] + ")" for name in [*PAGES, "telamon-agent.yaml.5"]}
-    for page in [*PAGES, "telamon-agent.yaml.5"]:
+    known = {name.rsplit(".", 1)[0] + "(" + name.rsplit(".", 1)[1] + ")" for name in [*PAGES, *FILES]}
+    for page in [*PAGES, *FILES]:
         for name, section in re.findall(r"\*\*(telamon[a-z.-]*)\*\*\\\((\d)\)", source(page)):
             assert f"{name}({section})" in known
 
@@ -97,7 +101,7 @@ def test_built_pages_hold_the_text():
     built = sorted(p for p in glob.glob(os.path.join(BUILD, "docs", "man", "telamon*.[158]")))
     if not built:
         pytest.skip("rst2man is missing (python3-docutils): no manual page was built")
-    assert {os.path.basename(p) for p in built} == {*PAGES, "telamon-agent.yaml.5"}
+    assert {os.path.basename(p) for p in built} == {*PAGES, *FILES}
     for path in built:
         text = read(path).replace("\\-", "-")
         assert text.count(".SH ") >= 4 and "System Message" not in text, path

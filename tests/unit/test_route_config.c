@@ -126,6 +126,10 @@ static const struct document bad[] = {
 	  "2:69: destinations[0].queue.drain: fresh_first breaks the order" },
 	{ WITH_DEST("shard: {algorithm: jump, replicas: 1, key: {without: [a]}}"),
 	  "2:73: destinations[0].shard.algorithm: jump has neither" },
+	{ WITH_DEST("shard: {move_at: boundary}"),
+	  "2:71: destinations[0].shard.move_at: boundary is not built in this version" },
+	{ DEST ROUTE "receive: {bearer_token_files: [/t]}\n",
+	  "5:31: receive.bearer_token_files: is not built in this version" },
 	{ WITH_DEST("shard: {effective_at: '2026-05-12T08:00:00Z'}"),
 	  "2:76: destinations[0].shard.effective_at: goes with move_at: boundary" },
 	{ WITH_DEST("shard: {move_at: boundary, effective_at: soon}"),
@@ -377,13 +381,17 @@ static void warnings(void **state)
 	struct route_config *c = load_good(
 		"destinations:\n- name: d\n  shard: {tasks: 64}\n  basic_auth: {username: u, password: p}\n"
 		"  queue: {disk: 0, ack: disk}\n"
-		"  nodes: [{name: a, url: 'http://a/'}, {name: b, url: 'http://b/'}]\n" ROUTE);
+		"  nodes: [{name: a, url: 'http://a/'}, {name: b, url: 'http://b/'}]\n" ROUTE
+		"limits: {connections_per_ip: 8}\nreceive: {header_timeout: 5s}\nmetadata: {interval: 2m}\n");
 
 	(void)state;
 	assert_true(warned(c, "3:18: destinations[0].shard.tasks: 64 tasks over 2 nodes spread "
 			      "unevenly: 128 would do"));
 	assert_true(warned(c, "4:39: destinations[0].basic_auth.password: stands in the file"));
 	assert_true(warned(c, "5:25: destinations[0].queue.ack: without disk it is memory"));
+	assert_true(warned(c, " limits.connections_per_ip: has no effect in this version"));
+	assert_true(warned(c, " receive.header_timeout: has no effect in this version"));
+	assert_true(warned(c, " metadata.interval: has no effect in this version"));
 	route_config_free(c);
 }
 

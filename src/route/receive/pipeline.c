@@ -666,6 +666,17 @@ static bool begin(struct pipeline *p, const struct pipeline_body *b, struct pipe
 	return r >= 0;
 }
 
+/* Metadata of version 1 goes no further; it is seen and counted. */
+static void count_metadata(struct pipeline *p)
+{
+	struct rw_metadata m;
+	uint64_t n = 0;
+
+	while (p->body->version == RW1 && rw_scan_metadata(p->scan, &m) > 0)
+		n++;
+	COUNT(p->counters.metadata[p->body->version], n);
+}
+
 static void tell_invalid(struct pipeline *p, struct pipeline_answer *a)
 {
 	const struct rw_totals *t = rw_scan_totals(p->scan);
@@ -696,6 +707,7 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 	while (rw_scan_next(p->scan, &s) > 0)
 		take_series(p, &s);
 	totals = rw_scan_totals(p->scan);
+	count_metadata(p);
 	count_request(p);
 	note_caches(p);
 	tell_invalid(p, ret);
