@@ -138,7 +138,7 @@ def test_garbage_does_no_harm(shared_agent, request_bytes):
             s.sendall(request_bytes)
             s.shutdown(socket.SHUT_WR)
             answer = s.recv(200)
-        except (ConnectionResetError, BrokenPipeError, socket.timeout):  # half a line: more may come
+        except OSError:  # closed before all was sent, or half a line: more may come
             answer = b""
     assert not answer.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200"))
     assert shared_agent.get("/-/healthy")[0] == 200
