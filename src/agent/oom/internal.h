@@ -78,6 +78,7 @@ struct oom_state {
 	bool kills_by_counters; /* oom_kill has no better variant than `counters` */
 	uint64_t lost_told; /* already said in telemetry.lost */
 	uint64_t started_us;
+	uint64_t preinit_us; /* when living cgroups last kept their series of 0 */
 	char kmsg_text[8192];
 };
 
@@ -91,7 +92,8 @@ void oom_workload_labels(const struct oom_state *s, const struct identity *i,
 			 const char *ret[WORKLOAD_LABELS]);
 void oom_count_tick(struct oom_state *s, uint64_t now_us);
 void oom_preinit(struct oom_state *s, const struct identity *i, uint64_t now_us);
-void oom_preinit_drop(struct oom_state *s, const struct identity *i);
+void oom_preinit_removed(struct oom_state *s, const struct identity *i, uint64_t now_us);
+void oom_preinit_tick(struct oom_state *s, uint64_t now_us);
 
 /* world.c: what report.c asks for */
 void oom_world_init(struct oom_state *s);

@@ -285,7 +285,7 @@ static void on_identity(void *ctx, enum bus_topic topic, const void *payload)
 	if (topic == BUS_IDENTITY_ADD)
 		oom_preinit(s, payload, now_us(s));
 	else
-		oom_preinit_drop(s, payload);
+		oom_preinit_removed(s, payload, now_us(s));
 	oom_limits_identity(s, topic == BUS_IDENTITY_ADD, (struct identity *)(uintptr_t)payload);
 }
 
