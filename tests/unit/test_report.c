@@ -558,6 +558,33 @@ static void check_lean(struct bent *t)
 	t->kill.identity = known;
 }
 
+static size_t gone_exe(void *ctx, uint32_t pid, uint64_t start_boot_ns, char *buf, size_t size)
+{
+	return (size_t)snprintf(buf, size, "/usr/bin/%u (deleted)", pid);
+}
+
+/* OOM-307: a link of /proc marks what was unlinked; the path is told without the mark. */
+static void test_deleted(void **state)
+{
+	struct bent t;
+	json_t *j;
+	char path[32];
+
+	bend(&t);
+	t.kill.v.exe = (struct oom_text){};
+	t.kill.v.flags &= ~(unsigned)OOM_VICTIM_EXE_DELETED;
+	j = report(&t);
+	assert_null(json_object_get(j, "telamon.exe.deleted"));
+	json_decref(j);
+	t.w.report.exe_of = gone_exe;
+	j = report(&t);
+	(void)snprintf(path, sizeof(path), "/usr/bin/%u", t.kill.v.tgid);
+	assert_string_equal(json_string_value(json_object_get(j, "process.executable.path")), path);
+	assert_true(json_is_true(json_object_get(j, "telamon.exe.deleted")));
+	json_decref(j);
+	unbend(&t);
+}
+
 static void test_worst(void **state)
 {
 	struct oom_kill *members = calloc(512, sizeof(*members));
@@ -608,9 +635,10 @@ static void test_worst(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden), cmocka_unit_test(test_missing),
-		cmocka_unit_test(test_gfp),    cmocka_unit_test(test_distance),
-		cmocka_unit_test(test_lossy),  cmocka_unit_test(test_worst),
+		cmocka_unit_test(test_golden),	cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_gfp),	cmocka_unit_test(test_distance),
+		cmocka_unit_test(test_lossy),	cmocka_unit_test(test_worst),
+		cmocka_unit_test(test_deleted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
