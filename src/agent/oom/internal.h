@@ -11,6 +11,7 @@
 #include "agent/oom/rows.h"
 #include "agent/oom/snapshot.h"
 #include "agent/oom/symbols.h"
+#include "agent/oom/users.h"
 #include "sys/kallsyms.h"
 
 /* What the files of the running module share. */
@@ -47,6 +48,7 @@ struct oom_state {
 	struct snapshotter *snapshotter;
 	struct kallsyms *kallsyms; /* NULL: stacks are not judged */
 	struct symbols *symbols;
+	struct users *users;
 	struct args_scan *args_scan; /* NULL: exec is hooked */
 	struct gfp_names gfp;
 	struct report_world world;

@@ -345,6 +345,7 @@ static void oom_tick(void *state, uint64_t now)
 	}
 	if (s->args_scan)
 		args_scan_tick(s->args_scan, now);
+	users_tick(s->users, now);
 	oom_limits_tick(s, now);
 	oom_count_tick(s, now);
 }
@@ -368,6 +369,7 @@ static void oom_stop(void *state)
 	s->snapshotter = snapshotter_free(s->snapshotter);
 	s->kallsyms = kallsyms_free(s->kallsyms);
 	s->symbols = symbols_free(s->symbols);
+	s->users = users_free(s->users);
 	s->args_scan = args_scan_free(s->args_scan);
 	free(s->event_memory);
 	free(s->counts);
@@ -466,6 +468,8 @@ static int start_rest(struct oom_state *s)
 		r = snapshotter_new(a->cgroups, &s->snapshotter);
 	if (r >= 0)
 		r = symbols_new(a->workers, &s->symbols);
+	if (r >= 0)
+		r = users_new(a->workers, a->rootfs, &s->users);
 	if (r >= 0)
 		r = bus_subscribe(a->bus, BUS_IDENTITY_ADD, on_identity, s);
 	if (r >= 0)
