@@ -132,6 +132,26 @@ static void test_preinit(void **state)
 	teardown(&w);
 }
 
+/* Hits that the kernel program counted in a cgroup that nobody knows (any more). */
+static void test_hits_of_unknown(void **state)
+{
+	const struct identity_options o = { .entries = 8, .tombstones = 8, .node_name = "n" };
+	const struct oom_limit_hits hits = { .hits = { [OOM_LIMIT_MAX] = 5, [OOM_LIMIT_OOM] = 2 } };
+	const struct cgroup_layout layout = {};
+	struct world w;
+
+	setup(&w);
+	assert_int_equal(identity_cache_new(&o, &w.agent.identity), 0);
+	w.agent.cgroups = &layout;
+	assert_non_null(identity_add(w.agent.identity, 0, 7, "/system.slice/a.service", true, 1));
+	oom_limits_hits(&w.state, 7, &hits);
+	oom_limits_hits(&w.state, 8, &hits);
+	assert_true(shows(&w, "container=\"a.service\"} 2\n"));
+	assert_true(shows(&w, "telamon_oom_limit_hits_total{event=\"max\",kind=\"none\"} 5\n"));
+	identity_cache_free(w.agent.identity);
+	teardown(&w);
+}
+
 /* Once somebody died there, the series is kept by the retention alone. */
 static void test_preinit_killed(void **state)
 {
@@ -153,7 +173,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_known_identity),	cmocka_unit_test(test_pending_identity),
 		cmocka_unit_test(test_nobody_knows_it), cmocka_unit_test(test_preinit),
-		cmocka_unit_test(test_preinit_killed),
+		cmocka_unit_test(test_preinit_killed),	cmocka_unit_test(test_hits_of_unknown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,6 +117,8 @@ void oom_limits_replaced(struct oom_state *s); /* other hooks are live */
 void oom_limits_run(struct oom_state *s,
 		    const struct oom_run *run); /* what a record says of its levels */
 void oom_limits_identity(struct oom_state *s, bool added, struct identity *i);
+void oom_limits_hits(void *ctx, uint64_t cgroup_id,
+		     const struct oom_limit_hits *hits); /* counted by the kernel program */
 void oom_limits_tick(struct oom_state *s, uint64_t now_us);
 
 /* reprobe.c: hooks after the start */
