@@ -232,6 +232,17 @@ static bool points_of(const struct oom_run *run, const struct oom_kill *k, int64
 	return true;
 }
 
+/*
+ * Pages that a counter may be off by. Source: compute_batch_value() of lib/percpu_counter.c; before v6.2
+ * TASK_RSS_EVENTS_THRESH of mm/memory.c.
+ */
+static uint64_t rss_error(const struct report_world *w, const struct oom_victim *v)
+{
+	if (v->flags & OOM_VICTIM_RSS_PER_THREAD)
+		return (uint64_t)MAX(v->threads, 1U) * 64;
+	return (uint64_t)w->cpus * MAX(32U, 2 * w->cpus);
+}
+
 static void add_victim_memory(const struct report_world *w, const struct oom_run *run,
 			      const struct oom_kill *k, struct event_buf *b)
 {
@@ -253,8 +264,8 @@ static void add_victim_memory(const struct report_world *w, const struct oom_run
 		event_i64(b, P "victim.adj", v->adj);
 	if (points_of(run, k, &points))
 		event_i64(b, P "victim.points", points);
-	if (w->rss_is_approximate && v->flags & OOM_VICTIM_SNAPSHOT)
-		event_u64(b, P "rss_error", oom_pages((uint64_t)w->cpus * MAX(32U, 2 * w->cpus)));
+	if (v->flags & OOM_VICTIM_SNAPSHOT && v->rss_anon != OOM_UNKNOWN64)
+		event_u64(b, P "rss_error", oom_pages(rss_error(w, v)));
 }
 
 static void add_trigger(const struct report_world *w, const struct oom_run *run,

@@ -214,7 +214,6 @@ void oom_world_init(struct oom_state *s)
 		.members_max = s->config.members_max,
 		.processes_top = s->config.processes_top,
 		.cpus = (uint32_t)MAX(sysconf(_SC_NPROCESSORS_CONF), 1L),
-		.rss_is_approximate = true,
 		.ctx = s,
 		.symbol = symbol,
 		.user_name = user_name,
