@@ -297,10 +297,8 @@ static void add_trigger(const struct report_world *w, const struct oom_run *run,
 	event_bool(b, P "trigger.is_victim", v->trigger_tgid == v->tgid);
 	if (w->trigger_identity) {
 		event_str(b, P "trigger.cgroup.path", w->trigger_identity->path);
-		event_str(b, P "trigger.container.id", w->trigger_identity->container_id);
-		event_str(b, P "trigger.container.name", w->trigger_identity->container_name);
-		event_str(b, P "trigger.k8s.pod.name", w->trigger_identity->pod_name);
-		event_str(b, P "trigger.k8s.container.name", w->trigger_identity->k8s_container);
+		report_other_identity(P "trigger", w->trigger_identity, w->trigger_identity,
+				      k->identity, b);
 	}
 }
 
@@ -405,11 +403,11 @@ static void add_limit(const struct report_world *w, const struct oom_run *run,
 	event_bool(b, P "limit.certain", f->certain);
 	if (w->limit_identity) {
 		event_str(b, P "limit.kind", cgname_level_name(w->limit_identity->level));
-		event_str(b, P "limit.container.id", w->limit_identity->container_id);
-		event_str(b, P "limit.k8s.pod.uid", w->limit_identity->pod_uid);
-		event_str(b, P "limit.k8s.pod.name",
-			  report_knows_pod(w->limit_identity, run) ? run->kills->identity->pod_name
-								   : w->limit_identity->pod_name);
+		report_other_identity(P "limit", w->limit_identity,
+				      report_knows_pod(w->limit_identity, run)
+					      ? run->kills->identity
+					      : w->limit_identity,
+				      k->identity, b);
 	}
 	if (k == run->kills)
 		report_levels(w, &k->v, b);
