@@ -159,6 +159,7 @@ void oom_count_tick(struct oom_state *s, uint64_t now)
 {
 	const struct correlator_stats *c = correlator_stats(s->correlator);
 	uint64_t lost[_OOM_LOST_MAX], retention = s->config.metrics.retention_us;
+	struct event_stream_stats events;
 
 	oom_hooks_lost(s->hooks, lost);
 	for (int i = 0; i < _OOM_LOST_MAX; i++)
@@ -172,7 +173,9 @@ void oom_count_tick(struct oom_state *s, uint64_t now)
 	}
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_DECODE), c->decode_errors);
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_VICTIMS_FULL), c->evicted);
-	metric_store(s->metrics, METRIC(OOM_LOST, LOST_JOURNAL), s->unpublished);
+	event_stream_stats(s->agent->stream, &events);
+	metric_store(s->metrics, METRIC(OOM_LOST, LOST_JOURNAL),
+		     s->unpublished + events.journal_missed[EVENT_CLASS_OOM]);
 	metric_store(s->metrics, METRIC(OOM_RECORDS), c->records);
 	metric_store(s->metrics, METRIC(OOM_UNSEEN), s->unseen);
 	oom_preinit_tick(s, now);
