@@ -152,6 +152,21 @@ static void test_hits_of_unknown(void **state)
 	teardown(&w);
 }
 
+/* Variant `counters`: of some kills nothing is known but that they happened. */
+static void test_blind(void **state)
+{
+	struct world w;
+
+	setup(&w);
+	oom_count_blind(&w.state, NULL, 3);
+	oom_count_blind(&w.state, &w.identity, 2);
+	assert_true(shows(&w, "telamon_oom_kills_total{scope=\"unknown\",kind=\"none\"} 3\n"));
+	assert_true(shows(&w, "container=\"early\"} 2\n"));
+	assert_true(
+		shows(&w, "telamon_oom_node_kills_total{scope=\"unknown\",role=\"chosen\"} 5\n"));
+	teardown(&w);
+}
+
 /* Once somebody died there, the series is kept by the retention alone. */
 static void test_preinit_killed(void **state)
 {
@@ -173,7 +188,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_known_identity),	cmocka_unit_test(test_pending_identity),
 		cmocka_unit_test(test_nobody_knows_it), cmocka_unit_test(test_preinit),
-		cmocka_unit_test(test_preinit_killed),	cmocka_unit_test(test_hits_of_unknown),
+		cmocka_unit_test(test_preinit_killed),	cmocka_unit_test(test_blind),
+		cmocka_unit_test(test_hits_of_unknown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,6 +97,16 @@ void oom_count_run(struct oom_state *s, const struct oom_run *run)
 			  now_us(s));
 }
 
+void oom_count_blind(struct oom_state *s, const struct identity *i, uint64_t n)
+{
+	const char *labels[1 + WORKLOAD_LABELS] = { oom_scope_names[SCOPE_UNKNOWN] };
+	uint64_t now = now_us(s);
+
+	oom_workload_labels(s, i, labels + 1);
+	metric_series_add(metric_series(s->metrics, OOM_KILLS, labels, now), n, now);
+	metric_add(s->metrics, METRIC(OOM_NODE_KILLS, SCOPE_UNKNOWN, ROLE_CHOSEN), n);
+}
+
 /* Only what people call a workload: groups, slices and roots get a series when something dies there. */
 static bool wants_preinit(const struct oom_state *s, const struct identity *i)
 {

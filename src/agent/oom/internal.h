@@ -88,6 +88,8 @@ struct oom_state {
 void oom_count_victim(struct oom_state *s, const struct oom_run *run, struct oom_kill *k);
 void oom_count_workload(struct oom_state *s, const struct oom_run *run, struct oom_kill *k);
 void oom_count_run(struct oom_state *s, const struct oom_run *run);
+/* @n kills that counters of the kernel tell without a process; @i: NULL where they do not tell the cgroup either. */
+void oom_count_blind(struct oom_state *s, const struct identity *i, uint64_t n);
 /* kind, namespace, workload, container, pod: the open labels of workload series */
 #define WORKLOAD_LABELS 5
 void oom_workload_labels(const struct oom_state *s, const struct identity *i,

@@ -45,12 +45,8 @@ static void on_no_victim(void *ctx, const struct identity *i)
 static void on_kills(void *ctx, const struct identity *i, uint64_t n)
 {
 	struct oom_state *s = ctx;
-	uint64_t now = loop_now(s->agent->loop);
-	const char *labels[1 + WORKLOAD_LABELS] = { oom_scope_names[SCOPE_UNKNOWN] };
 
-	oom_workload_labels(s, i, labels + 1);
-	metric_series_add(metric_series(s->metrics, OOM_KILLS, labels, now), n, now);
-	metric_add(s->metrics, METRIC(OOM_NODE_KILLS, SCOPE_UNKNOWN, ROLE_CHOSEN), n);
+	oom_count_blind(s, i, n);
 	oom_publish_unseen(s, n, i);
 	s->unseen +=
 		n; /* the host's counter may still tell of kills in cgroups that are not known yet */
