@@ -51,6 +51,7 @@ enum oom_victim_flags {
 	OOM_VICTIM_RECLAIM = 1 << 7, /* reclaim_* are filled */
 	OOM_VICTIM_DECISION = 1 << 8, /* decision number comes from oom_kill_process */
 	OOM_VICTIM_STAT = 1 << 9, /* stat is filled */
+	OOM_VICTIM_RSS_PER_THREAD = 1 << 10, /* threads, not CPUs, hold back what they counted */
 };
 
 enum oom_args_source {

@@ -28,6 +28,8 @@ static __always_inline void add_memory(struct oom_victim *v, struct mm_struct *m
 				       const enum read_how how)
 {
 	v->mm = (u64)mm;
+	if (HAS_OLD_COUNTERS(mm))
+		v->flags |= OOM_VICTIM_RSS_PER_THREAD;
 	v->rss_anon = MM_COUNTER(how, mm, MM_ANONPAGES);
 	v->rss_file = MM_COUNTER(how, mm, MM_FILEPAGES);
 	v->rss_shmem = MM_COUNTER(how, mm, MM_SHMEMPAGES);

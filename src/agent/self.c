@@ -265,7 +265,8 @@ static void tick_events(struct self *s)
 		metric_store(s->set, METRIC(SELF_EVENTS_REFUSED, c), st.refused[c]);
 	metric_store(s->set, METRIC(SELF_JOURNAL_EVENTS), st.journaled);
 	metric_store(s->set, METRIC(SELF_JOURNAL_ERRORS), st.journal_errors);
-	metric_store(s->set, METRIC(SELF_JOURNAL_MISSED), st.journal_missed);
+	metric_store(s->set, METRIC(SELF_JOURNAL_MISSED),
+		     st.journal_missed[EVENT_CLASS_OOM] + st.journal_missed[EVENT_CLASS_OTHER]);
 	metric_store(s->set, METRIC(SELF_JOURNAL_EXPIRED), st.journal_expired);
 	metric_gauge(s->set, METRIC(SELF_JOURNAL_BYTES), (double)st.journal_bytes);
 	for (unsigned k = 0; k < _EVENT_SINK_MAX; k++) {

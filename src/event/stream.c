@@ -46,7 +46,7 @@ struct event_stream {
 	void *on_journaled_ctx;
 	uint64_t next_expire_us, next_ping_us, next_open_us;
 	_Atomic uint64_t published, refused[_EVENT_CLASS_MAX], done, journaled, errors, retries,
-		bytes, expired, missed;
+		bytes, expired, missed[_EVENT_CLASS_MAX];
 };
 
 void event_format_id(char *buf, size_t size, const char *start, uint64_t sequence)
@@ -210,6 +210,12 @@ static int tell(struct event_stream *s, struct queued *e, enum event_class c)
 	return 0;
 }
 
+static int give_up(struct event_stream *s, struct queued *e, enum event_class c)
+{
+	s->missed[c]++;
+	return tell(s, e, c);
+}
+
 static int report_journaled(struct event_stream *s, struct queued *e, enum event_class c)
 {
 	struct event_keys k;
@@ -312,8 +318,7 @@ static void drain(struct event_stream *s)
 			return;
 		journaled = journal_batch(s, &b);
 		if (!journaled && s->journal_path[0]) {
-			s->missed += b.n;
-			(void)for_each_entry(s, &b, tell);
+			(void)for_each_entry(s, &b, give_up);
 		}
 		(void)for_each_entry(s, &b, hand);
 		if (journaled)
@@ -504,7 +509,7 @@ void event_stream_stats(const struct event_stream *s, struct event_stream_stats 
 		.journal_retries = s->retries,
 		.journal_bytes = s->bytes,
 		.journal_expired = s->expired,
-		.journal_missed = s->missed,
+		.journal_missed = { s->missed[EVENT_CLASS_OOM], s->missed[EVENT_CLASS_OTHER] },
 	};
 	sinks_stats(s->sinks, ret);
 	clients_stats(s->clients, ret);

@@ -34,7 +34,7 @@ struct event_stream_options {
 struct event_stream_stats {
 	uint64_t published, refused[_EVENT_CLASS_MAX]; /* queue full */
 	uint64_t journaled, journal_errors, journal_retries, journal_bytes, journal_expired;
-	uint64_t journal_missed; /* never got there */
+	uint64_t journal_missed[_EVENT_CLASS_MAX]; /* never got there; of oom: on stderr alone */
 	uint64_t sink_written[_EVENT_SINK_MAX], sink_errors[_EVENT_SINK_MAX];
 	unsigned clients;
 	uint64_t clients_refused, client_overflows;

@@ -78,6 +78,11 @@ void metric_series_gauge(struct metric_series *x, double value, uint64_t now_us)
 void metric_series_drop(
 	struct metric_set *s, uint16_t metric,
 	const char *const *values); /* gone without a trace (gauges, unused preinit) */
+/* The one that exists, or NULL: nothing is created or counted. */
+struct metric_series *metric_series_find(struct metric_set *s, uint16_t metric,
+					 const char *const *values);
+/* Counters that are still 0 and were not touched since @before_us go without a trace. Returns how many. */
+size_t metric_series_drop_zero(struct metric_set *s, uint16_t metric, uint64_t before_us);
 void metric_series_clear(struct metric_set *s, uint16_t metric); /* all series of an info family */
 /* Evicts series not touched since @before_us; counters' values move to "_other". Returns how many. */
 size_t metric_series_expire(struct metric_set *s, uint16_t metric, uint64_t before_us);

@@ -251,16 +251,38 @@ void metric_series_gauge(struct metric_series *x, double value, uint64_t now_us)
 	x->touched_us = now_us;
 }
 
-void metric_series_drop(struct metric_set *s, uint16_t metric, const char *const *values)
+struct metric_series *metric_series_find(struct metric_set *s, uint16_t metric,
+					 const char *const *values)
 {
-	struct family *f = &s->families[metric];
-	struct metric_series *x;
+	const struct family *f = &s->families[metric];
 	struct labels labels;
 
 	values = clean(f, values, &labels);
-	x = find(f, values, hash_labels(f, values));
+	return find(f, values, hash_labels(f, values));
+}
+
+void metric_series_drop(struct metric_set *s, uint16_t metric, const char *const *values)
+{
+	struct metric_series *x = metric_series_find(s, metric, values);
+
 	if (x)
+		release(&s->families[metric], x);
+}
+
+size_t metric_series_drop_zero(struct metric_set *s, uint16_t metric, uint64_t before_us)
+{
+	struct family *f = &s->families[metric];
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->high; i++) {
+		struct metric_series *x = &f->series[i];
+
+		if (!x->used || x->is_other || x->value || x->touched_us >= before_us)
+			continue;
 		release(f, x);
+		n++;
+	}
+	return n;
 }
 
 void metric_series_clear(struct metric_set *s, uint16_t metric)

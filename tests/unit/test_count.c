@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "agent/oom/internal.h"
 #include "base/strbuf.h"
+#include "base/time.h"
 #include "test.h"
 
 struct world {
@@ -95,12 +96,100 @@ static void test_nobody_knows_it(void **state)
 	teardown(&w);
 }
 
+/* OOM-503: zero from the start, 15 minutes longer than its containers, and no longer. */
+static void test_preinit(void **state)
+{
+	const struct identity_options o = { .entries = 8, .tombstones = 8, .node_name = "n" };
+	const uint64_t minute = 60 * US_PER_SEC;
+	struct world w;
+	struct identity *i;
+	static const char zero[] = "container=\"a.service\"} 0\n";
+
+	setup(&w);
+	assert_int_equal(identity_cache_new(&o, &w.agent.identity), 0);
+	w.state.config.metrics.preinit = true;
+	i = identity_add(w.agent.identity, 0, 7, "/system.slice/a.service", true, minute);
+	assert_non_null(i);
+	oom_preinit(&w.state, i, minute);
+	assert_true(shows(&w, zero));
+	/* As long as it lives. */
+	for (uint64_t m = 2; m <= 60; m++)
+		oom_preinit_tick(&w.state, m * minute);
+	assert_true(shows(&w, zero));
+	assert_int_equal(metric_series_expire(w.state.metrics, OOM_KILLS, 59 * minute), 0);
+
+	identity_remove(w.agent.identity, 0, 7, 61 * minute);
+	oom_preinit_removed(&w.state, i, 61 * minute);
+	oom_preinit_tick(&w.state, 76 * minute);
+	assert_true(shows(&w, zero));
+	oom_preinit_tick(&w.state, 77 * minute);
+	assert_false(shows(&w, zero));
+	assert_int_equal(metric_series_evicted(w.state.metrics, OOM_KILLS), 0);
+	/* A late word of its end brings nothing back. */
+	oom_preinit_removed(&w.state, i, 78 * minute);
+	assert_false(shows(&w, zero));
+	identity_cache_free(w.agent.identity);
+	teardown(&w);
+}
+
+/* Hits that the kernel program counted in a cgroup that nobody knows (any more). */
+static void test_hits_of_unknown(void **state)
+{
+	const struct identity_options o = { .entries = 8, .tombstones = 8, .node_name = "n" };
+	const struct oom_limit_hits hits = { .hits = { [OOM_LIMIT_MAX] = 5, [OOM_LIMIT_OOM] = 2 } };
+	const struct cgroup_layout layout = {};
+	struct world w;
+
+	setup(&w);
+	assert_int_equal(identity_cache_new(&o, &w.agent.identity), 0);
+	w.agent.cgroups = &layout;
+	assert_non_null(identity_add(w.agent.identity, 0, 7, "/system.slice/a.service", true, 1));
+	oom_limits_hits(&w.state, 7, &hits);
+	oom_limits_hits(&w.state, 8, &hits);
+	assert_true(shows(&w, "container=\"a.service\"} 2\n"));
+	assert_true(shows(&w, "telamon_oom_limit_hits_total{event=\"max\",kind=\"none\"} 5\n"));
+	identity_cache_free(w.agent.identity);
+	teardown(&w);
+}
+
+/* Variant `counters`: of some kills nothing is known but that they happened. */
+static void test_blind(void **state)
+{
+	struct world w;
+
+	setup(&w);
+	oom_count_blind(&w.state, NULL, 3);
+	oom_count_blind(&w.state, &w.identity, 2);
+	assert_true(shows(&w, "telamon_oom_kills_total{scope=\"unknown\",kind=\"none\"} 3\n"));
+	assert_true(shows(&w, "container=\"early\"} 2\n"));
+	assert_true(
+		shows(&w, "telamon_oom_node_kills_total{scope=\"unknown\",role=\"chosen\"} 5\n"));
+	teardown(&w);
+}
+
+/* Once somebody died there, the series is kept by the retention alone. */
+static void test_preinit_killed(void **state)
+{
+	struct world w;
+
+	setup(&w);
+	w.state.config.metrics.preinit = true;
+	w.identity.level = CGLEVEL_CONTAINER;
+	oom_preinit(&w.state, &w.identity, US_PER_SEC);
+	oom_count_victim(&w.state, &w.run, &w.kill);
+	oom_preinit_removed(&w.state, &w.identity, 2 * US_PER_SEC);
+	assert_int_equal(metric_series_drop_zero(w.state.metrics, OOM_KILLS, UINT64_MAX), 0);
+	assert_true(shows(&w, "container=\"early\"} 1\n"));
+	teardown(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_known_identity),
-		cmocka_unit_test(test_pending_identity),
-		cmocka_unit_test(test_nobody_knows_it),
+		cmocka_unit_test(test_known_identity),	cmocka_unit_test(test_pending_identity),
+		cmocka_unit_test(test_nobody_knows_it), cmocka_unit_test(test_preinit),
+		cmocka_unit_test(test_preinit_killed),	cmocka_unit_test(test_blind),
+		cmocka_unit_test(test_hits_of_unknown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -558,6 +558,131 @@ static void check_lean(struct bent *t)
 	t->kill.identity = known;
 }
 
+static const struct identity nobody = {
+	.path = "/pod/x",
+	.container_id = "",
+	.container_outer_id = "",
+	.container_name = "",
+	.image = "",
+	.pod_name = "",
+	.pod_uid = "",
+	.pod_namespace = "",
+	.k8s_container = "",
+	.qos = "",
+	.node = "",
+	.unit = "",
+	.machine = "",
+	.workload = "",
+	.label_namespace = "",
+	.label_workload = "",
+	.label_container = "",
+	.owner_kind = "",
+	.owner_name = "",
+	.priority_class = "",
+};
+
+static const char *string_at(const json_t *j, const char *key)
+{
+	const char *s = json_string_value(json_object_get(j, key));
+
+	return s ? s : "";
+}
+
+/* Trigger and limit are named like the victim where they are not of its container; the pod's names may come from the victim. */
+static void test_others(void **state)
+{
+	struct identity victim = nobody, trigger = nobody, pod = nobody, *before;
+	struct bent t;
+	json_t *j;
+
+	bend(&t);
+	before = t.kill.identity;
+	t.kill.identity = &victim;
+	t.run.limit.found = true;
+	t.w.report.trigger_identity = &trigger;
+	t.w.report.limit_identity = &pod;
+	victim.path = "/pod/a";
+	victim.container_id = "aa";
+	victim.pod_name = "web-1";
+	victim.pod_uid = pod.pod_uid = "u1";
+	victim.pod_namespace = "shop";
+	victim.workload = "web";
+	victim.confirmed = true;
+	pod.path = "/pod";
+	pod.level = CGLEVEL_K8S_POD;
+	trigger.path = "/system.slice/cron.service";
+	trigger.unit = "cron.service";
+	trigger.container_name = "runner";
+	j = report(&t);
+	assert_string_equal(string_at(j, "telamon.oom.trigger.unit"), "cron.service");
+	assert_string_equal(string_at(j, "telamon.oom.trigger.container.name"), "runner");
+	assert_null(json_object_get(j, "telamon.oom.trigger.k8s.pod.name"));
+	assert_string_equal(string_at(j, "telamon.oom.limit.k8s.pod.uid"), "u1");
+	assert_string_equal(string_at(j, "telamon.oom.limit.k8s.pod.name"), "web-1");
+	assert_string_equal(string_at(j, "telamon.oom.limit.k8s.namespace.name"), "shop");
+	assert_string_equal(string_at(j, "telamon.oom.limit.workload"), "web");
+	json_decref(j);
+
+	/* A cgroup inside of the victim's container. */
+	trigger = victim;
+	trigger.path = "/pod/a/below";
+	j = report(&t);
+	assert_string_equal(string_at(j, "telamon.oom.trigger.container.id"), "aa");
+	assert_null(json_object_get(j, "telamon.oom.trigger.k8s.pod.name"));
+	assert_null(json_object_get(j, "telamon.oom.trigger.workload"));
+	json_decref(j);
+	t.kill.identity = before;
+	unbend(&t);
+}
+
+/* Kernels before 6.2 hold pages back per thread, later ones per CPU. */
+static void test_rss_error(void **state)
+{
+	struct bent t;
+	json_t *j;
+
+	bend(&t);
+	t.w.report.cpus = 32;
+	t.kill.v.threads = 3;
+	j = report(&t);
+	assert_int_equal(json_integer_value(json_object_get(j, "telamon.oom.rss_error")),
+			 oom_pages(32ULL * 64));
+	json_decref(j);
+	t.kill.v.flags |= OOM_VICTIM_RSS_PER_THREAD;
+	j = report(&t);
+	assert_int_equal(json_integer_value(json_object_get(j, "telamon.oom.rss_error")),
+			 oom_pages(3ULL * 64));
+	json_decref(j);
+	unbend(&t);
+}
+
+static size_t gone_exe(void *ctx, uint32_t pid, uint64_t start_boot_ns, char *buf, size_t size)
+{
+	return (size_t)snprintf(buf, size, "/usr/bin/%u (deleted)", pid);
+}
+
+/* OOM-307: a link of /proc marks what was unlinked; the path is told without the mark. */
+static void test_deleted(void **state)
+{
+	struct bent t;
+	json_t *j;
+	char path[32];
+
+	bend(&t);
+	t.kill.v.exe = (struct oom_text){};
+	t.kill.v.flags &= ~(unsigned)OOM_VICTIM_EXE_DELETED;
+	j = report(&t);
+	assert_null(json_object_get(j, "telamon.exe.deleted"));
+	json_decref(j);
+	t.w.report.exe_of = gone_exe;
+	j = report(&t);
+	(void)snprintf(path, sizeof(path), "/usr/bin/%u", t.kill.v.tgid);
+	assert_string_equal(json_string_value(json_object_get(j, "process.executable.path")), path);
+	assert_true(json_is_true(json_object_get(j, "telamon.exe.deleted")));
+	json_decref(j);
+	unbend(&t);
+}
+
 static void test_worst(void **state)
 {
 	struct oom_kill *members = calloc(512, sizeof(*members));
@@ -608,9 +733,11 @@ static void test_worst(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden), cmocka_unit_test(test_missing),
-		cmocka_unit_test(test_gfp),    cmocka_unit_test(test_distance),
-		cmocka_unit_test(test_lossy),  cmocka_unit_test(test_worst),
+		cmocka_unit_test(test_golden),	cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_gfp),	cmocka_unit_test(test_distance),
+		cmocka_unit_test(test_lossy),	cmocka_unit_test(test_worst),
+		cmocka_unit_test(test_deleted), cmocka_unit_test(test_rss_error),
+		cmocka_unit_test(test_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -347,8 +347,36 @@ static void test_journal_that_never_opens(void **state)
 	assert_int_equal(stats().published, 8000);
 	assert_int_equal(stats().refused[EVENT_CLASS_OTHER], 0);
 	assert_int_equal(stats().journaled, 0);
-	assert_true(stats().journal_missed > 0 && stats().journal_missed < 8000);
+	assert_true(stats().journal_missed[EVENT_CLASS_OTHER] > 0 &&
+		    stats().journal_missed[EVENT_CLASS_OTHER] < 8000);
+	assert_int_equal(stats().journal_missed[EVENT_CLASS_OOM], 0);
 	(void)close(fd);
+}
+
+/* OOM records that the journal never had are told on stderr, and counted as theirs. */
+static void test_oom_on_stderr_alone(void **state)
+{
+	struct event_stream_stats end;
+	int quiet = open("/dev/null", O_WRONLY | O_CLOEXEC), err = dup(STDERR_FILENO);
+
+	assert_true(quiet >= 0 && err >= 0);
+	start((struct event_stream_options){ .journal.path = "/dev/null/j.db",
+					     .queue_bytes = 65536 });
+	assert_true(dup2(quiet, STDERR_FILENO) >= 0);
+	for (unsigned i = 0; i < 1000; i++)
+		while (publish("oom.kill", "shop") == -EAGAIN)
+			(void)poll(NULL, 0, 1);
+	for (unsigned i = 0; i < 5000 && !stats().journal_missed[EVENT_CLASS_OOM]; i++)
+		(void)poll(NULL, 0, 1);
+	end = stats();
+	http_server_free(f.server);
+	f.server = NULL;
+	f.stream = event_stream_free(f.stream); /* tells the rest */
+	assert_true(dup2(err, STDERR_FILENO) >= 0);
+	(void)close(err);
+	(void)close(quiet);
+	assert_true(end.journal_missed[EVENT_CLASS_OOM] > 0);
+	assert_int_equal(end.journal_missed[EVENT_CLASS_OTHER], 0);
 }
 
 /* Damage behind the writer's back: the file is set aside, row numbers go on, a live client misses nothing. */
@@ -487,6 +515,7 @@ int main(void)
 		TEST(test_slow_client),
 		TEST(test_full_disk),
 		TEST(test_journal_that_never_opens),
+		TEST(test_oom_on_stderr_alone),
 		TEST(test_damaged_journal),
 		TEST(test_sinks),
 		TEST(test_journald_fields_cannot_be_forged),

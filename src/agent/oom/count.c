@@ -12,6 +12,7 @@
 #include "base/time.h"
 
 #define PREINIT_KEEP_US (15 * 60 * US_PER_SEC)
+#define PREINIT_EVERY_US (10 * US_PER_SEC)
 
 static uint64_t now_us(const struct oom_state *s)
 {
@@ -96,37 +97,79 @@ void oom_count_run(struct oom_state *s, const struct oom_run *run)
 			  now_us(s));
 }
 
+void oom_count_blind(struct oom_state *s, const struct identity *i, uint64_t n)
+{
+	const char *labels[1 + WORKLOAD_LABELS] = { oom_scope_names[SCOPE_UNKNOWN] };
+	uint64_t now = now_us(s);
+
+	oom_workload_labels(s, i, labels + 1);
+	metric_series_add(metric_series(s->metrics, OOM_KILLS, labels, now), n, now);
+	metric_add(s->metrics, METRIC(OOM_NODE_KILLS, SCOPE_UNKNOWN, ROLE_CHOSEN), n);
+}
+
+/* Only what people call a workload: groups, slices and roots get a series when something dies there. */
+static bool wants_preinit(const struct oom_state *s, const struct identity *i)
+{
+	return s->config.metrics.preinit && !i->pending && !i->sandbox && i->kind != CGNAME_OTHER &&
+	       i->kind != CGNAME_NONE &&
+	       (i->level == CGLEVEL_CONTAINER || i->level == CGLEVEL_SYSTEMD_SERVICE);
+}
+
 void oom_preinit(struct oom_state *s, const struct identity *i, uint64_t now)
 {
-	const char *labels[1 + WORKLOAD_LABELS] = { "memcg" };
+	const char *labels[1 + WORKLOAD_LABELS] = { oom_scope_names[SCOPE_MEMCG] };
 
-	/* Only what people call a workload: groups, slices and roots get a series when something dies there. */
-	if (!s->config.metrics.preinit || i->pending || i->sandbox || i->kind == CGNAME_OTHER ||
-	    i->kind == CGNAME_NONE ||
-	    (i->level != CGLEVEL_CONTAINER && i->level != CGLEVEL_SYSTEMD_SERVICE))
+	if (!wants_preinit(s, i))
 		return;
 	oom_workload_labels(s, i, labels + 1);
 	(void)metric_series(s->metrics, OOM_KILLS, labels, now);
 }
 
-void oom_preinit_drop(struct oom_state *s, const struct identity *i)
+/* The time from which a series that is still 0 is kept moves to @now. */
+static void keep_zero(struct oom_state *s, const struct identity *i, uint64_t now)
 {
-	const char *labels[1 + WORKLOAD_LABELS] = { "memcg" };
+	const char *labels[1 + WORKLOAD_LABELS] = { oom_scope_names[SCOPE_MEMCG] };
 	struct metric_series *x;
 
-	if (i->level != CGLEVEL_CONTAINER && i->level != CGLEVEL_SYSTEMD_SERVICE)
+	if (!wants_preinit(s, i))
 		return;
 	oom_workload_labels(s, i, labels + 1);
-	/* Another container of the same workload may keep it alive: then its next kill brings it back with its count. */
-	x = metric_series(s->metrics, OOM_KILLS, labels, now_us(s));
-	if (x && metric_series_value(x) == 0 && i->removed_us + PREINIT_KEEP_US < now_us(s))
-		metric_series_drop(s->metrics, OOM_KILLS, labels);
+	x = metric_series_find(s->metrics, OOM_KILLS, labels);
+	if (x && metric_series_value(x) == 0)
+		metric_series_add(x, 0, now);
+}
+
+void oom_preinit_removed(struct oom_state *s, const struct identity *i, uint64_t now)
+{
+	keep_zero(s, i, now);
+}
+
+static void keep_alive(void *ctx, struct identity *i)
+{
+	struct oom_state *s = ctx;
+
+	keep_zero(s, i, s->preinit_us);
+}
+
+/*
+ * Several containers may stand behind one series, so it is not dropped with one of them: whoever lives keeps it, and what nobody kept
+ * for a while goes.
+ */
+void oom_preinit_tick(struct oom_state *s, uint64_t now)
+{
+	if (s->preinit_us && now < s->preinit_us + PREINIT_EVERY_US)
+		return;
+	s->preinit_us = now;
+	identity_for_each(s->agent->identity, keep_alive, s);
+	if (now > PREINIT_KEEP_US)
+		(void)metric_series_drop_zero(s->metrics, OOM_KILLS, now - PREINIT_KEEP_US);
 }
 
 void oom_count_tick(struct oom_state *s, uint64_t now)
 {
 	const struct correlator_stats *c = correlator_stats(s->correlator);
 	uint64_t lost[_OOM_LOST_MAX], retention = s->config.metrics.retention_us;
+	struct event_stream_stats events;
 
 	oom_hooks_lost(s->hooks, lost);
 	for (int i = 0; i < _OOM_LOST_MAX; i++)
@@ -140,9 +183,12 @@ void oom_count_tick(struct oom_state *s, uint64_t now)
 	}
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_DECODE), c->decode_errors);
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_VICTIMS_FULL), c->evicted);
-	metric_store(s->metrics, METRIC(OOM_LOST, LOST_JOURNAL), s->unpublished);
+	event_stream_stats(s->agent->stream, &events);
+	metric_store(s->metrics, METRIC(OOM_LOST, LOST_JOURNAL),
+		     s->unpublished + events.journal_missed[EVENT_CLASS_OOM]);
 	metric_store(s->metrics, METRIC(OOM_RECORDS), c->records);
 	metric_store(s->metrics, METRIC(OOM_UNSEEN), s->unseen);
+	oom_preinit_tick(s, now);
 	if (now > retention) {
 		(void)metric_series_expire(s->metrics, OOM_KILLS, now - retention);
 		(void)metric_series_expire(s->metrics, OOM_LAST_KILL, now - retention);

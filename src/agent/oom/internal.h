@@ -11,6 +11,7 @@
 #include "agent/oom/rows.h"
 #include "agent/oom/snapshot.h"
 #include "agent/oom/symbols.h"
+#include "agent/oom/users.h"
 #include "sys/kallsyms.h"
 
 /* What the files of the running module share. */
@@ -47,6 +48,7 @@ struct oom_state {
 	struct snapshotter *snapshotter;
 	struct kallsyms *kallsyms; /* NULL: stacks are not judged */
 	struct symbols *symbols;
+	struct users *users;
 	struct args_scan *args_scan; /* NULL: exec is hooked */
 	struct gfp_names gfp;
 	struct report_world world;
@@ -78,6 +80,7 @@ struct oom_state {
 	bool kills_by_counters; /* oom_kill has no better variant than `counters` */
 	uint64_t lost_told; /* already said in telemetry.lost */
 	uint64_t started_us;
+	uint64_t preinit_us; /* when living cgroups last kept their series of 0 */
 	char kmsg_text[8192];
 };
 
@@ -85,13 +88,16 @@ struct oom_state {
 void oom_count_victim(struct oom_state *s, const struct oom_run *run, struct oom_kill *k);
 void oom_count_workload(struct oom_state *s, const struct oom_run *run, struct oom_kill *k);
 void oom_count_run(struct oom_state *s, const struct oom_run *run);
+/* @n kills that counters of the kernel tell without a process; @i: NULL where they do not tell the cgroup either. */
+void oom_count_blind(struct oom_state *s, const struct identity *i, uint64_t n);
 /* kind, namespace, workload, container, pod: the open labels of workload series */
 #define WORKLOAD_LABELS 5
 void oom_workload_labels(const struct oom_state *s, const struct identity *i,
 			 const char *ret[WORKLOAD_LABELS]);
 void oom_count_tick(struct oom_state *s, uint64_t now_us);
 void oom_preinit(struct oom_state *s, const struct identity *i, uint64_t now_us);
-void oom_preinit_drop(struct oom_state *s, const struct identity *i);
+void oom_preinit_removed(struct oom_state *s, const struct identity *i, uint64_t now_us);
+void oom_preinit_tick(struct oom_state *s, uint64_t now_us);
 
 /* world.c: what report.c asks for */
 void oom_world_init(struct oom_state *s);
@@ -113,6 +119,8 @@ void oom_limits_replaced(struct oom_state *s); /* other hooks are live */
 void oom_limits_run(struct oom_state *s,
 		    const struct oom_run *run); /* what a record says of its levels */
 void oom_limits_identity(struct oom_state *s, bool added, struct identity *i);
+void oom_limits_hits(void *ctx, uint64_t cgroup_id,
+		     const struct oom_limit_hits *hits); /* counted by the kernel program */
 void oom_limits_tick(struct oom_state *s, uint64_t now_us);
 
 /* reprobe.c: hooks after the start */

@@ -20,6 +20,7 @@ static struct identity *find(struct oom_state *s, uint64_t id)
 			       &result);
 }
 
+/* @i: NULL where nobody knows the cgroup. */
 static void on_hit(void *ctx, const struct identity *i, enum limit_event event, uint64_t n)
 {
 	static const char *const names[] = { "max", "oom", "oom_group_kill", "failcnt" };
@@ -44,12 +45,8 @@ static void on_no_victim(void *ctx, const struct identity *i)
 static void on_kills(void *ctx, const struct identity *i, uint64_t n)
 {
 	struct oom_state *s = ctx;
-	uint64_t now = loop_now(s->agent->loop);
-	const char *labels[1 + WORKLOAD_LABELS] = { oom_scope_names[SCOPE_UNKNOWN] };
 
-	oom_workload_labels(s, i, labels + 1);
-	metric_series_add(metric_series(s->metrics, OOM_KILLS, labels, now), n, now);
-	metric_add(s->metrics, METRIC(OOM_NODE_KILLS, SCOPE_UNKNOWN, ROLE_CHOSEN), n);
+	oom_count_blind(s, i, n);
 	oom_publish_unseen(s, n, i);
 	s->unseen +=
 		n; /* the host's counter may still tell of kills in cgroups that are not known yet */
@@ -159,7 +156,8 @@ void oom_limits_run(struct oom_state *s, const struct oom_run *run)
 	}
 }
 
-static void on_kernel_hits(void *ctx, uint64_t id, const struct oom_limit_hits *hits)
+/* A cgroup may be gone before anybody knew it: then its hits have no owner, but they happened. */
+void oom_limits_hits(void *ctx, uint64_t id, const struct oom_limit_hits *hits)
 {
 	static const enum limit_event events[_OOM_LIMIT_EVENT_MAX] = {
 		[OOM_LIMIT_MAX] = LIMIT_MAX,
@@ -169,7 +167,7 @@ static void on_kernel_hits(void *ctx, uint64_t id, const struct oom_limit_hits *
 	struct oom_state *s = ctx;
 	struct identity *i = find(s, id);
 
-	for (int e = 0; i && e < _OOM_LIMIT_EVENT_MAX; e++)
+	for (int e = 0; e < _OOM_LIMIT_EVENT_MAX; e++)
 		if (hits->hits[e])
 			on_hit(s, i, events[e], hits->hits[e]);
 }
@@ -179,7 +177,7 @@ void oom_limits_tick(struct oom_state *s, uint64_t now_us)
 	struct limits_stats st;
 
 	if (s->limits_by_kernel)
-		(void)oom_hooks_limits(s->hooks, on_kernel_hits, s);
+		(void)oom_hooks_limits(s->hooks, oom_limits_hits, s);
 	if (!s->limits)
 		return;
 	limits_tick(s->limits, now_us);

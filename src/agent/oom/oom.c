@@ -285,7 +285,7 @@ static void on_identity(void *ctx, enum bus_topic topic, const void *payload)
 	if (topic == BUS_IDENTITY_ADD)
 		oom_preinit(s, payload, now_us(s));
 	else
-		oom_preinit_drop(s, payload);
+		oom_preinit_removed(s, payload, now_us(s));
 	oom_limits_identity(s, topic == BUS_IDENTITY_ADD, (struct identity *)(uintptr_t)payload);
 }
 
@@ -324,6 +324,9 @@ static void check_unseen(struct oom_state *s, uint64_t now)
 	}
 	log_warning("the kernel counted %llu OOM kills that no hook reported",
 		    (unsigned long long)s->unseen_least);
+	/* Where counters are all there is, these kills are what the files of cgroups with a limit did not tell. */
+	if (s->kills_by_counters)
+		oom_count_blind(s, NULL, s->unseen_least);
 	oom_publish_unseen(s, s->unseen_least, NULL);
 	s->unseen += s->unseen_least;
 	s->unseen_since_us = 0;
@@ -345,6 +348,7 @@ static void oom_tick(void *state, uint64_t now)
 	}
 	if (s->args_scan)
 		args_scan_tick(s->args_scan, now);
+	users_tick(s->users, now);
 	oom_limits_tick(s, now);
 	oom_count_tick(s, now);
 }
@@ -368,6 +372,7 @@ static void oom_stop(void *state)
 	s->snapshotter = snapshotter_free(s->snapshotter);
 	s->kallsyms = kallsyms_free(s->kallsyms);
 	s->symbols = symbols_free(s->symbols);
+	s->users = users_free(s->users);
 	s->args_scan = args_scan_free(s->args_scan);
 	free(s->event_memory);
 	free(s->counts);
@@ -466,6 +471,8 @@ static int start_rest(struct oom_state *s)
 		r = snapshotter_new(a->cgroups, &s->snapshotter);
 	if (r >= 0)
 		r = symbols_new(a->workers, &s->symbols);
+	if (r >= 0)
+		r = users_new(a->workers, a->rootfs, &s->users);
 	if (r >= 0)
 		r = bus_subscribe(a->bus, BUS_IDENTITY_ADD, on_identity, s);
 	if (r >= 0)

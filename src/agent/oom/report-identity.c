@@ -56,6 +56,36 @@ static void add_k8s(const struct identity *i, struct event_buf *b)
 		event_u64(b, "telamon.k8s.memory.limit", i->memory_limit);
 }
 
+static bool same_workload(const struct identity *a, const struct identity *b)
+{
+	return b && (streq(a->path, b->path) ||
+		     (*a->container_id && streq(a->container_id, b->container_id)));
+}
+
+void report_other_identity(const char *prefix, const struct identity *i, const struct identity *pod,
+			   const struct identity *victim, struct event_buf *b)
+{
+	const struct {
+		const char *key, *value;
+	} names[] = {
+		{ "container.name", i->container_name },
+		{ "k8s.namespace.name", pod->pod_namespace },
+		{ "k8s.pod.name", pod->pod_name },
+		{ "k8s.pod.uid", i->pod_uid },
+		{ "k8s.container.name", i->k8s_container },
+		{ "unit", i->unit },
+		{ "workload", pod->workload },
+	};
+	char key[64];
+
+	(void)snprintf(key, sizeof(key), "%s.container.id", prefix);
+	add_text(b, key, i->container_id);
+	for (size_t n = 0; !same_workload(i, victim) && n < ARRAY_SIZE(names); n++) {
+		(void)snprintf(key, sizeof(key), "%s.%s", prefix, names[n].key);
+		add_text(b, key, names[n].value);
+	}
+}
+
 void report_identity(const struct report_world *w, const struct identity *i, struct event_buf *b)
 {
 	char key[160];

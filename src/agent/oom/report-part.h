@@ -7,6 +7,12 @@
 #define P "telamon.oom."
 #define RESERVE_BYTES 16384 /* room that arrays leave for what comes behind them */
 
+/*
+ * Container, pod, unit and workload of the limit or the trigger, as PREFIX.container.id and so on. Of the victim's own container only
+ * the id, for the rest stands in the record already. @pod: whose names the pod has, @i or who knows them. @victim: may be NULL.
+ */
+void report_other_identity(const char *prefix, const struct identity *i, const struct identity *pod,
+			   const struct identity *victim, struct event_buf *b);
 void report_identity(const struct report_world *w, const struct identity *i, struct event_buf *b);
 void report_keys(const struct identity *i,
 		 struct event_buf *b); /* what filters look at; NULL: nothing */

@@ -53,6 +53,17 @@ static void add_exe(struct event_buf *b, const char *path_key, const char *name_
 	event_strn(b, name_key, name, name_len);
 }
 
+/* Links of /proc mark what was unlinked meanwhile. Source: d_path() of fs/d_path.c */
+static size_t exe_of(const struct report_world *w, uint32_t pid, uint64_t start_boot_ns, char *buf,
+		     size_t size, bool *ret_deleted)
+{
+	static const char mark[] = " (deleted)";
+	size_t len = w->exe_of(w->ctx, pid, start_boot_ns, buf, size), n = sizeof(mark) - 1;
+
+	*ret_deleted = len > n && memcmp(buf + len - n, mark, n) == 0;
+	return *ret_deleted ? len - n : len;
+}
+
 static void add_arguments(const struct report_world *w, struct event_buf *b, const char *args,
 			  size_t len, const char *source)
 {
@@ -110,8 +121,9 @@ static void add_ancestors(const struct report_world *w, const struct oom_victim 
 	for (uint32_t i = 0; i < v->n_ancestors; i++) {
 		struct event_mark mark = event_mark(b);
 		char path[OOM_PATH_MAX];
-		size_t n = w->exe_of(w->ctx, v->ancestors[i].pid, v->ancestors[i].start_boot_ns,
-				     path, sizeof(path));
+		bool deleted;
+		size_t n = exe_of(w, v->ancestors[i].pid, v->ancestors[i].start_boot_ns, path,
+				  sizeof(path), &deleted);
 
 		event_object(b, NULL);
 		event_u64(b, "pid", v->ancestors[i].pid);
@@ -130,6 +142,7 @@ static void add_victim(const struct report_world *w, const struct oom_kill *k, s
 		       unsigned *missing)
 {
 	const struct oom_victim *v = &k->v;
+	bool deleted = v->flags & OOM_VICTIM_EXE_DELETED;
 	char exe[OOM_PATH_MAX];
 	size_t len;
 	const char *text;
@@ -146,13 +159,13 @@ static void add_victim(const struct report_world *w, const struct oom_kill *k, s
 	text = oom_text(v, v->exe, &len);
 	if (len == 0) {
 		text = exe;
-		len = w->exe_of(w->ctx, v->tgid, v->start_boot_ns, exe, sizeof(exe));
+		len = exe_of(w, v->tgid, v->start_boot_ns, exe, sizeof(exe), &deleted);
 	}
 	if (len)
 		add_exe(b, "process.executable.path", "process.executable.name", text, len);
 	else
 		*missing |= 1U << FIELD_EXE;
-	if (v->flags & OOM_VICTIM_EXE_DELETED)
+	if (deleted)
 		event_bool(b, "telamon.exe.deleted", true);
 	if (!add_command_line(w, k, b) && w->args_on)
 		*missing |= 1U << FIELD_ARGS;
@@ -219,6 +232,17 @@ static bool points_of(const struct oom_run *run, const struct oom_kill *k, int64
 	return true;
 }
 
+/*
+ * Pages that a counter may be off by. Source: compute_batch_value() of lib/percpu_counter.c; before v6.2
+ * TASK_RSS_EVENTS_THRESH of mm/memory.c.
+ */
+static uint64_t rss_error(const struct report_world *w, const struct oom_victim *v)
+{
+	if (v->flags & OOM_VICTIM_RSS_PER_THREAD)
+		return (uint64_t)MAX(v->threads, 1U) * 64;
+	return (uint64_t)w->cpus * MAX(32U, 2 * w->cpus);
+}
+
 static void add_victim_memory(const struct report_world *w, const struct oom_run *run,
 			      const struct oom_kill *k, struct event_buf *b)
 {
@@ -240,8 +264,8 @@ static void add_victim_memory(const struct report_world *w, const struct oom_run
 		event_i64(b, P "victim.adj", v->adj);
 	if (points_of(run, k, &points))
 		event_i64(b, P "victim.points", points);
-	if (w->rss_is_approximate && v->flags & OOM_VICTIM_SNAPSHOT)
-		event_u64(b, P "rss_error", oom_pages((uint64_t)w->cpus * MAX(32U, 2 * w->cpus)));
+	if (v->flags & OOM_VICTIM_SNAPSHOT && v->rss_anon != OOM_UNKNOWN64)
+		event_u64(b, P "rss_error", oom_pages(rss_error(w, v)));
 }
 
 static void add_trigger(const struct report_world *w, const struct oom_run *run,
@@ -249,6 +273,7 @@ static void add_trigger(const struct report_world *w, const struct oom_run *run,
 {
 	const struct oom_victim *v = &k->v;
 	char path[OOM_PATH_MAX];
+	bool deleted;
 	size_t n, len;
 	const char *exe = oom_text(v, v->trigger_tgid == v->tgid ? v->exe : v->trigger_exe, &len);
 
@@ -263,8 +288,8 @@ static void add_trigger(const struct report_world *w, const struct oom_run *run,
 	if (len) {
 		event_strn(b, P "trigger.executable.path", exe, len);
 	} else if (!(v->flags & OOM_VICTIM_TRIGGER_KTHREAD)) {
-		n = w->exe_of(w->ctx, v->trigger_tgid, v->trigger_start_boot_ns, path,
-			      sizeof(path));
+		n = exe_of(w, v->trigger_tgid, v->trigger_start_boot_ns, path, sizeof(path),
+			   &deleted);
 		event_strn(b, P "trigger.executable.path", path, n);
 	}
 	if (v->flags & OOM_VICTIM_TRIGGER_KTHREAD)
@@ -272,10 +297,8 @@ static void add_trigger(const struct report_world *w, const struct oom_run *run,
 	event_bool(b, P "trigger.is_victim", v->trigger_tgid == v->tgid);
 	if (w->trigger_identity) {
 		event_str(b, P "trigger.cgroup.path", w->trigger_identity->path);
-		event_str(b, P "trigger.container.id", w->trigger_identity->container_id);
-		event_str(b, P "trigger.container.name", w->trigger_identity->container_name);
-		event_str(b, P "trigger.k8s.pod.name", w->trigger_identity->pod_name);
-		event_str(b, P "trigger.k8s.container.name", w->trigger_identity->k8s_container);
+		report_other_identity(P "trigger", w->trigger_identity, w->trigger_identity,
+				      k->identity, b);
 	}
 }
 
@@ -380,11 +403,11 @@ static void add_limit(const struct report_world *w, const struct oom_run *run,
 	event_bool(b, P "limit.certain", f->certain);
 	if (w->limit_identity) {
 		event_str(b, P "limit.kind", cgname_level_name(w->limit_identity->level));
-		event_str(b, P "limit.container.id", w->limit_identity->container_id);
-		event_str(b, P "limit.k8s.pod.uid", w->limit_identity->pod_uid);
-		event_str(b, P "limit.k8s.pod.name",
-			  report_knows_pod(w->limit_identity, run) ? run->kills->identity->pod_name
-								   : w->limit_identity->pod_name);
+		report_other_identity(P "limit", w->limit_identity,
+				      report_knows_pod(w->limit_identity, run)
+					      ? run->kills->identity
+					      : w->limit_identity,
+				      k->identity, b);
 	}
 	if (k == run->kills)
 		report_levels(w, &k->v, b);

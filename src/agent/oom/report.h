@@ -17,7 +17,6 @@ struct report_world {
 	uint32_t members_max, processes_top;
 	uint64_t boot_id; /* part of entity and decision ids */
 	uint32_t cpus;
-	bool rss_is_approximate; /* per-CPU counters: rss_error is told */
 	struct identity *limit_identity,
 		*trigger_identity; /* of the run at hand, NULL = not known */
 	void *ctx;

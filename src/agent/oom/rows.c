@@ -61,7 +61,7 @@ static const struct config_row metrics_rows[] = {
 	  METRICS_MEMBER(preinit),
 	  .def = "true",
 	  .flags = CONFIG_RELOAD,
-	  .help = "Show workload series with 0 before their first kill." },
+	  .help = "Show workload series with 0 before their first kill, until 15 minutes after their last container." },
 	{ .key = "pod_label",
 	  .type = CONFIG_BOOL,
 	  METRICS_MEMBER(pod_label),

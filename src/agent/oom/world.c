@@ -94,30 +94,11 @@ static const char *symbol(void *ctx, uint64_t address)
 	return symbols_name(s->symbols, address);
 }
 
-/* One line of /etc/passwd. The host's file: container users have numbers only. */
 static const char *user_name(void *ctx, uint32_t uid)
 {
-	static char name[64];
-	char text[8192], want[24];
+	const struct oom_state *s = ctx;
 
-	if (may_not_open(ctx) || fs_read_into(AT_FDCWD, "/etc/passwd", text, sizeof(text)) < 0)
-		return NULL;
-	(void)snprintf(want, sizeof(want), ":%u:", uid);
-	for (const char *line = text; *line;) {
-		size_t len = strcspn(line, "\n"), first = strcspn(line, ":");
-		const char *password = line + first + 1;
-		size_t second = first < len ? strcspn(password, ":\n") : 0;
-
-		if (first < len && first < sizeof(name) &&
-		    strncmp(password + second, want, strlen(want)) == 0) {
-			memcpy(name, line, first);
-			name[first] = '\0';
-			return name;
-		}
-		line += len;
-		line += *line == '\n';
-	}
-	return NULL;
+	return users_name(s->users, uid);
 }
 
 static uint64_t wall(void *ctx, uint64_t boot_ns)
@@ -233,7 +214,6 @@ void oom_world_init(struct oom_state *s)
 		.members_max = s->config.members_max,
 		.processes_top = s->config.processes_top,
 		.cpus = (uint32_t)MAX(sysconf(_SC_NPROCESSORS_CONF), 1L),
-		.rss_is_approximate = true,
 		.ctx = s,
 		.symbol = symbol,
 		.user_name = user_name,
