@@ -245,18 +245,21 @@ static const char *title_of(const json_t *e)
 
 static void add_title(struct strbuf *b, const json_t *e)
 {
-	bool placed = false;
+	bool placed = false, scoped = has(e, P "scope") || has_victim(e);
+	double unseen;
 
 	cli_add_moment(b, e);
 	strbuf_addf(b, "  %s%s%s  ", cli_colour("\033[1;31m"), title_of(e), cli_colour("\033[0m"));
 	if (streq(cli_text(e, P "scope"), "memcg") && has(e, P "limit.cgroup.path")) {
 		strbuf_addstr(b, "memcg limit of ");
 		placed = add_limiting_place(b, e);
-	} else if (has(e, P "scope") || has_victim(e)) {
+	} else if (scoped) {
 		add_scope(b, e);
+	} else if (cli_number(e, P "unseen", &unseen)) {
+		strbuf_addf(b, "%.0f ", unseen);
 	}
 	if (!placed && (has_victim(e) || has(e, "telamon.cgroup.path"))) {
-		strbuf_addstr(b, has_victim(e) ? ", victim in " : ", in ");
+		strbuf_addstr(b, has_victim(e) ? ", victim in " : scoped ? ", in " : "in ");
 		add_place(b, e);
 	}
 	if (has(e, "telamon.workload")) {
@@ -638,5 +641,10 @@ void oom_show_record(const json_t *e, const json_t *aftermath, struct strbuf *b)
 	oom_show_stacks(e, b);
 	add_after(b, e, aftermath);
 	oom_show_kernel_text(e, b);
-	add_source(b, e);
+	if (has_victim(e))
+		add_source(b, e);
+	else if (json_is_false(json_object_get(e, P "certain")))
+		strbuf_addstr(
+			b,
+			"  source    not certain: nothing was killed, as far as the hooks saw\n");
 }

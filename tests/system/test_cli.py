@@ -21,6 +21,8 @@ ESCAPES = "\x1b[2J\x1b]0;owned\x07\x1b[31m"
     ([], 2), (["--help"], 0), (["help"], 0), (["--version"], 0), (["nonsense"], 2), (["--nonsense"], 2),
     (["oom", "--help"], 0), (["events", "--help"], 0), (["doctor", "--help"], 0), (["lab", "--help"], 0),
     (["oom", "nonsense"], 2), (["oom", "show", "a", "b"], 2), (["oom", "top", "--by", "moon"], 2),
+    (["oom", "top", "--by", "load"], 2), (["oom", "top", "--by", ""], 2), (["oom", "top", "--limit", "0"], 2),
+    (["oom", "--limit", "10001"], 2),
     (["oom", "top", "--by", "workload container"], 2), (["oom", "--format", "xml"], 2), (["oom", "--nonsense"], 2),
     (["oom", "--since"], 2), (["oom", "--url", "nonsense://x"], 3), (["oom", "--url", "http://127.0.0.1:1"], 3),
 ])
@@ -226,6 +228,59 @@ def test_show_group(tmp_path):
     assert "w15[115] 1.00 MiB and 14 more; spared by adj -1000: 2\n" in text and "w16[" not in text
     text = show(tmp_path, **{O + "role": "group", "process.pid": 100})
     assert "java[100] (7 in container) as group of 48121, which was chosen" in text
+
+
+def many(path):
+    """Three global kills, then 200 of memory cgroups, and one OOM of each kind without a victim."""
+    events = [{"telamon.id": f"01JD9X3M6Q-{i:06}", O + "scope": "global" if i < 3 else "memcg", "process.pid": i + 1,
+               "timestamp": f"2026-11-22T09:{i // 60:02}:{i % 60:02}Z", O + "comm": "x",
+               "k8s.namespace.name": "early" if i < 2 else "late", "telamon.workload": f"w{i % 3}",
+               "telamon.cgroup.path": f"/c{i % 4}", "k8s.container.name": f"k{i % 5}", "process.executable.path": f"/e{i % 7}"}
+              for i in range(203)]
+    events.append({"telamon.id": "n", "event.name": "oom.no_victim", O + "scope": "memcg", O + "trigger.pid": 9, O + "certain": False,
+                   "telamon.cgroup.path": "/c9"})
+    events.append({"telamon.id": "u", "event.name": "oom.unseen", O + "unseen": 2, "telamon.cgroup.path": "/c8"})
+    forged(path, *events[1:], **events[0])
+
+
+def test_filters_come_before_the_limit(tmp_path):
+    many(tmp_path / "j")
+    source = ["--journal", tmp_path / "j"]
+    lines = telamon("oom", "--scope", "global", "--limit", "2", *source).stdout.splitlines()
+    assert [line.split()[-1] for line in lines] == ["01JD9X3M6Q-000001", "01JD9X3M6Q-000002"]
+    lines = telamon("oom", "--namespace", "early", "--limit", "2", *source).stdout.splitlines()
+    assert [line.split()[-1] for line in lines] == ["01JD9X3M6Q-000000", "01JD9X3M6Q-000001"]
+    assert len(telamon("oom", *source).stdout.splitlines()) == 100
+    assert len(telamon("oom", "--limit", "150", "--scope", "memcg", *source).stdout.splitlines()) == 150
+    assert len(telamon("oom", "--limit", "10000", "--format", "json", *source).stdout.splitlines()) == 205
+
+
+def test_list_and_show_without_a_victim(tmp_path):
+    many(tmp_path / "j")
+    source = ["--journal", tmp_path / "j"]
+    assert telamon("oom", "--limit", "2", *source).stdout == (
+        "2026-11-22T09:31:07.482Z  no victim found  cgroup /c9  memcg  asked by 9  not certain  n\n"
+        "2026-11-22T09:31:07.482Z  2 kills unseen  cgroup /c8  u\n")
+    assert telamon("oom", "show", "u", *source).stdout == (
+        "2026-11-22T09:31:07.482Z  OOM kills unseen  2 in cgroup /c8\n")
+    assert telamon("oom", "show", "n", *source).stdout == (
+        "2026-11-22T09:31:07.482Z  OOM without a victim  memcg limit, in cgroup /c9\n  trigger   [9]\n"
+        "  source    not certain: nothing was killed, as far as the hooks saw\n")
+
+
+def rows(*arguments):
+    return [(line.split()[0], line.split()[-1]) for line in telamon("oom", "top", *arguments).stdout.splitlines()[1:]]
+
+
+def test_top(tmp_path):
+    many(tmp_path / "j")
+    source = ["--journal", tmp_path / "j"]
+    assert rows("--scope", "global", *source) == [("1", "late/w2"), ("1", "early/w1"), ("1", "early/w0")]
+    assert rows("--by", "cgroup", "--limit", "1", *source) == [("51", "/c2"), ("152", "others")]
+    assert rows("--by", "container", "--limit", "2", *source) == [("41", "k2"), ("41", "k1"), ("121", "others")]
+    assert len(rows("--by", "exe", *source)) == 7
+    assert telamon("oom", "top", "--scope", "sysrq", *source).returncode == 1
+    assert telamon("oom", "top", "--since", "1h", *source).returncode == 1
 
 
 def test_numbers_out_of_all_bounds(tmp_path):
