@@ -181,7 +181,7 @@ static void end(struct check *c)
 	strbuf_done(&c->lines);
 }
 
-/* "10 20 30 … killed by signal 9 after 60.0 MiB (0.41 s)": the steps that it told, then its end. */
+/* "10 20 30 … killed by signal 9 after 60.0 MiB (0.41 s)": the steps that it told, then its end; a line for each. */
 static void tell_end(struct check *c, const struct lab_hog *h)
 {
 	enum { STEPS_SHOWN = 8 };
@@ -189,7 +189,7 @@ static void tell_end(struct check *c, const struct lab_hog *h)
 	uint64_t n = h->last_step / c->lab->step;
 
 	if (b->len)
-		strbuf_addstr(b, "; ");
+		strbuf_addf(b, "\n%24s", ""); /* under the one before */
 	for (uint64_t i = 1; i <= MIN(n, (uint64_t)STEPS_SHOWN); i++)
 		strbuf_addf(b, "%" PRIu64 " ", i * c->lab->step >> 20);
 	strbuf_addstr(b, n > STEPS_SHOWN ? "… " : "");
