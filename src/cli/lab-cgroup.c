@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cgroups of the lab: made below the root of the memory hierarchy, removed on every way out. */
+/* Cgroups of the lab: made below the root of the memory hierarchy or where the caller may, removed on every way out. */
 
 #include <dirent.h>
 #include <errno.h>
@@ -62,18 +62,48 @@ static int set_limit(struct lab *l, const char *path, uint64_t limit)
 	return r;
 }
 
-/* v2: memory must be handed down at every level above the new cgroup. */
+static bool file_has_word(const char *directory, const char *file, const char *word)
+{
+	char path[1200], text[1024];
+	size_t len = strlen(word);
+
+	(void)snprintf(path, sizeof(path), "%s/%s", directory, file);
+	if (fs_read_into(AT_FDCWD, path, text, sizeof(text)) <= 0)
+		return false;
+	for (const char *p = text; *p; p += strspn(p, " \n")) {
+		size_t n = strcspn(p, " \n");
+
+		if (n == len && strncmp(p, word, n) == 0)
+			return true;
+		p += n;
+	}
+	return false;
+}
+
+/* v2: whether the children of @directory have memory; it is enabled only where @directory itself was given it. */
+static bool hands_down_memory(const char *directory)
+{
+	char path[1200];
+
+	if (file_has_word(directory, "cgroup.subtree_control", "memory"))
+		return true;
+	if (!file_has_word(directory, "cgroup.controllers", "memory"))
+		return false;
+	(void)snprintf(path, sizeof(path), "%s/cgroup.subtree_control", directory);
+	return fs_write_at(AT_FDCWD, path, "+memory") >= 0;
+}
+
+/* v2: memory must be handed down at every level between the base and the new cgroup. */
 static void enable_memory(struct lab *l, const char *path)
 {
-	char parent[512], full[1024];
+	char parent[500], full[1100];
 
-	full_path(&l->layout, "", "", "cgroup.subtree_control", full, sizeof(full));
-	(void)fs_write_at(AT_FDCWD, full, "+memory");
 	for (size_t i = 0;; i++) {
 		size_t len = strcspn(path + i, "/");
 
 		(void)snprintf(parent, sizeof(parent), "%.*s", (int)(i ? i - 1 : 0), path);
-		(void)lab_cgroup_write(l, parent, "cgroup.subtree_control", "+memory");
+		full_path(&l->layout, l->base, parent, "", full, sizeof(full));
+		(void)hands_down_memory(full);
 		i += len;
 		if (!path[i])
 			return;
@@ -150,19 +180,59 @@ void lab_cgroup_remove(struct lab *l, const char *path)
 	remove_tree(full, 0);
 }
 
-void lab_remove_dead(const struct cgroup_layout *layout)
+static void remove_dead(const char *parent)
 {
-	_cleanup_(closedirp) DIR *dir = opendir(layout->memory_root);
+	_cleanup_(closedirp) DIR *dir = opendir(parent);
 	const struct dirent *entry;
 
 	while (dir && (entry = readdir(dir))) {
-		char full[1024];
+		char full[1300];
 		uint32_t pid;
 
 		if (strncmp(entry->d_name, "telamon-lab-", 12) != 0 ||
 		    parse_u32(entry->d_name + 12, &pid) < 0 || kill((pid_t)pid, 0) == 0)
 			continue;
-		(void)snprintf(full, sizeof(full), "%s/%s", layout->memory_root, entry->d_name);
+		(void)snprintf(full, sizeof(full), "%s/%s", parent, entry->d_name);
 		remove_tree(full, 0);
 	}
+}
+
+/* @parent: path in the hierarchy, "" = its root. The directory may exist and still be of no use: v2 without memory. */
+static int try_base(struct lab *l, const char *parent)
+{
+	char directory[1024], full[1100];
+
+	full_path(&l->layout, parent, "", "", directory, sizeof(directory));
+	remove_dead(directory);
+	if (snprintf(l->base, sizeof(l->base), "%s/telamon-lab-%d", parent, (int)getpid()) >=
+	    (int)sizeof(l->base))
+		return -ENAMETOOLONG;
+	(void)snprintf(full, sizeof(full), "%s%s", l->layout.memory_root, l->base);
+	if (mkdir(full, 0755) < 0)
+		return -errno;
+	if (!lab_on_v2(l) || hands_down_memory(directory))
+		return 0;
+	(void)rmdir(full);
+	return -ENOTSUP;
+}
+
+/*
+ * Below the root, else below the caller's cgroup, else below one of those above it: a subtree is delegated from some level
+ * downwards, and on v2 a cgroup with processes, as the caller's is, often cannot hand down memory.
+ */
+int lab_base_make(struct lab *l)
+{
+	char parent[600];
+	int r = try_base(l, ""), own;
+
+	if (r >= 0)
+		return r;
+	own = cgroup_of_process(&l->layout, 0, parent, sizeof(parent));
+	while (own >= 0 && strlen(parent) > 1 && !strstr(parent, "/..")) {
+		if (try_base(l, parent) >= 0)
+			return 0;
+		*strrchr(parent, '/') = '\0';
+	}
+	l->base[0] = '\0';
+	return r;
 }

@@ -166,8 +166,9 @@ static int prepare(struct lab *l)
 			l->source.why);
 		return LAB_CANNOT;
 	}
-	lab_remove_dead(&l->layout);
-	(void)snprintf(l->base, sizeof(l->base), "/telamon-lab-%d", (int)getpid());
+	if (lab_base_make(l) < 0)
+		return refuse(
+			"may make no cgroup with memory below the root of the hierarchy, nor in or above its own");
 	current = l;
 	for (size_t i = 0; i < 3; i++)
 		(void)signal((const int[]){ SIGINT, SIGTERM, SIGHUP }[i], on_signal);

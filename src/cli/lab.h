@@ -8,7 +8,7 @@
 
 struct lab {
 	struct cgroup_layout layout;
-	char base[128]; /* "/telamon-lab-PID" in the memory hierarchy */
+	char base[256]; /* ".../telamon-lab-PID" in the memory hierarchy */
 	uint64_t limit, step, interval_us;
 	unsigned timeout_s, parallel;
 	bool keep, no_agent, json;
@@ -22,7 +22,7 @@ struct lab {
 
 struct lab_hog { /* one process of ours */
 	pid_t pid;
-	char cgroup[300]; /* path in the memory hierarchy */
+	char cgroup[600]; /* path in the memory hierarchy */
 	char total[32], mode[16];
 	int go; /* write a byte to start it */
 	int out; /* its steps; -1 once closed */
@@ -39,7 +39,7 @@ int lab_cgroup_write(struct lab *l, const char *path, const char *file, const ch
 int lab_cgroup_read(struct lab *l, const char *path, const char *file, char *buf, size_t size);
 void lab_cgroup_remove(struct lab *l,
 		       const char *path); /* with all below; kills what is in there */
-void lab_remove_dead(const struct cgroup_layout *layout); /* leftovers of labs that are gone */
+int lab_base_make(struct lab *l); /* sets l->base; removes leftovers of labs that are gone */
 bool lab_on_v2(const struct lab *l);
 
 /* lab-process.c */

@@ -8,6 +8,9 @@
 #include "cli/cli.h"
 #include "cli/oom-show.h"
 
+#define ALL_RECORDS "10000" /* more are not given at once */
+#define RECORDS_MAX 10000
+
 struct options {
 	struct cli_source source;
 	const char *since, *until, *namespace, *workload, *container, *cgroup, *scope, *limit,
@@ -58,49 +61,123 @@ static void print_json(const json_t *event)
 	(void)fflush(stdout);
 }
 
+/* The agent does not know scopes, so they are sorted out here, before the limit: then all that it gives must be asked for. */
+static const char *limit_to_ask(const struct options *o, const char *otherwise)
+{
+	return o->scope ? ALL_RECORDS : otherwise;
+}
+
+static int read_limit(const struct options *o, uint32_t otherwise, uint32_t *ret)
+{
+	uint32_t v = otherwise;
+
+	if (o->limit && (parse_u32(o->limit, &v) < 0 || v == 0 || v > RECORDS_MAX)) {
+		(void)fprintf(stderr,
+			      "telamon oom: --limit: '%s' is not a number of 1.." ALL_RECORDS "\n",
+			      o->limit);
+		return -1;
+	}
+	*ret = v;
+	return 0;
+}
+
+static bool scope_fits(const struct options *o, const json_t *event)
+{
+	return !o->scope || streq(cli_text(event, "telamon.oom.scope"), o->scope);
+}
+
+static bool is_one_of(const char *name, const char *const *names)
+{
+	for (; *names; names++)
+		if (streq(name, *names))
+			return true;
+	return false;
+}
+
 /* --- list --- */
+
+#define LIST_TYPES "oom.kill,oom.no_victim,oom.unseen"
 
 struct list {
 	const struct options *options;
-	int shown;
+	json_t **last; /* ring of the newest, NULL: each is shown as it comes */
+	uint32_t limit;
+	unsigned fit; /* so many, the ring has the last of them */
 };
 
-static int list_one(void *ctx, const json_t *event)
+static void list_print(const struct options *o, const json_t *event)
 {
-	struct list *l = ctx;
 	_cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
 
-	if (!streq(cli_text(event, "event.name"), "oom.kill"))
-		return 0;
-	if (l->options->scope && !streq(cli_text(event, "telamon.oom.scope"), l->options->scope))
-		return 0;
-	l->shown++;
-	if (wants_json(l->options)) {
+	if (wants_json(o)) {
 		print_json(event);
-		return 0;
+		return;
 	}
 	oom_show_line(event, &b);
 	cli_print(&b);
 	(void)fflush(stdout);
+}
+
+static int list_one(void *ctx, const json_t *event)
+{
+	static const char *const names[] = { "oom.kill", "oom.no_victim", "oom.unseen", NULL };
+	struct list *l = ctx;
+
+	if (!is_one_of(cli_text(event, "event.name"), names) || !scope_fits(l->options, event))
+		return 0;
+	if (l->last) {
+		json_t **place = &l->last[l->fit % l->limit];
+
+		json_decref(*place);
+		*place = json_incref((json_t *)event);
+	} else {
+		list_print(l->options, event);
+	}
+	l->fit++;
 	return 0;
+}
+
+static void list_flush(struct list *l)
+{
+	unsigned begin = l->fit > l->limit ? l->fit - l->limit : 0;
+
+	for (unsigned i = begin; i < l->fit; i++)
+		list_print(l->options, l->last[i % l->limit]);
+	for (uint32_t i = 0; i < l->limit; i++)
+		json_decref(l->last[i]);
+	free(l->last);
+}
+
+static void tell_cut(const struct options *o, int examined)
+{
+	if (o->scope && examined >= RECORDS_MAX)
+		(void)fprintf(stderr, "telamon oom: only the newest " ALL_RECORDS
+				      " records were looked at; --until reaches older ones\n");
 }
 
 static int run_list(struct options *o)
 {
 	_cleanup_strbuf_ struct strbuf query = STRBUF_INIT;
-	struct list l = { o, 0 };
+	struct list l = { .options = o };
+	char limit[16];
 	int r;
 
-	add_filters(o, &query, "oom.kill");
-	cli_add_parameter(&query, "limit", o->limit ? o->limit : "100");
+	if (read_limit(o, 100, &l.limit) < 0)
+		return CLI_USAGE;
+	add_filters(o, &query, LIST_TYPES);
 	if (o->follow) {
-		strbuf_clear(&query);
-		add_filters(o, &query, "oom.kill");
 		r = cli_follow(&o->source, strbuf_str(&query), list_one, &l);
-	} else {
-		r = cli_query(&o->source, strbuf_str(&query), list_one, &l);
+		return finish(o, r < 0 ? r : (int)l.fit, "No OOM kill is recorded.");
 	}
-	return finish(o, r < 0 ? r : l.shown, "No OOM kill is recorded.");
+	l.last = calloc(l.limit, sizeof(json_t *));
+	if (!l.last)
+		return CLI_UNREACHABLE;
+	(void)snprintf(limit, sizeof(limit), "%u", l.limit);
+	cli_add_parameter(&query, "limit", limit_to_ask(o, limit));
+	r = cli_query(&o->source, strbuf_str(&query), list_one, &l);
+	list_flush(&l);
+	tell_cut(o, r);
+	return finish(o, r < 0 ? r : (int)l.fit, "No OOM kill is recorded.");
 }
 
 /* --- show --- */
@@ -108,25 +185,25 @@ static int run_list(struct options *o)
 struct show {
 	const char *id; /* NULL: the last */
 	json_t *event, *aftermath;
-	unsigned kills; /* in the same cgroup within a day before */
 };
 
 static int find_one(void *ctx, const json_t *event)
 {
 	struct show *s = ctx;
 	const char *name = cli_text(event, "event.name");
+	bool aftermath = streq(name, "oom.aftermath");
 
-	if (streq(name, "oom.kill") && (!s->id || streq(cli_text(event, "telamon.id"), s->id))) {
+	/* Named by its id, an OOM without a victim is explained too. */
+	if (s->id ? !aftermath && streq(cli_text(event, "telamon.id"), s->id)
+		  : streq(name, "oom.kill")) {
 		json_decref(s->event);
+		json_decref(s->aftermath);
 		s->event = json_incref((json_t *)event);
-		if (s->aftermath)
-			json_decref(s->aftermath);
 		s->aftermath = NULL;
 	}
-	if (streq(name, "oom.aftermath") && s->event &&
+	if (aftermath && s->event && !s->aftermath && *cli_text(event, "telamon.oom.decision") &&
 	    streq(cli_text(event, "telamon.oom.decision"),
-		  cli_text(s->event, "telamon.oom.decision")) &&
-	    !s->aftermath)
+		  cli_text(s->event, "telamon.oom.decision")))
 		s->aftermath = json_incref((json_t *)event);
 	return 0;
 }
@@ -135,7 +212,9 @@ static int run_show(struct options *o, const char *id)
 {
 	struct show s = { .id = streq(id, "last") ? NULL : id };
 	_cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
-	int r = cli_query(&o->source, s.id ? "type=oom&limit=10000" : "type=oom&limit=100",
+	int r = cli_query(&o->source,
+			  s.id ? "type=oom&limit=" ALL_RECORDS
+			       : "type=oom.kill,oom.aftermath&limit=1000",
 			  find_one, &s);
 	int status = finish(o, r < 0 ? r : s.event != NULL, "There is no such OOM kill.");
 
@@ -154,40 +233,48 @@ static int run_show(struct options *o, const char *id)
 
 /* --- top --- */
 
-struct top {
-	const char *by;
-	struct {
-		char key[300];
-		unsigned kills;
-		uint64_t bytes;
-		char last[40];
-	} rows[256];
-	size_t n;
-	unsigned other;
+struct top_row {
+	char key[300];
+	unsigned kills;
+	uint64_t bytes;
+	char last[40];
 };
 
-static const char *key_of(const struct top *t, const json_t *event, char *buf, size_t size)
+static const struct top_key {
+	const char *by, *keys[3];
+	bool all; /* joined by "/", else the first that is there */
+} top_keys[] = {
+	{ "workload", { "k8s.namespace.name", "telamon.workload", "telamon.unit" }, true },
+	{ "container", { "k8s.container.name", "container.name", "container.id" }, false },
+	{ "cgroup", { "telamon.cgroup.path", "", "" }, false },
+	{ "exe", { "process.executable.path", "", "" }, false },
+};
+
+struct top {
+	const struct options *options;
+	const struct top_key *by;
+	struct top_row rows[256];
+	size_t n;
+	unsigned kills, other;
+};
+
+static const struct top_key *find_key(const char *by)
 {
-	static const struct {
-		const char *by, *keys[3];
-	} forms[] = {
-		{ "workload", { "k8s.namespace.name", "telamon.workload", "telamon.unit" } },
-		{ "container", { "k8s.container.name", "container.name", "container.id" } },
-		{ "cgroup", { "telamon.cgroup.path", "", "" } },
-		{ "exe", { "process.executable.path", "", "" } },
-	};
+	for (size_t i = 0; i < ARRAY_SIZE(top_keys); i++)
+		if (streq(top_keys[i].by, by))
+			return &top_keys[i];
+	return NULL;
+}
 
+static const char *key_of(const struct top_key *by, const json_t *event, char *buf, size_t size)
+{
 	buf[0] = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
-		if (!streq(forms[i].by, t->by))
-			continue;
-		for (size_t k = 0; k < 3; k++) {
-			const char *v = cli_text(event, forms[i].keys[k]);
-			size_t used = strlen(buf);
+	for (size_t k = 0; k < ARRAY_SIZE(by->keys); k++) {
+		const char *v = cli_text(event, by->keys[k]);
+		size_t used = strlen(buf);
 
-			if (*v && (i == 0 || used == 0))
-				(void)snprintf(buf + used, size - used, "%s%s", used ? "/" : "", v);
-		}
+		if (*v && (by->all || used == 0))
+			(void)snprintf(buf + used, size - used, "%s%s", used ? "/" : "", v);
 	}
 	return *buf ? buf : "-";
 }
@@ -196,10 +283,14 @@ static int count_one(void *ctx, const json_t *event)
 {
 	struct top *t = ctx;
 	char buf[300];
-	const char *key = key_of(t, event, buf, sizeof(buf));
+	const char *key;
 	double rss = 0;
 	size_t i = 0;
 
+	if (!streq(cli_text(event, "event.name"), "oom.kill") || !scope_fits(t->options, event))
+		return 0;
+	t->kills++;
+	key = key_of(t->by, event, buf, sizeof(buf));
 	while (i < t->n && !streq(t->rows[i].key, key))
 		i++;
 	if (i == ARRAY_SIZE(t->rows)) {
@@ -221,56 +312,77 @@ static int count_one(void *ctx, const json_t *event)
 
 static int compare_rows(const void *a, const void *b)
 {
-	const unsigned *x = (const void *)((const char *)a + offsetof(struct top, rows[0].kills) -
-					   offsetof(struct top, rows[0]));
-	const unsigned *y = (const void *)((const char *)b + offsetof(struct top, rows[0].kills) -
-					   offsetof(struct top, rows[0]));
+	const struct top_row *x = a, *y = b;
 
-	return *x < *y ? 1 : *x > *y ? -1 : 0;
+	if (x->kills != y->kills)
+		return x->kills < y->kills ? 1 : -1;
+	return strcmp(y->last, x->last); /* the latest first */
+}
+
+static void add_row(struct strbuf *b, const struct top_row *row)
+{
+	char size[32];
+	struct strbuf s;
+	size_t mark;
+
+	strbuf_init_fixed(&s, size, sizeof(size));
+	text_add_bytes(&s, row->bytes);
+	strbuf_addf(b, "%6u  %10s  ", row->kills, size);
+	mark = b->len;
+	text_add_terminal(b, row->last, strlen(row->last));
+	while (b->len - mark < 22)
+		strbuf_addch(b, ' ');
+	text_add_terminal(b, row->key, strlen(row->key));
+	strbuf_addch(b, '\n');
+}
+
+static void print_rows(const struct top *t, size_t limit)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
+	unsigned left = t->other;
+
+	strbuf_addf(&b, "%6s  %10s  %-20s  %s\n", "KILLS", "ANON", "LAST", t->by->by);
+	for (size_t i = 0; i < t->n; i++) {
+		if (i < limit)
+			add_row(&b, &t->rows[i]);
+		else
+			left += t->rows[i].kills;
+	}
+	if (left)
+		strbuf_addf(&b, "%6u  in others\n", left);
+	cli_print(&b);
 }
 
 static int run_top(struct options *o)
 {
 	_cleanup_(freep) struct top *t = calloc(1, sizeof(*t));
-	_cleanup_strbuf_ struct strbuf query = STRBUF_INIT, b = STRBUF_INIT;
+	_cleanup_strbuf_ struct strbuf query = STRBUF_INIT;
+	const char *by = o->by ? o->by : "workload";
+	uint32_t limit;
 	int r, status;
 
 	if (!t)
 		return CLI_UNREACHABLE;
-	t->by = o->by ? o->by : "workload";
-	if (!strstr(" workload container cgroup exe ", t->by) || strchr(t->by, ' ')) {
+	t->options = o;
+	t->by = find_key(by);
+	if (!t->by) {
 		(void)fprintf(
 			stderr,
 			"telamon oom top: --by: '%s' is not workload, container, cgroup or exe\n",
-			t->by);
+			by);
 		return CLI_USAGE;
 	}
+	if (read_limit(o, ARRAY_SIZE(t->rows), &limit) < 0)
+		return CLI_USAGE;
 	add_filters(o, &query, "oom.kill");
-	cli_add_parameter(&query, "limit", "10000");
+	cli_add_parameter(&query, "limit", ALL_RECORDS);
 	r = cli_query(&o->source, strbuf_str(&query), count_one, t);
-	status = finish(o, r, "No OOM kill is recorded.");
+	tell_cut(o, r);
+	status = finish(o, r < 0 ? r : (int)t->kills, "No OOM kill is recorded.");
 	if (status != CLI_OK)
 		return status;
 	qsort(t->rows, t->n, sizeof(t->rows[0]), compare_rows);
-	strbuf_addf(&b, "%6s  %10s  %-20s  %s\n", "KILLS", "ANON", "LAST", t->by);
-	for (size_t i = 0; i < t->n; i++) {
-		char size[32];
-		struct strbuf s;
-		size_t mark;
-
-		strbuf_init_fixed(&s, size, sizeof(size));
-		text_add_bytes(&s, t->rows[i].bytes);
-		strbuf_addf(&b, "%6u  %10s  ", t->rows[i].kills, size);
-		mark = b.len;
-		text_add_terminal(&b, t->rows[i].last, strlen(t->rows[i].last));
-		while (b.len - mark < 22)
-			strbuf_addch(&b, ' ');
-		text_add_terminal(&b, t->rows[i].key, strlen(t->rows[i].key));
-		strbuf_addch(&b, '\n');
-	}
-	if (t->other)
-		strbuf_addf(&b, "%6u  in more than %zu others\n", t->other, ARRAY_SIZE(t->rows));
-	cli_print(&b);
+	print_rows(t, limit);
 	return CLI_OK;
 }
 
@@ -286,7 +398,8 @@ int cli_oom(int argc, char **argv)
 		{ "cgroup", OPTION_TEXT, &o.cgroup, "glob of the cgroup's path" },
 		{ "scope", OPTION_TEXT, &o.scope,
 		  "memcg, cpuset, mempolicy, global, sysrq, unknown" },
-		{ "limit", OPTION_TEXT, &o.limit, "newest records at most (100)" },
+		{ "limit", OPTION_TEXT, &o.limit,
+		  "newest records at most (100); top: rows at most" },
 		{ "by", OPTION_TEXT, &o.by, "top: workload, container, cgroup or exe" },
 		{ "format", OPTION_TEXT, &o.format, "text or json" },
 		{ "follow", OPTION_FLAG, &o.follow, "show kills as they happen" },
