@@ -433,7 +433,9 @@ class Gateway:
     def request(self, method, path, body=None, headers=None, timeout=30):
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
-            c.request(method, path, body, headers or {})
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                c.request(method, path, body, headers or {})
+            # An answer may come before the end of the body.
             return Answer(c.getresponse())
         finally:
             c.close()

@@ -169,7 +169,7 @@ def test_gw_rx_15_invalid_series(gateway, reason):
     assert (a.status, a.written()) == (400, [None] * 3) and reason in a.text
     a = gateway.post(Body2().add(labels, samples).bytes(), RW2)
     assert (a.status, a.written()) == (400, ["0", "0", "0"]) and reason in a.text
-    wait_for("the count", lambda: gateway.metric("telamon_route_invalid_series_total", reason=reason) == before + 2)
+    wait_for("the count", lambda: gateway.metric("telamon_route_invalid_series_total", reason=reason) >= before + 2)
 
 
 def test_gw_rx_15_version_2_alone(gateway):
@@ -279,16 +279,16 @@ def test_exemplars(gateway, sink):
 def test_gw_rx_3_long_bodies(limited):
     assert limited.post(bytes(70_000), raw=True).status == 413
     chunks = (bytes(10_000) for _ in range(9))
-    a = limited.request("POST", "/api/v1/write", chunks, {"Content-Type": RW1, "Transfer-Encoding": "chunked"})
+    a = limited.request("POST", "/api/v1/write", chunks, {"Content-Type": RW1})
     assert a.status == 413
     # The same as chunks, short enough.
-    a = limited.request("POST", "/api/v1/write", iter([snappy(one1())]), {"Content-Type": RW1, "Transfer-Encoding": "chunked"})
+    a = limited.request("POST", "/api/v1/write", iter([snappy(one1())]), {"Content-Type": RW1})
     assert a.status == 204
 
 
 def test_gw_rx_3_four_times_too_long_is_cut_off(limited):
     with pytest.raises(OSError):
-        limited.request("POST", "/api/v1/write", (bytes(10_000) for _ in range(100)), {"Content-Type": RW1, "Transfer-Encoding": "chunked"})
+        limited.request("POST", "/api/v1/write", (bytes(10_000) for _ in range(100)), {"Content-Type": RW1})
     assert limited.post(one1()).status == 204
 
 
