@@ -2,6 +2,7 @@
 /* What the gateway answers beside remote write: health, metrics, reload, status. */
 #define LOG_MODULE "web"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/arena.h"
@@ -143,6 +144,66 @@ static void status_table(struct http_request *q, void *ctx)
 	strbuf_done(&text);
 }
 
+/* --- the way of one series --- */
+
+/* ?series=… or {"series": "…"}; points into the request or @ret_json. NULL: neither. */
+static const char *asked_series(struct http_request *q, json_t **ret_json)
+{
+	const char *series = http_query(q, "series");
+	const void *body;
+	size_t len;
+
+	*ret_json = NULL;
+	if (!streq(http_method(q), "POST"))
+		return series;
+	body = http_body(q, &len);
+	*ret_json = json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL);
+	return json_string_value(json_object_get(*ret_json, "series"));
+}
+
+static char *explain_text_of(struct gateway *g, const char *series, struct arena *arena, char *why,
+			     size_t why_size)
+{
+	struct snapshot *s;
+	const struct rw_label *labels;
+	size_t n;
+	json_t *result;
+	char *text = NULL;
+
+	if (series_parse(series, arena, why, why_size, &labels, &n) < 0)
+		return NULL;
+	s = gateway_take_snapshot(g);
+	result = explain_run(s, labels, n);
+	gateway_put_snapshot(g, s);
+	if (result)
+		text = json_dumps(result, JSON_COMPACT);
+	json_decref(result);
+	return text;
+}
+
+static void explain(struct http_request *q, void *ctx)
+{
+	static const char *const known[] = { "series", NULL };
+	_cleanup_(arena_freep) struct arena *arena = NULL;
+	json_t *json = NULL;
+	const char *series = http_query_unknown(q, known) ? NULL : asked_series(q, &json);
+	char why[256] = "", *text = NULL;
+
+	if (series && arena_new(0, &arena) >= 0)
+		text = explain_text_of(ctx, series, arena, why, sizeof(why));
+	if (text)
+		http_reply(q, 200, "application/json", text, strlen(text));
+	else if (!series)
+		http_reply_text(q, 400,
+				"one series is asked for: ?series=… or {\"series\": \"…\"}\n");
+	else if (*why)
+		http_reply_text(q, 400, "%s\n", why);
+	else
+		http_reply_text(q, 503, "out of memory\n");
+	free(text);
+	json_decref(json);
+}
+
 /* --- /stats, as the original --- */
 
 struct route_sum { /* over the nodes of a destination */
@@ -241,41 +302,6 @@ static void stats(struct http_request *q, void *ctx)
 	strbuf_done(&text);
 }
 
-/* --- explain --- */
-
-static void explain(struct http_request *q, void *ctx)
-{
-	static const char *const known[] = { "series", NULL };
-	struct gateway *g = ctx;
-	const char *series = http_query(q, "series");
-	_cleanup_(arena_freep) struct arena *arena = NULL;
-	const struct rw_label *labels;
-	struct snapshot *s;
-	char why[256], *text;
-	json_t *result;
-	size_t n;
-
-	if (!series || http_query_unknown(q, known)) {
-		http_reply_text(q, 400, "series=NAME{…} is the one parameter\n");
-		return;
-	}
-	if (arena_new(1 << 20, &arena) < 0 ||
-	    series_parse(series, arena, why, sizeof(why), &labels, &n) < 0) {
-		http_reply_text(q, 400, "series: %s\n", arena ? why : "out of memory");
-		return;
-	}
-	s = gateway_take_snapshot(g);
-	result = explain_run(s, labels, n);
-	text = result ? json_dumps(result, JSON_INDENT(1)) : NULL;
-	json_decref(result);
-	gateway_put_snapshot(g, s);
-	if (text)
-		http_reply(q, 200, "application/json", text, strlen(text));
-	else
-		http_reply_text(q, 500, "out of memory\n");
-	free(text);
-}
-
 /* --- tables --- */
 
 const struct http_route *route_web(struct gateway *g, bool with_admin, bool with_write)
@@ -295,7 +321,7 @@ const struct http_route *route_web(struct gateway *g, bool with_admin, bool with
 		{ "GET HEAD", g->o.telemetry_path, HTTP_PUBLIC, metrics, g },
 		{ "POST PUT", "/-/reload", HTTP_PUBLIC, reload, g },
 		{ "GET HEAD", "/stats", HTTP_PUBLIC, stats, g },
-		{ "GET HEAD", "/api/v1/explain", HTTP_PUBLIC, explain, g },
+		{ "GET POST", "/api/v1/explain", HTTP_PUBLIC, explain, g },
 		{ "GET HEAD", "/api/v1/status/config", HTTP_PUBLIC, status_config, g },
 		{ "GET HEAD", "/api/v1/status/table", HTTP_PUBLIC, status_table, g },
 	};

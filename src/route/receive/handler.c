@@ -146,7 +146,8 @@ static void reply(struct upload *u, int status, const char *text)
 	if (status == 204)
 		http_reply(u->q, 204, NULL, "", 0);
 	else
-		http_reply_text(u->q, (unsigned)status, "%s", text);
+		http_reply(u->q, (unsigned)status, "text/plain; charset=utf-8", text,
+			   strlen(text)); /* whole: it may name ten long series */
 }
 
 static void refuse(struct upload *u, int status, enum receive_error error, const char *text)

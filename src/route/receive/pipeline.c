@@ -571,6 +571,8 @@ static void route_item(struct pipeline *p, struct item *it)
 		taken = true;
 		stopped = c->routing_mode == ROUTING_FIRST_MATCH || c->routes[i].stop;
 	}
+	if (taken && c->default_route >= 0)
+		COUNT(p->routes[c->default_route]->skipped, items_of(&it->series));
 	if (taken)
 		return;
 	if (c->default_route >= 0 && take_route(p, (size_t)c->default_route, it, true))
