@@ -17,6 +17,7 @@
 
 #define ROUNDS_MAX 99
 #define LABELS_MAX 128
+#define LANES 12
 #define TS 1778573000123
 
 struct body {
@@ -28,6 +29,7 @@ struct body {
 	struct rw_scan *scan;
 	struct rw_encoder *encoder;
 	struct rw_block *block[_RW_VERSION_MAX];
+	struct rw_block *lanes[LANES]; /* of three nodes with four lanes each */
 	size_t bytes; /* of the last candidate's output */
 };
 
@@ -158,6 +160,38 @@ static void block2(struct body *b)
 	fill_block(b, b->block[RW2], false);
 }
 
+/* Series spread over lanes by their hash: many blocks that grow side by side. */
+static void spread(struct body *b)
+{
+	const struct rw_limits limits = { .labels = LABELS_MAX - 1,
+					  .series_bytes = 65536,
+					  .require_metric_name = true };
+	struct rw_series s;
+
+	for (unsigned i = 0; i < LANES; i++)
+		rw_block_reset(b->lanes[i]);
+	if (b->version != RW1 ||
+	    rw_scan_begin(b->scan, b->version, &limits, b->raw.data, b->raw.len) < 0)
+		return;
+	while (rw_scan_next(b->scan, &s) == 1)
+		if (rw_block_add(b->lanes[XXH3_64bits(s.canon.at, s.canon.len) % LANES], &s, NULL,
+				 0) < 0)
+			return;
+}
+
+static void seal(struct body *b)
+{
+	b->bytes = 0;
+	for (unsigned i = 0; i < LANES; i++) {
+		size_t len;
+
+		if (rw_block_seal(b->lanes[i], b->encoder, RW_CODEC_SNAPPY, RW_SNAPPY_OWN,
+				  &b->out.data, &b->out.size, &len) < 0)
+			return;
+		b->bytes += len;
+	}
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct body *b);
@@ -171,6 +205,8 @@ static const struct {
 	{ "scan + label + block RW1", block1_changed },
 	{ "scan + block RW2", block2 },
 	{ "own snappy out", own_encode },
+	{ "scan + xxh3 + 12 blocks", spread },
+	{ "12 blocks sealed", seal },
 };
 
 static int by_value(const void *a, const void *b)
@@ -189,6 +225,9 @@ static int prepare(struct body *b, const struct body *of)
 	if (!b->encoder || rw_block_new(RW1, &o, &b->block[RW1]) < 0 ||
 	    rw_block_new(RW2, &o, &b->block[RW2]) < 0)
 		return -1;
+	for (unsigned i = 0; i < LANES; i++)
+		if (rw_block_new(b->version, &o, &b->lanes[i]) < 0)
+			return -1;
 	if (b->version == RW2 ? to_rw2(b, of) < 0
 			      : !sample_body_rw1(&b->shape, 0, b->series, TS, &b->raw))
 		return -1;
@@ -247,6 +286,8 @@ int main(int argc, char **argv)
 		bodies[i].encoder = rw_encoder_free(bodies[i].encoder);
 		for (size_t v = 0; v < _RW_VERSION_MAX; v++)
 			bodies[i].block[v] = rw_block_free(bodies[i].block[v]);
+		for (unsigned v = 0; v < LANES; v++)
+			bodies[i].lanes[v] = rw_block_free(bodies[i].lanes[v]);
 		rw_buf_done(&bodies[i].raw);
 		rw_buf_done(&bodies[i].packed);
 		rw_buf_done(&bodies[i].out);

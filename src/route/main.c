@@ -3,6 +3,7 @@
 
 #include <curl/curl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "route/gateway.h"
 
 enum { STATUS_CANNOT_START = 1, STATUS_USAGE = 2, LISTEN_MAX = 8 };
+#define KEPT_BYTES (1024 * 1024)
 
 struct flag {
 	const char *name, *def,
@@ -226,6 +228,10 @@ int main(int argc, char **argv)
 	take_compat(&l);
 	if (take_options(&l, &o) < 0)
 		return STATUS_USAGE;
+	/* Sealed blocks come and go by the hundred a second: their pages are kept for the next ones. */
+	(void)mallopt(M_MMAP_THRESHOLD, KEPT_BYTES);
+	(void)mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+	(void)mallopt(M_ARENA_MAX, 2);
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return STATUS_CANNOT_START;
 	status = l.values[FLAG_CONFIG_CHECK] ? gateway_check(o.config_file) : gateway_run(&o);

@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "route/send/internal.h"
 
+#define UPLOAD_BYTES (256L * 1024) /* most blocks: one call each */
 #define DNS_CACHE_S 60L
 #define CONNECTION_AGE_S 60L /* an address that changed is noticed */
 #define HOPS_MAX 3
@@ -178,6 +179,7 @@ static void set_limits(CURL *c, const struct send_options *o)
 	(void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)(o->connect_timeout_us / 1000));
 	(void)curl_easy_setopt(c, CURLOPT_DNS_CACHE_TIMEOUT, DNS_CACHE_S);
 	(void)curl_easy_setopt(c, CURLOPT_MAXLIFETIME_CONN, CONNECTION_AGE_S);
+	(void)curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BYTES);
 	(void)curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	(void)curl_easy_setopt(c, CURLOPT_USERAGENT, "telamon-route/" TELAMON_VERSION);
 }

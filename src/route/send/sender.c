@@ -108,8 +108,10 @@ static uint64_t look_at_node(struct sender *n, uint64_t now_us)
 
 /* --- answers --- */
 
-static void take_answers(struct senders *s)
+/* True: there were some, so lanes may have blocks that wait. */
+static bool take_answers(struct senders *s)
 {
+	bool any = false;
 	CURLMsg *m;
 	int left;
 
@@ -123,7 +125,9 @@ static void take_answers(struct senders *s)
 		(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&l);
 		(void)curl_multi_remove_handle(s->multi, easy);
 		send_finished(l->node, l, code, time_mono_us());
+		any = true;
 	}
+	return any;
 }
 
 static bool any_in_flight(const struct sender *n)
@@ -147,7 +151,9 @@ static int turn(struct senders *s, uint64_t *ret_next)
 			next = MIN(next, MAX(at, now + US_PER_MSEC));
 	}
 	(void)curl_multi_perform(s->multi, &running);
-	take_answers(s);
+	/* A lane that has become free is looked at again at once: queues only tell of blocks that come to a lane at rest. */
+	if (take_answers(s))
+		next = now;
 	(void)pthread_cond_broadcast(&s->idle);
 	pthread_mutex_unlock(&s->lock);
 	*ret_next = next;

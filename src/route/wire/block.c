@@ -118,6 +118,9 @@ void rw_block_counted(struct rw_block *b, uint32_t samples, const struct rw_seri
 
 /* --- RW1 to RW1: what lies one behind the other in the body is one copy --- */
 
+/* Where the next series of this block goes: with many open blocks it has left the cache by then, if it was ever there. */
+#define AHEAD 320
+#define CACHE_LINE 64
 #define LABEL_PIECES 24 /* with more, all labels are written anew */
 #define SPANS_MAX (LABEL_PIECES + 3)
 
@@ -219,6 +222,8 @@ static int add_same1(struct rw_block *b, const struct rw_series *s, const struct
 		at += p.spans[i].len;
 	}
 	b->data.len = (size_t)(at - b->data.data);
+	for (size_t i = 0; i < AHEAD; i += CACHE_LINE)
+		__builtin_prefetch(at + i, 1);
 	rw_block_counted(b, s->n_samples + s->n_histograms, s);
 	return 0;
 }
