@@ -108,10 +108,12 @@ static uint64_t look_at_node(struct sender *n, uint64_t now_us)
 
 /* --- answers --- */
 
-static void take_answers(struct senders *s)
+/* True: lanes became free or have to wait, all are to be looked at again. */
+static bool take_answers(struct senders *s)
 {
 	CURLMsg *m;
 	int left;
+	bool any = false;
 
 	while ((m = curl_multi_info_read(s->multi, &left))) {
 		struct lane_state *l = NULL;
@@ -123,7 +125,9 @@ static void take_answers(struct senders *s)
 		(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&l);
 		(void)curl_multi_remove_handle(s->multi, easy);
 		send_finished(l->node, l, code, time_mono_us());
+		any = true;
 	}
+	return any;
 }
 
 static bool any_in_flight(const struct sender *n)
@@ -147,7 +151,8 @@ static int turn(struct senders *s, uint64_t *ret_next)
 			next = MIN(next, MAX(at, now + US_PER_MSEC));
 	}
 	(void)curl_multi_perform(s->multi, &running);
-	take_answers(s);
+	if (take_answers(s))
+		next = now;
 	(void)pthread_cond_broadcast(&s->idle);
 	pthread_mutex_unlock(&s->lock);
 	*ret_next = next;
@@ -340,6 +345,8 @@ static void drop_lanes(struct sender *n)
 			(void)curl_multi_remove_handle(n->all->multi, l->easy);
 		if (l->block)
 			queue_put_back(n->queue, l->block);
+		if (l->aside) /* last: it is the older one */
+			queue_put_back(n->queue, l->aside);
 		send_lane_free(l);
 	}
 }
