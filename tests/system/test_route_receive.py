@@ -160,16 +160,18 @@ INVALID = {
 }
 
 
-@pytest.mark.parametrize("reason", INVALID)
-def test_gw_rx_15_invalid_series(gateway, reason):
-    labels, more = INVALID[reason]
-    before = gateway.metric("telamon_route_invalid_series_total", reason=reason)
-    samples = more.get("samples", [(1.0, now())])
-    a = gateway.post(series1(labels, samples))
-    assert (a.status, a.written()) == (400, [None] * 3) and reason in a.text
-    a = gateway.post(Body2().add(labels, samples).bytes(), RW2)
-    assert (a.status, a.written()) == (400, ["0", "0", "0"]) and reason in a.text
-    wait_for("the count", lambda: gateway.metric("telamon_route_invalid_series_total", reason=reason) >= before + 2)
+def test_gw_rx_15_invalid_series(tmp_path, sink):
+    g = Gateway(tmp_path, config(sink)).start()
+    try:
+        for reason, (labels, more) in INVALID.items():
+            samples = more.get("samples", [(1.0, now())])
+            a = g.post(series1(labels, samples))
+            assert (a.status, a.written()) == (400, [None] * 3) and reason in a.text
+            a = g.post(Body2().add(labels, samples).bytes(), RW2)
+            assert (a.status, a.written()) == (400, ["0", "0", "0"]) and reason in a.text
+        wait_for("the counts", lambda: all(g.metric("telamon_route_invalid_series_total", reason=r) == 2 for r in INVALID))
+    finally:
+        g.clean_up()
 
 
 def test_gw_rx_15_version_2_alone(gateway):

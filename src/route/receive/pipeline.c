@@ -561,9 +561,10 @@ static void route_item(struct pipeline *p, struct item *it)
 	bool taken = false, stopped = false;
 
 	for (size_t i = 0; i < c->n_routes; i++) {
-		if (stopped || (int)i == c->default_route) {
-			if (stopped)
-				COUNT(p->routes[i]->skipped, items_of(&it->series));
+		if ((int)i == c->default_route)
+			continue;
+		if (stopped) {
+			COUNT(p->routes[i]->skipped, items_of(&it->series));
 			continue;
 		}
 		if (!take_route(p, i, it, true))

@@ -38,6 +38,9 @@ struct lane_state { /* one request at a time */
 	struct backoff backoff;
 	unsigned hops;
 	uint64_t began_us, first_failure_us;
+	struct queue_block
+		*aside; /* fails, while the next one is sent to see whether it is the node */
+	uint64_t aside_failure_us; /* its first_failure_us */
 	/* What came back. */
 	char answer[ANSWER_MAX + 1], retry_after[64];
 	size_t answer_len;

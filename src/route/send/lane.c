@@ -73,6 +73,11 @@ static void idle(struct lane_state *l)
 	l->not_before_us = 0;
 	l->first_failure_us = 0;
 	backoff_reset(&l->backoff);
+	if (!l->aside)
+		return;
+	/* The probe is over: now for the block that it was for. */
+	l->block = TAKE_PTR(l->aside);
+	l->first_failure_us = l->aside_failure_us;
 }
 
 /* The part on the way is dealt with; the block is when no part is left. */
@@ -153,6 +158,34 @@ static bool is_poison(const struct sender *n, const struct lane_state *l, int st
 	       n->last_success_us > l->first_failure_us;
 }
 
+/*
+ * The lane's next block goes first for once, to see whether the node or the block is at fault (GW-TX-10). Only when it has to be seen, that is
+ * once in poison_attempts failures.
+ */
+static void begin_probe(struct sender *n, struct lane_state *l, int status)
+{
+	struct queue_block *next;
+
+	if (status < 500 || l->cut.body || n->removed ||
+	    l->block->attempts % n->o.poison_attempts != 0)
+		return;
+	next = queue_take(n->queue, l->index, (int64_t)(time_wall_ns() / NS_PER_MSEC));
+	if (!next)
+		return;
+	l->aside = l->block;
+	l->aside_failure_us = l->first_failure_us;
+	l->block = next;
+}
+
+/* The probe failed as well: it waits for its turn again. */
+static void end_probe(struct sender *n, struct lane_state *l)
+{
+	send_cut_end(l);
+	queue_put_back(n->queue, l->block);
+	l->block = TAKE_PTR(l->aside);
+	l->first_failure_us = l->aside_failure_us;
+}
+
 static void retry(struct sender *n, struct lane_state *l, CURLcode code, int status,
 		  uint64_t now_us)
 {
@@ -165,6 +198,8 @@ static void retry(struct sender *n, struct lane_state *l, CURLcode code, int sta
 	if (code == CURLE_OK)
 		(void)snprintf(reason, sizeof(reason), "status %d", status);
 	log_answer(n, l, "sending failed", status, code);
+	if (l->aside)
+		end_probe(n, l);
 	if (!l->first_failure_us)
 		l->first_failure_us = now_us;
 	l->block->attempts++;
@@ -175,6 +210,7 @@ static void retry(struct sender *n, struct lane_state *l, CURLcode code, int sta
 		halve(n, l, status, "fails while the node takes others");
 		return;
 	}
+	begin_probe(n, l, status);
 	breaker_failure(&n->breaker, &limits, reason, now_us);
 	l->not_before_us = now_us + backoff_next(&l->backoff, n->o.retry_min_us, n->o.retry_max_us,
 						 (double)random() / (double)RAND_MAX);

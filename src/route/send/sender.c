@@ -346,6 +346,8 @@ static void drop_lanes(struct sender *n)
 			(void)curl_multi_remove_handle(n->all->multi, l->easy);
 		if (l->block)
 			queue_put_back(n->queue, l->block);
+		if (l->aside) /* last: it is the older one */
+			queue_put_back(n->queue, l->aside);
 		send_lane_free(l);
 	}
 }
