@@ -17,7 +17,7 @@
 #include "route/receive/open.h"
 
 #define FREE_MAX 64
-#define FREE_BYTES_MAX (1U << 20) /* a block that grew larger gives its memory back */
+#define FREE_BYTES_MAX (4U << 20) /* a block that grew larger gives its memory back */
 
 struct open_block {
 	struct open_block *chain; /* of the slot, or of the free list */
