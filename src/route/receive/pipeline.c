@@ -1,63 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way of a series through one worker
+ * A request on its way through one worker
  *
- * Global rules once, then each route by itself: its selectors, its rules, its window, the place in its destination. Routes with selectors or
- * rules remember what they decided about a series; the others have nothing to decide. Nothing is allocated per series.
+ * Body in, answer out; what it needs of a snapshot is made when the snapshot comes. Nothing is allocated per series.
  */
-#define LOG_MODULE "route"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
-#include "base/log.h"
 #include "base/macro.h"
-#include "base/strbuf.h"
 #include "base/time.h"
-#include "route/receive/pipeline.h"
-#include "route/receive/window.h"
+#include "route/receive/pipeline-part.h"
 
-#define LABELS_MAX 1152 /* of a series with what rules and destinations add */
 #define KEY_BYTES_MIN (64 * 1024)
-#define LAG_EVERY 64
-
-struct pipeline {
-	struct pipeline_shared shared;
-	const struct snapshot *snapshot;
-	struct rw_scan *scan;
-	struct rw_encoder *encoder;
-	struct open_blocks *open;
-	struct relabel_context *global,
-		*context, /* of global rules and of a route's: both results live at once */
-		*keys; /* of selectors that decide about keys */
-	struct decision_cache_stats *cache_seen;
-	struct decision_cache **caches; /* per route, NULL = nothing to remember */
-	struct worker_counters counters;
-	struct named_counters *named; /* atomic head */
-	struct route_counters **routes; /* per route of the snapshot */
-	size_t n_routes;
-	struct rw_limits limits;
-	struct rw_buf canon, key, window[2];
-	struct rw_label labels[LABELS_MAX];
-	char task_text[16];
-	uint8_t extra[EXTRA_MAX];
-	/* The request at work. */
-	const struct pipeline_body *body;
-	struct ticket *ticket;
-	int64_t now_ms;
-	bool no_memory;
-	uint64_t rejected; /* series with a task label of their own */
-};
-
-/* One series at one stage of its way. */
-struct item {
-	struct rw_series series; /* samples, and labels as received */
-	const struct rw_label *labels; /* as they are now */
-	size_t n_labels;
-	bool changed;
-	struct rw_span canon; /* of labels, at NULL = not made */
-};
 
 int pipeline_new(const struct pipeline_shared *shared, struct pipeline **ret)
 {
@@ -126,11 +80,6 @@ struct pipeline *pipeline_free(struct pipeline *p)
 
 /* --- snapshots --- */
 
-static bool decides(const struct route_rule_config *r)
-{
-	return r->relabel || r->match.n;
-}
-
 static int make_caches(struct pipeline *p, const struct snapshot *s, struct decision_cache ***ret)
 {
 	struct decision_cache **caches = calloc(s->n_routes + 1, sizeof(struct decision_cache *));
@@ -140,10 +89,10 @@ static int make_caches(struct pipeline *p, const struct snapshot *s, struct deci
 	if (!caches)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->n_routes; i++)
-		deciding += decides(&s->config->routes[i]);
+		deciding += pipeline_decides(&s->config->routes[i]);
 	each = deciding ? s->config->relabel_cache_bytes / p->shared.workers / deciding : 0;
 	for (size_t i = 0; i < s->n_routes && each; i++)
-		if (decides(&s->config->routes[i]) &&
+		if (pipeline_decides(&s->config->routes[i]) &&
 		    decision_cache_new(each, p->shared.cache_seed, &caches[i]) < 0)
 			caches[i] = NULL; /* without it the rules are applied each time */
 	*ret = caches;
@@ -222,393 +171,6 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 	p->limits = limits_of(s->config);
 	p->snapshot = s;
 	return 0;
-}
-
-/* --- canonical bytes --- */
-
-static void make_canon(struct pipeline *p, struct item *it)
-{
-	size_t len;
-
-	if (it->canon.at)
-		return;
-	len = rw_canon_len(it->labels, it->n_labels);
-	p->canon.len = 0;
-	if (!rw_buf_room(&p->canon, len + 1)) {
-		p->no_memory = true;
-		return;
-	}
-	it->canon = (struct rw_span){ p->canon.data, rw_canon(it->labels, it->n_labels,
-							      p->canon.data, p->canon.size) };
-}
-
-/* --- one destination --- */
-
-/* Adds @l in its sorted place; a label that is there stays, or is replaced. */
-static size_t insert_label(struct rw_label *labels, size_t n, const struct rw_label *l,
-			   bool replace)
-{
-	size_t at = n;
-
-	while (at > 0 && rw_label_compare(&labels[at - 1], l) > 0)
-		at--;
-	if (at > 0 && rw_label_compare(&labels[at - 1], l) == 0) {
-		if (replace)
-			labels[at - 1] = *l;
-		return n;
-	}
-	if (n == LABELS_MAX)
-		return n;
-	memmove(labels + at + 1, labels + at, (n - at) * sizeof(*labels));
-	labels[at] = *l;
-	return n + 1;
-}
-
-/* Labels as they leave: with task and constant labels. False: as they are. */
-static bool leaving_labels(struct pipeline *p, const struct destination *d, const struct item *it,
-			   uint32_t task, size_t *ret_n)
-{
-	const struct shard_config *s = &d->config->shard;
-	bool task_label = s->task_label.enabled && d->n_nodes > (d->config->compat ? 1U : 0U);
-	size_t n = MIN(it->n_labels, (size_t)LABELS_MAX);
-
-	if (!task_label && !d->n_add_labels)
-		return false;
-	memcpy(p->labels, it->labels, n * sizeof(*p->labels));
-	if (task_label) {
-		int len = snprintf(p->task_text, sizeof(p->task_text), "%u", task);
-		struct rw_label l = { s->task_label.name, p->task_text,
-				      (uint32_t)strlen(s->task_label.name), (uint32_t)len };
-
-		n = insert_label(p->labels, n, &l, true);
-	}
-	for (size_t i = 0; i < d->n_add_labels; i++)
-		n = insert_label(p->labels, n, &d->add_labels[i], false);
-	*ret_n = n;
-	return true;
-}
-
-/* Tenant and split values of a block, as extra fields of its record. */
-static uint16_t make_extra(struct pipeline *p, const struct destination *d, const struct item *it)
-{
-	const struct config_strings *split = &d->config->batch.split_by_labels;
-	size_t len = 0;
-
-	if (d->config->tenant.from_request && *p->body->tenant)
-		len += record_extra_put(p->extra, sizeof(p->extra), EXTRA_TENANT, p->body->tenant,
-					strlen(p->body->tenant));
-	for (size_t i = 0; i < split->n; i++) {
-		size_t name_len = strlen(split->items[i]);
-		const struct rw_label *l =
-			rw_find_label(it->labels, it->n_labels, split->items[i], name_len);
-		uint8_t pair[256];
-		size_t value_len =
-			l ? MIN((size_t)l->value_len, sizeof(pair) - 1 - MIN(name_len, (size_t)128))
-			  : 0;
-
-		name_len = MIN(name_len, (size_t)128);
-		memcpy(pair, split->items[i], name_len);
-		pair[name_len] = '\0';
-		if (value_len)
-			memcpy(pair + name_len + 1, l->value, value_len);
-		len += record_extra_put(p->extra + len, sizeof(p->extra) - len, EXTRA_SPLIT, pair,
-					name_len + 1 + value_len);
-	}
-	return (uint16_t)len;
-}
-
-static enum rw_version block_version(const struct destination *d, uint16_t node,
-				     enum rw_version own)
-{
-	const struct node_config *c = d->config->nodes.items;
-
-	switch (c[node].send.protocol) {
-	case SEND_RW1:
-	case SEND_VM:
-		return RW1;
-	case SEND_RW2:
-		return RW2;
-	default:
-		return own;
-	}
-}
-
-static void add_row(struct pipeline *p, const struct destination *d, struct item *it,
-		    const struct placement *place, uint16_t node, const struct rw_label *labels,
-		    size_t n_labels)
-{
-	struct block_key k = { .d = d,
-			       .node = node,
-			       .lane = place->lane,
-			       .version = block_version(d, node, it->series.version),
-			       .flags = (uint16_t)p->body->hops,
-			       .extra = p->extra };
-	struct rw_block *rows;
-
-	if (d->config->tenant.from_request || d->config->batch.split_by_labels.n)
-		k.extra_len = make_extra(p, d, it);
-	rows = open_blocks_get(p->open, p->ticket, &k);
-	if (!rows || rw_block_add(rows, &it->series, labels, n_labels) < 0)
-		p->no_memory = true;
-}
-
-/* False: its task label was not wanted, the series is invalid here. */
-static bool deliver(struct pipeline *p, const struct destination *d, struct item *it,
-		    const struct placement *place)
-{
-	const struct rw_label *labels = it->changed ? it->labels : NULL;
-	size_t n = it->changed ? it->n_labels : 0;
-
-	if (place->reject) {
-		p->rejected++;
-		return false;
-	}
-	if (leaving_labels(p, d, it, place->task, &n))
-		labels = p->labels;
-	for (uint32_t rank = 0; rank < d->replicas; rank++) {
-		uint16_t node = destination_node(d, place, rank, labels ? labels : it->labels,
-						 labels ? n : it->n_labels);
-
-		if (node != SHARD_NO_NODE)
-			add_row(p, d, it, place, node, labels, n);
-	}
-	return true;
-}
-
-/* --- one route --- */
-
-static uint64_t items_of(const struct rw_series *s)
-{
-	return (uint64_t)s->n_samples + s->n_histograms;
-}
-
-static bool matches(struct pipeline *p, const struct route_rule_config *r, const struct item *it)
-{
-	if (!r->match.n)
-		return true;
-	for (size_t i = 0; i < r->match.n; i++)
-		if (selector_match(r->selectors[i], p->context, it->labels, it->n_labels))
-			return true;
-	return false;
-}
-
-static struct placement place(struct pipeline *p, const struct destination *d,
-			      const struct item *it)
-{
-	return destination_place(d, p->keys, it->labels, it->n_labels, it->canon, p->key.data,
-				 p->key.size);
-}
-
-/* Is the place more than the task and lane that the cache remembers? */
-static bool place_again(const struct destination *d)
-{
-	const struct shard_config *s = &d->config->shard;
-
-	return !d->key || (s->task_label.enabled && s->task_label.on_existing == TASK_LABEL_REJECT);
-}
-
-static bool keeps(const struct decision *d)
-{
-	return d->matched && (d->result == RELABEL_CHANGED || d->result == RELABEL_UNCHANGED);
-}
-
-/* What the route does with the labels of @it, which become the new ones, and where they go. */
-static void decide(struct pipeline *p, size_t at, const struct destination *d, struct item *it,
-		   struct decision *ret, struct placement *ret_place)
-{
-	const struct route_rule_config *r = &p->snapshot->config->routes[at];
-	struct decision_cache *cache = p->caches[at];
-	const struct rw_label *before = it->labels;
-	size_t n_before = it->n_labels;
-	struct rw_span key = it->canon;
-
-	*ret = (struct decision){ .result = RELABEL_UNCHANGED, .matched = true };
-	if (cache && decision_cache_find(cache, key, p->context, it->labels, it->n_labels, ret,
-					 &it->labels, &it->n_labels)) {
-		it->changed |= ret->result == RELABEL_CHANGED;
-		*ret_place = (struct placement){ .task = ret->task, .lane = ret->lane };
-		if (keeps(ret) && place_again(d))
-			*ret_place = place(p, d, it);
-		return;
-	}
-	ret->matched = matches(p, r, it);
-	if (ret->matched && r->relabel)
-		ret->result = relabel_apply(r->relabel, p->context, it->labels, it->n_labels,
-					    &it->labels, &it->n_labels);
-	if (ret->result == RELABEL_CHANGED) {
-		it->changed = true;
-		it->canon = (struct rw_span){};
-	}
-	if (keeps(ret)) {
-		*ret_place = place(p, d, it);
-		ret->task = ret_place->task;
-		ret->lane = ret_place->lane;
-	}
-	if (cache)
-		decision_cache_put(cache, key, before, n_before, ret, it->labels, it->n_labels);
-}
-
-static void count_dropped(struct route_counters *c, enum relabel_result result, uint64_t n)
-{
-	static const enum drop_reason reasons[] = { [RELABEL_DROP] = DROP_RELABEL,
-						    [RELABEL_DROP_EMPTY] = DROP_EMPTY_LABELS,
-						    [RELABEL_DROP_LIMIT] = DROP_REGEX_LIMIT };
-
-	COUNT(c->dropped[reasons[result]], n);
-}
-
-static void note_lag(struct pipeline *p, struct route_counters *c, int64_t ts)
-{
-	static const int64_t bounds_ms[] = { 100, 1000, 10000, 60000, 600000, 3600000, 86400000 };
-	int64_t lag = p->now_ms - ts;
-	size_t i = 0;
-
-	if (++p->counters.lag_draw % LAG_EVERY)
-		return;
-	while (i < ARRAY_SIZE(bounds_ms) && lag > bounds_ms[i])
-		i++;
-	COUNT(c->lag_buckets[i], 1);
-	COUNT(c->lag_n, 1);
-	COUNT(c->lag_ms_sum, MAX(lag, 0));
-}
-
-static struct window window_of(const struct pipeline *p, const struct window_config *w)
-{
-	return (struct window){
-		w->max_age ? p->now_ms - (int64_t)(w->max_age / 1000) : INT64_MIN,
-		w->max_ahead ? p->now_ms + (int64_t)(w->max_ahead / 1000) : INT64_MAX,
-	};
-}
-
-static bool take_route(struct pipeline *p, size_t at, struct item *it, bool windowed);
-
-/*
- * Leaves out what lies outside of the window and hands it to the window's own route, if it has one. @dropped gets the counts. False: nothing is
- * left.
- */
-static bool apply_window(struct pipeline *p, const struct window_config *config, int route,
-			 struct item *it, uint64_t *dropped, unsigned depth)
-{
-	struct window w = window_of(p, config);
-	struct rw_series inside;
-	struct window_cut cut;
-
-	if ((!config->max_age && !config->max_ahead) || window_holds(&w, &it->series))
-		return true;
-	if (!items_of(&it->series))
-		return true; /* exemplars alone have no age here */
-	if (config->action == WINDOW_ROUTE && route >= 0) {
-		struct item outside = *it;
-
-		if (!window_apply(&w, &it->series, true, &p->window[depth], &outside.series, &cut))
-			p->no_memory = true;
-		else if (items_of(&outside.series))
-			(void)take_route(p, (size_t)route, &outside, false);
-	}
-	if (!window_apply(&w, &it->series, false, &p->window[depth], &inside, &cut)) {
-		p->no_memory = true;
-		return false;
-	}
-	if (config->action == WINDOW_DROP) {
-		COUNT(dropped[DROP_LATE], cut.late);
-		COUNT(dropped[DROP_FUTURE], cut.future);
-	}
-	it->series = inside;
-	return items_of(&inside) > 0;
-}
-
-/* True: the route took it. */
-static bool take_route(struct pipeline *p, size_t at, struct item *before, bool windowed)
-{
-	const struct route_rule_config *r = &p->snapshot->config->routes[at];
-	const struct destination *d = &p->snapshot->destinations[r->destination_index];
-	struct route_counters *c = p->routes[at];
-	struct item it;
-	struct decision decision = { .result = RELABEL_UNCHANGED, .matched = true };
-	struct placement where = {};
-	uint64_t n = items_of(&before->series);
-
-	/* Once a series: p->canon holds the bytes of its labels after the global rules, for all routes. */
-	if (p->caches[at] || d->key)
-		make_canon(p, before);
-	it = *before;
-	if (decides(r)) {
-		decide(p, at, d, &it, &decision, &where);
-	} else {
-		where = place(p, d, &it);
-	}
-	if (!decision.matched) {
-		COUNT(c->unmatched, n);
-		return false;
-	}
-	if (!keeps(&decision)) {
-		count_dropped(c, decision.result, n);
-		return false;
-	}
-	if (windowed && !apply_window(p, &r->time_window, r->window_route, &it, c->dropped, 1))
-		return false;
-	if (!deliver(p, d, &it, &where))
-		return false;
-	COUNT(c->accepted, items_of(&it.series));
-	COUNT(c->series, 1);
-	note_lag(p, c, it.series.max_ts);
-	return true;
-}
-
-static void route_item(struct pipeline *p, struct item *it)
-{
-	const struct route_config *c = p->snapshot->config;
-	bool taken = false, stopped = false;
-
-	for (size_t i = 0; i < c->n_routes; i++) {
-		if ((int)i == c->default_route)
-			continue;
-		if (stopped) {
-			COUNT(p->routes[i]->skipped, items_of(&it->series));
-			continue;
-		}
-		if (!take_route(p, i, it, true))
-			continue;
-		taken = true;
-		stopped = c->routing_mode == ROUTING_FIRST_MATCH || c->routes[i].stop;
-	}
-	if (taken && c->default_route >= 0)
-		COUNT(p->routes[c->default_route]->skipped, items_of(&it->series));
-	if (taken)
-		return;
-	if (c->default_route >= 0 && take_route(p, (size_t)c->default_route, it, true))
-		return;
-	COUNT(p->counters.dropped[DROP_NO_ROUTE], items_of(&it->series));
-}
-
-/* --- a series --- */
-
-static void take_series(struct pipeline *p, const struct rw_series *s)
-{
-	const struct route_config *c = p->snapshot->config;
-	struct item it = {
-		.series = *s, .labels = s->labels, .n_labels = s->n_labels, .canon = s->canon
-	};
-	enum relabel_result result;
-
-	if (!apply_window(p, c->time_window, c->window_route, &it, p->counters.dropped, 0))
-		return;
-	if (c->relabel) {
-		result = relabel_apply(c->relabel, p->global, it.labels, it.n_labels, &it.labels,
-				       &it.n_labels);
-		if (result == RELABEL_CHANGED) {
-			it.changed = true;
-			it.canon = (struct rw_span){};
-		} else if (result != RELABEL_UNCHANGED) {
-			struct route_counters total = {};
-
-			count_dropped(&total, result, items_of(s));
-			for (unsigned i = 0; i < _DROP_MAX; i++)
-				COUNT(p->counters.dropped[i], total.dropped[i]);
-			return;
-		}
-	}
-	route_item(p, &it);
 }
 
 /* --- a request --- */
@@ -708,7 +270,7 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 	if (!begin(p, b, ret))
 		return;
 	while (rw_scan_next(p->scan, &s) > 0)
-		take_series(p, &s);
+		pipeline_series(p, &s);
 	totals = rw_scan_totals(p->scan);
 	count_metadata(p);
 	count_request(p);
