@@ -80,7 +80,7 @@ static void add_kernel_stack(const json_t *e, struct strbuf *b)
 		if (i < first)
 			continue;
 		if (i == first + FRAMES_SHOWN) {
-			strbuf_addstr(b, " < …");
+			strbuf_addstr(b, " < ...");
 			break;
 		}
 		strbuf_addstr(b, i > first ? " < " : "  kernel    ");

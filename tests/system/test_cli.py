@@ -166,7 +166,7 @@ SHOWN = """\
   pressure  cgroup full 38.2 % (10 s), system some 1.4 %
   cgroup    anon 2.44 GiB  shmem 30.0 MiB  file 40.1 MiB   (2.1 ms after the kill)
   others    sidecar 61.0 MiB, pause 512 KiB
-  kernel    try_charge_memcg < charge_memcg < __mem_cgroup_charge < do_anonymous_page < __handle_mm_fault < handle_mm_fault < …
+  kernel    try_charge_memcg < charge_memcg < __mem_cgroup_charge < do_anonymous_page < __handle_mm_fault < handle_mm_fault < ...
   after     exited in 121 ms, 2.43 GiB freed, reaper not needed
   message   Memory cgroup out of memory
   log       Memory cgroup out of memory: Killed process 48121 (java)
