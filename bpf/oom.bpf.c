@@ -67,6 +67,7 @@ static __always_inline int report_mark_tid(void *ctx, u32 tid, const enum read_h
 		v = new_victim();
 		if (!v)
 			return 0;
+		victim_unknown(v);
 		v->tgid = v->tid = tid; /* nothing better is known: user space looks it up */
 	}
 	add_trigger(v, t, how);

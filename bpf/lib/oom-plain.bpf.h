@@ -33,17 +33,15 @@ int on_mark_tracepoint(void *ctx)
 
 	if (!v)
 		return 0;
+	victim_unknown(v);
 	v->tid = v->tgid = payload(ctx, at->pid, 4);
 	v->trigger_tgid = ids >> 32;
 	v->trigger_tid = (u32)ids;
 	bpf_get_current_comm(v->trigger_comm, sizeof(v->trigger_comm));
-	v->uid = at->uid < 0 ? OOM_UNKNOWN32 : payload(ctx, at->uid, 4);
+	if (at->uid >= 0)
+		v->uid = payload(ctx, at->uid, 4);
 	v->adj = (s16)payload(ctx, at->adj, 2);
-	v->swap = OOM_UNKNOWN64;
-	if (at->anon < 0) { /* the old layout, which has the pid alone */
-		v->rss_anon = v->rss_file = v->rss_shmem = OOM_UNKNOWN64;
-		v->total_vm = v->pgtables_bytes = OOM_UNKNOWN64;
-	} else {
+	if (at->anon >= 0) { /* the old layout has the pid alone */
 		v->rss_anon = payload(ctx, at->anon, 8) / kib;
 		v->rss_file = payload(ctx, at->file, 8) / kib;
 		v->rss_shmem = payload(ctx, at->shmem, 8) / kib;

@@ -81,6 +81,14 @@ static __always_inline struct oom_victim *new_victim(void)
 	return v;
 }
 
+/* A mark that brings a thread id and no task: 0 would be a lie. */
+static __always_inline void victim_unknown(struct oom_victim *v)
+{
+	v->uid = OOM_UNKNOWN32;
+	v->rss_anon = v->rss_file = v->rss_shmem = v->swap = OOM_UNKNOWN64;
+	v->total_vm = v->pgtables_bytes = OOM_UNKNOWN64;
+}
+
 static __always_inline void spill(const struct oom_victim *v)
 {
 	struct oom_core core = {};

@@ -639,7 +639,9 @@ static void run_reserve(struct lab *l, const struct scenario *s)
 	if (seen) {
 		strbuf_addf(&c.story, ", reserve mark seen in try %u", tries);
 		check_text(&c, "scope", P "scope", "memcg");
-		check_number(&c, "adj", P "victim.adj", 1000, 0);
+		if (json_object_get(c.event, P
+				    "victim.adj")) /* marks of old kernels bring a thread id alone */
+			check_number(&c, "adj", P "victim.adj", 1000, 0);
 	} else if (!l->no_agent) {
 		/* Whether it died before the other met the limit is not for us to say: no verdict. */
 		strbuf_addf(&c.story, ", no reserve mark seen in %u tries", tries);
