@@ -61,7 +61,7 @@ kills_of() { # file, key
 }
 
 shape() { # tracepoint or function: its parameters
-	telamon doctor hooks "$1" | sed -n "s/^[a-z]* *$1(\(.*\))\$/\1/p"
+	telamon doctor hooks "$1" | sed -n "s/^[a-z]* *$1(\(.*\))\(  [a-z].*\)\{0,1\}\$/\1/p"
 }
 
 payload() { # fields of a classic tracepoint behind the common ones
