@@ -188,8 +188,8 @@ static enum oom_role role_of(const struct correlator *c, const struct oom_run *r
 	if (!chosen)
 		return ROLE_GROUP;
 	/* The sysctl is of no matter to memory cgroups, nor to sysrq. */
-	if (c->options.allocating_task && k->v.tgid == k->v.trigger_tgid &&
-	    run->scope != SCOPE_MEMCG && run->scope != SCOPE_SYSRQ)
+	if (run->allocating_task && k->v.tgid == k->v.trigger_tgid && run->scope != SCOPE_MEMCG &&
+	    run->scope != SCOPE_SYSRQ)
 		return ROLE_ALLOCATING_TASK;
 	return ROLE_CHOSEN;
 }

@@ -82,6 +82,7 @@ struct oom_run *correlator_new_run(struct correlator *c, const struct oom_run *l
 	run->used = true;
 	run->seq = ++c->seq;
 	run->scope = SCOPE_UNKNOWN;
+	run->allocating_task = c->options.allocating_task;
 	run->points = INT64_MIN;
 	run->limit.level = -1;
 	return run;

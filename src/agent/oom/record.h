@@ -79,6 +79,7 @@ struct oom_snapshot {
 
 struct oom_run { /* one run of the OOM killer */
 	bool used, emitted, snapshot_taken, complete;
+	bool allocating_task; /* vm.oom_kill_allocating_task as it stood when the run began */
 	bool told; /* emitted at least once: its id stays */
 	bool early; /* emitted before its wait was over: its slot was needed */
 	bool evicted; /* one of its victims is not followed any more */
