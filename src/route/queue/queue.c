@@ -246,11 +246,22 @@ static bool make_room(struct queue *q, uint64_t bytes)
 	return true;
 }
 
+/* The file that is appended to stays when all of it was sent; where room is short it goes. */
+static void drop_sent(struct queue *q)
+{
+	const struct segment_file *s = q->last_segment;
+
+	if (s && !s->sealed && s->records && s->records == s->released)
+		disk_seal(q);
+}
+
 int queue_reserve(struct queue *q, uint64_t bytes)
 {
 	int r = 0;
 
 	pthread_mutex_lock(&q->lock);
+	if (!fits(q, bytes))
+		drop_sent(q);
 	if (q->o.full == QUEUE_FULL_DROP_OLDEST && !fits(q, bytes))
 		(void)make_room(q, bytes);
 	if (!fits(q, bytes))
@@ -687,6 +698,19 @@ static void oldest(const struct queue *q, struct queue_stats *s)
 		s->oldest_enqueued_ms = q->oldest->public.record.enqueued_ms;
 	else if (q->backlog && q->load.segment)
 		s->oldest_enqueued_ms = q->load.segment->oldest_ms;
+}
+
+double queue_fill(struct queue *q)
+{
+	double fill;
+
+	pthread_mutex_lock(&q->lock);
+	if (q->o.disk)
+		fill = q->no_space ? 1 : (double)q->disk / (double)q->o.disk;
+	else
+		fill = (double)q->memory / (double)q->o.memory;
+	pthread_mutex_unlock(&q->lock);
+	return MIN(fill, 1.0);
 }
 
 void queue_stats(struct queue *q, struct queue_stats *ret)
