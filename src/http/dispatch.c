@@ -55,19 +55,11 @@ static void reply_method(struct http_request *q, const struct http_route *r)
 static bool client_certificate_ok(struct http_request *q, const struct webconfig *w)
 {
 	const union MHD_ConnectionInfo *info;
-	gnutls_session_t session;
-	unsigned n = 0, status = 0;
 
 	if (!w->tls || (!w->client_required && !w->client_verified))
 		return true;
 	info = MHD_get_connection_info(q->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-	if (!info)
-		return false;
-	session = info->tls_session;
-	if (!gnutls_certificate_get_peers(session, &n) || n == 0)
-		return !w->client_required;
-	return !w->client_verified ||
-	       (gnutls_certificate_verify_peers2(session, &status) >= 0 && status == 0);
+	return info && certificate_ok(w, info->tls_session);
 }
 
 static void reply_unauthorized(struct http_request *q, bool basic, bool bearer)
@@ -117,7 +109,7 @@ static bool admit(struct http_request *q, const struct http_route *r)
 
 	if (!certificate) {
 		s->forbidden++;
-		http_reply_text(q, 403, "a client certificate is required\n");
+		http_reply_text(q, 403, "a client certificate that is allowed is required\n");
 		return false;
 	}
 	if (!ok) {

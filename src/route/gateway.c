@@ -118,28 +118,12 @@ static void take_flags(const struct gateway *g, struct route_config *c)
 	}
 }
 
-enum http_bearer gateway_bearer(void *ctx, const char *token, size_t len)
+static void tell_restart(void *ctx, const char *key, const char *before, const char *after,
+			 bool applied)
 {
-	struct gateway *g = ctx;
-	enum http_bearer r = HTTP_BEARER_OFF;
-
-	pthread_rwlock_rdlock(&g->tokens_lock);
-	if (g->tokens)
-		r = token && tokens_hold(g->tokens, token, len) ? HTTP_BEARER_RIGHT
-								: HTTP_BEARER_WRONG;
-	pthread_rwlock_unlock(&g->tokens_lock);
-	return r;
-}
-
-static void swap_tokens(struct gateway *g, struct tokens *fresh)
-{
-	struct tokens *old;
-
-	pthread_rwlock_wrlock(&g->tokens_lock);
-	old = g->tokens;
-	g->tokens = fresh;
-	pthread_rwlock_unlock(&g->tokens_lock);
-	tokens_free(old);
+	(void)ctx, (void)before, (void)after;
+	if (!applied)
+		log_warning("%s has changed: it needs a restart", key);
 }
 
 static int load(struct gateway *g, struct strbuf *text)
@@ -169,8 +153,13 @@ static int load(struct gateway *g, struct strbuf *text)
 		route_config_free(config);
 		return r;
 	}
-	swap_tokens(g, tokens);
+	gateway_swap_tokens(g, tokens);
+	if (g->snapshot)
+		config_diff(g->snapshot->config->config, config->config, tell_restart, NULL);
 	swap(g, fresh);
+	if (file_watch_set(&g->tokens_watch, config->receive->bearer_token_files.items,
+			   config->receive->bearer_token_files.n) < 0)
+		log_warning("out of memory, files of tokens are not watched");
 	return 0;
 }
 
@@ -181,8 +170,9 @@ int gateway_reload(struct gateway *g, struct strbuf *text)
 
 	pthread_mutex_lock(&g->reload_lock);
 	r = load(g, text);
-	for (unsigned i = 0; i < g->n_servers; i++) {
-		int e = http_server_reload(g->servers[i], why, sizeof(why));
+	for (unsigned i = 0; i <= g->n_servers; i++) {
+		struct http_server *s = i < g->n_servers ? g->servers[i] : g->admin;
+		int e = s ? http_server_reload(s, why, sizeof(why)) : 0;
 
 		if (e < 0) {
 			log_error("%s", why);
@@ -313,6 +303,7 @@ static void on_tick(void *ctx, uint64_t now)
 	pthread_mutex_lock(&g->reload_lock);
 	nodes_tick(g->nodes, now);
 	free_retired(g);
+	gateway_look_at_files(g);
 	for (unsigned i = 0; i < MIN(g->n_servers, 1U); i++)
 		http_server_tick(g->servers[i]);
 	if (g->admin)
@@ -405,6 +396,7 @@ static void stop(struct gateway *g)
 	}
 	rate_free(g->rate);
 	tokens_free(g->tokens);
+	file_watch_done(&g->tokens_watch);
 	if (g->snapshot)
 		snapshot_free(g->snapshot);
 	free_retired(g);

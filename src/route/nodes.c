@@ -235,6 +235,24 @@ static int change_node(struct node *x, const struct queue_options *q, const stru
 	return r;
 }
 
+bool nodes_has(struct nodes *n, const struct destination_config *d, const struct node_config *c)
+{
+	return find(n, d->name, c->name) != NULL;
+}
+
+int nodes_check(struct nodes *n, const struct destination_config *d, const struct node_config *c,
+		char *why, size_t why_size)
+{
+	static const struct lines none;
+	const struct send_options o = send_options(n, d, c, &none);
+	char text[512] = "";
+	int r = send_tls_check(&o.tls, text, sizeof(text));
+
+	if (r < 0)
+		(void)snprintf(why, why_size, "%s/%s: %s", d->name, c->name, text);
+	return r;
+}
+
 int nodes_get(struct nodes *n, const struct destination_config *d, const struct node_config *c,
 	      char *why, size_t why_size, struct node **ret)
 {

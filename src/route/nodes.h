@@ -29,6 +29,10 @@ struct nodes *nodes_free(struct nodes *n);
 /* Found or made, with the options of @c. One reference more. @why: one sentence. */
 int nodes_get(struct nodes *n, const struct destination_config *d, const struct node_config *c,
 	      char *why, size_t why_size, struct node **ret);
+/* What nodes_get() of @c would fail of, as far as that can be seen without touching a node that lives. 0; -errno with @why. */
+int nodes_check(struct nodes *n, const struct destination_config *d, const struct node_config *c,
+		char *why, size_t why_size);
+bool nodes_has(struct nodes *n, const struct destination_config *d, const struct node_config *c);
 void nodes_put(struct nodes *n, struct node *x);
 void nodes_tick(struct nodes *n, uint64_t now_us); /* each second: queues, retirement */
 typedef void (*node_fn)(void *ctx, struct node *x);

@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 #include "base/fs.h"
 #include "base/macro.h"
 #include "base/parse.h"
+#include "route/config-internal.h"
 #include "route/snapshot.h"
 
 #define TABLE_FILE_MAX (4 << 20)
@@ -101,27 +103,56 @@ static int take_labels(struct destination *d)
 	return 0;
 }
 
-static int take_nodes(struct snapshot *s, struct destination *d, char *why, size_t why_size)
+/* Nodes that live (@existing), or those that have to be made. */
+static int take_nodes(struct snapshot *s, struct destination *d, bool existing, char *why,
+		      size_t why_size)
+{
+	const struct node_config *c = d->config->nodes.items;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < d->n_nodes; i++)
+		if (!d->nodes[i] && nodes_has(s->registry, d->config, &c[i]) == existing)
+			r = nodes_get(s->registry, d->config, &c[i], why, why_size, &d->nodes[i]);
+	if (r == -ENOMEM)
+		(void)snprintf(why, why_size, "out of memory");
+	return r;
+}
+
+/*
+ * Last of all, when nothing else can fail any more: what changes a node that is at work. New nodes come before, so that a queue that cannot be
+ * opened leaves the others as they are.
+ */
+static int take_all_nodes(struct snapshot *s, char *why, size_t why_size)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < s->n_destinations; i++) {
+		const struct destination *d = &s->destinations[i];
+		const struct node_config *c = d->config->nodes.items;
+
+		for (size_t n = 0; r >= 0 && n < d->n_nodes; n++)
+			/* Mostly all have the files of their destination. */
+			if (!n || memcmp(&c[n].tls_config, &c[n - 1].tls_config,
+					 sizeof(c->tls_config)) != 0)
+				r = nodes_check(s->registry, d->config, &c[n], why, why_size);
+	}
+	for (unsigned existing = 0; existing < 2; existing++)
+		for (size_t i = 0; r >= 0 && i < s->n_destinations; i++)
+			r = take_nodes(s, &s->destinations[i], existing, why, why_size);
+	return r;
+}
+
+static void lay_out(struct snapshot *s, struct destination *d)
 {
 	const struct node_config *c = d->config->nodes.items;
 
-	d->nodes = calloc(d->config->nodes.n + 1, sizeof(*d->nodes));
-	d->convert = calloc(d->config->nodes.n + 1, sizeof(*d->convert));
-	if (!d->nodes || !d->convert)
-		return -ENOMEM;
-	for (size_t i = 0; i < d->config->nodes.n; i++) {
-		int r = s->registry ? nodes_get(s->registry, d->config, &c[i], why, why_size,
-						&d->nodes[i])
-				    : 0;
-
-		if (r < 0)
-			return r;
-		d->n_nodes = i + 1;
+	for (size_t i = 0; i < d->n_nodes; i++) {
 		d->lanes = MAX(d->lanes, d->nodes[i] ? d->nodes[i]->lanes : c[i].send.lanes);
 		d->convert[i].send_custom_buckets = c[i].send.rw1_custom_buckets;
 		d->convert[i].start = (enum rw_start_timestamp)c[i].send.rw2_start_timestamp;
 	}
-	return 0;
+	d->first_slot = s->slots;
+	s->slots += d->n_nodes * d->lanes * _RW_VERSION_MAX;
 }
 
 static int make_destination(struct snapshot *s, size_t at, struct diags *warnings, char *why,
@@ -133,9 +164,10 @@ static int make_destination(struct snapshot *s, size_t at, struct diags *warning
 	d->config = &s->config->destinations[at];
 	d->replicas = d->config->shard.replicas;
 	d->codec = d->config->send.protocol == SEND_VM ? RW_CODEC_ZSTD : RW_CODEC_SNAPPY;
-	r = take_nodes(s, d, why, why_size);
-	if (r >= 0)
-		r = take_labels(d);
+	d->nodes = calloc(d->config->nodes.n + 1, sizeof(*d->nodes));
+	d->convert = calloc(d->config->nodes.n + 1, sizeof(*d->convert));
+	d->n_nodes = d->config->nodes.n;
+	r = d->nodes && d->convert ? take_labels(d) : -ENOMEM;
 	if (r >= 0 && d->config->shard.algorithm == SHARD_NATIVE) {
 		r = make_key(d);
 		if (r >= 0)
@@ -143,9 +175,34 @@ static int make_destination(struct snapshot *s, size_t at, struct diags *warning
 	}
 	if (r == -ENOMEM)
 		(void)snprintf(why, why_size, "out of memory");
-	d->first_slot = s->slots;
-	s->slots += d->n_nodes * d->lanes * _RW_VERSION_MAX;
 	return r;
+}
+
+static uint64_t hash_file(const char *path)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t len = 0;
+
+	if (!*path || fs_read_at(AT_FDCWD, path, TABLE_FILE_MAX, &text, &len) < 0)
+		return 0;
+	return XXH3_64bits(text, len);
+}
+
+/* Selectors, rules, and what makes task and lane of a series. */
+static int hash_route(struct snapshot *s, size_t at)
+{
+	const struct route_rule_config *r = &s->config->routes[at];
+	const struct destination *d = &s->destinations[r->destination_index];
+	_cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+
+	config_write_object(route_rule_rows, r, &text);
+	config_write_object(route_shard_rows, &d->config->shard, &text);
+	strbuf_addf(&text, "%d %d %u %016llx", s->config->legacy_names, d->config->compat, d->lanes,
+		    (unsigned long long)hash_file(d->config->shard.key.aggregation.rules_file));
+	if (text.error)
+		return -ENOMEM;
+	s->route_hashes[at] = XXH3_64bits(strbuf_str(&text), text.len);
+	return 0;
 }
 
 int snapshot_new(struct route_config *config, struct nodes *registry, struct diags *warnings,
@@ -162,16 +219,24 @@ int snapshot_new(struct route_config *config, struct nodes *registry, struct dia
 	s->config = config;
 	s->n_routes = config->n_routes;
 	s->destinations = calloc(config->n_destinations + 1, sizeof(*s->destinations));
-	if (!s->destinations)
+	s->route_hashes = calloc(config->n_routes + 1, sizeof(*s->route_hashes));
+	if (!s->destinations || !s->route_hashes)
 		r = -ENOMEM;
 	for (size_t i = 0; r >= 0 && i < config->n_destinations; i++) {
 		s->n_destinations = i + 1;
 		r = make_destination(s, i, warnings, why, why_size);
 	}
+	if (r >= 0 && registry)
+		r = take_all_nodes(s, why, why_size);
 	if (r < 0) {
 		s->config = NULL; /* the caller's */
 		return r;
 	}
+	for (size_t i = 0; i < s->n_destinations; i++)
+		lay_out(s, &s->destinations[i]);
+	for (size_t i = 0; i < config->n_routes; i++)
+		if (hash_route(s, i) < 0)
+			s->route_hashes[i] = 0;
 	for (size_t i = 0; i < config->n_routes; i++)
 		s->use_cache |= config->routes[i].relabel || config->routes[i].match.n;
 	*ret = TAKE_PTR(s);
@@ -185,8 +250,9 @@ struct snapshot *snapshot_free(struct snapshot *s)
 	for (size_t i = 0; i < s->n_destinations; i++) {
 		struct destination *d = &s->destinations[i];
 
-		for (size_t n = 0; n < d->n_nodes && s->registry; n++)
-			nodes_put(s->registry, d->nodes[n]);
+		for (size_t n = 0; d->nodes && n < d->n_nodes && s->registry; n++)
+			if (d->nodes[n])
+				nodes_put(s->registry, d->nodes[n]);
 		shard_key_free(d->key);
 		free(d->table);
 		free(d->nodes);
@@ -194,6 +260,7 @@ struct snapshot *snapshot_free(struct snapshot *s)
 		free(d->add_labels);
 	}
 	free(s->destinations);
+	free(s->route_hashes);
 	route_config_free(s->config);
 	free(s);
 	return NULL;

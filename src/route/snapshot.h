@@ -30,6 +30,7 @@ struct snapshot {
 	struct destination *destinations;
 	size_t n_destinations, n_routes;
 	size_t slots; /* of open blocks, all destinations */
+	uint64_t *route_hashes; /* of all that decisions about series depend on: equal ones may be remembered across snapshots */
 	bool use_cache; /* some route has rules or selectors */
 };
 

@@ -16,6 +16,7 @@ struct pipeline {
 		*keys; /* of selectors that decide about keys */
 	struct decision_cache_stats *cache_seen;
 	struct decision_cache **caches; /* per route, NULL = nothing to remember */
+	uint64_t cache_bytes; /* of each */
 	struct worker_counters counters;
 	struct named_counters *named; /* atomic head */
 	struct route_counters **routes; /* per route of the snapshot */

@@ -81,7 +81,31 @@ struct pipeline *pipeline_free(struct pipeline *p)
 
 /* --- snapshots --- */
 
-static int make_caches(struct pipeline *p, const struct snapshot *s, struct decision_cache ***ret)
+/* The route of the old snapshot whose decisions are those of @at, -1 = none. */
+static ssize_t find_same(const struct pipeline *p, const struct snapshot *s, size_t at)
+{
+	for (size_t i = 0; p->snapshot && s->route_hashes[at] && i < p->n_routes; i++)
+		if (p->caches[i] && p->snapshot->route_hashes[i] == s->route_hashes[at])
+			return (ssize_t)i;
+	return -1;
+}
+
+static void keep_caches(struct pipeline *p, const struct snapshot *s,
+			struct decision_cache **caches, struct decision_cache_stats *seen)
+{
+	for (size_t i = 0; i < s->n_routes; i++) {
+		ssize_t same = caches[i] ? -1 : find_same(p, s, i);
+
+		if (same < 0)
+			continue;
+		caches[i] = p->caches[same];
+		seen[i] = p->cache_seen[same];
+		p->caches[same] = NULL;
+	}
+}
+
+static int make_caches(struct pipeline *p, const struct snapshot *s, uint64_t *ret_each,
+		       struct decision_cache ***ret)
 {
 	struct decision_cache **caches = calloc(s->n_routes + 1, sizeof(struct decision_cache *));
 	size_t deciding = 0;
@@ -94,8 +118,10 @@ static int make_caches(struct pipeline *p, const struct snapshot *s, struct deci
 	each = deciding ? s->config->relabel_cache_bytes / p->shared.workers / deciding : 0;
 	for (size_t i = 0; i < s->n_routes && each; i++)
 		if (pipeline_decides(&s->config->routes[i]) &&
+		    (each != p->cache_bytes || find_same(p, s, i) < 0) &&
 		    decision_cache_new(each, p->shared.cache_seed, &caches[i]) < 0)
 			caches[i] = NULL; /* without it the rules are applied each time */
+	*ret_each = each;
 	*ret = caches;
 	return 0;
 }
@@ -149,10 +175,11 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 {
 	struct route_counters **routes = list_counters(p, s);
 	struct decision_cache **caches = NULL;
+	uint64_t each = 0;
 	struct decision_cache_stats *seen = calloc(s->n_routes + 1, sizeof(*seen));
 	/* A key is never longer than the series that the limit lets in. */
 	bool room = rw_buf_room(&p->key, MAX(KEY_BYTES_MIN, s->config->limits->series_bytes));
-	int r = routes && seen && room ? make_caches(p, s, &caches) : -ENOMEM;
+	int r = routes && seen && room ? make_caches(p, s, &each, &caches) : -ENOMEM;
 
 	if (r >= 0)
 		r = open_blocks_use(p->open, s);
@@ -162,6 +189,9 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 		free(caches);
 		return r;
 	}
+	if (each && each == p->cache_bytes)
+		keep_caches(p, s, caches, seen);
+	p->cache_bytes = each;
 	free_caches(p);
 	free(p->routes);
 	free(p->cache_seen);
