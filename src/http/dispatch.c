@@ -11,6 +11,8 @@
 #include "base/macro.h"
 #include "http/server-part.h"
 
+#define HEADERS_BYTES_MAX (16U * 1024)
+
 static const struct http_route *find_route(const struct http_server *s, const char *path)
 {
 	for (const struct http_route *r = s->routes; r->path; r++) {
@@ -204,6 +206,14 @@ static enum MHD_Result go_on_upload(struct http_request *q, const char *data, si
 	return q->replied ? MHD_YES : MHD_NO;
 }
 
+static size_t headers_size(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+
+	return info ? info->header_size : 0;
+}
+
 static enum MHD_Result new_request(struct worker *w, struct MHD_Connection *connection,
 				   const char *url, const char *method, struct http_request **ret)
 {
@@ -219,6 +229,10 @@ static enum MHD_Result new_request(struct worker *w, struct MHD_Connection *conn
 	q->path = url;
 	*ret = q;
 	connections_body(q->server->connections, slot_of(connection));
+	if (headers_size(connection) > HEADERS_BYTES_MAX) {
+		http_reply_text(q, 431, "the headers are larger than 16 KiB\n");
+		return q->replied ? MHD_YES : MHD_NO;
+	}
 	r = find_route(w->server, url);
 	return r && r->upload ? begin_upload(q, r) : MHD_YES;
 }

@@ -8,6 +8,7 @@
 #define LOG_MODULE "route"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -286,8 +287,6 @@ static void on_signal(void *ctx, uint32_t events)
 			(void)gateway_reload(g, NULL);
 			continue;
 		}
-		if (g->stopping)
-			_exit(0); /* the second one: what was acknowledged under disk or fsync is on disk */
 		log_info("stopping");
 		g->stop_by_us = time_mono_us() + MIN(DRAIN_US, g->o.shutdown_timeout_us);
 		g->stopping = true;
@@ -375,8 +374,40 @@ static int start(struct gateway *g)
 	return 0;
 }
 
+/*
+ * The stop has its time, and a second signal ends it at once (GW-LC-3): what was acknowledged under disk or fsync is in its files, what is open was
+ * not acknowledged.
+ */
+static void *end_of_stop(void *ctx)
+{
+	struct gateway *g = ctx;
+	uint64_t end = time_mono_us() + g->o.shutdown_timeout_us;
+	struct pollfd p = { .fd = g->signal_fd, .events = POLLIN };
+	struct signalfd_siginfo si;
+
+	for (;;) {
+		uint64_t now = time_mono_us();
+
+		if (now >= end) {
+			log_warning("the stop took longer than --shutdown.timeout, leaving now");
+			_exit(0);
+		}
+		(void)poll(&p, 1, (int)MIN((end - now) / US_PER_MSEC + 1, (uint64_t)INT32_MAX));
+		if (read(g->signal_fd, &si, sizeof(si)) != (ssize_t)sizeof(si) ||
+		    si.ssi_signo == SIGHUP)
+			continue;
+		log_warning("second signal, leaving at once");
+		_exit(0);
+	}
+	return NULL;
+}
+
 static void stop(struct gateway *g)
 {
+	pthread_t thread;
+
+	if (g->stopping && pthread_create(&thread, NULL, end_of_stop, g) == 0)
+		(void)pthread_detach(thread);
 	g->stopping = true;
 	if (!g->stop_by_us)
 		g->stop_by_us = time_mono_us();
@@ -423,7 +454,6 @@ int gateway_run(const struct gateway_options *o)
 		log_info("telamon-route " TELAMON_VERSION " is ready, %u workers", g.n_workers);
 		r = loop_run(g.loop);
 	}
-	stop(&g);
-	closep(&g.signal_fd);
+	stop(&g); /* its thread may still read the signals */
 	return r < 0 ? 1 : 0;
 }
