@@ -13,6 +13,7 @@
 #include "agent/oom/symbols.h"
 #include "agent/oom/users.h"
 #include "sys/kallsyms.h"
+#include "sys/kmsg.h"
 
 /* What the files of the running module share. */
 
@@ -58,6 +59,7 @@ struct oom_state {
 	struct loop_source *ring_source, *kmsg_source;
 	struct loop_timer *timer;
 	int kmsg_fd;
+	struct kmsg_clock kmsg_clock;
 	bool psi_on;
 	/* Cross-check against /proc/vmstat (OOM-119). */
 	bool vmstat_known;
