@@ -407,6 +407,25 @@ static void test_missing(void **state)
 	}
 }
 
+/* OOM-303: whatever became of the clock since, a record is by the clock at its mark. */
+static void test_clock_step(void **state)
+{
+	struct bent t;
+	json_t *j;
+
+	(void)state;
+	bend(&t);
+	t.kill.wall_ns = 1790003600 * NS_PER_SEC; /* the world's clock is an hour behind by now */
+	t.kill.v.start_boot_ns = t.kill.boot_ns - NS_PER_SEC;
+	j = report(&t);
+	assert_string_equal(json_string_value(json_object_get(j, "timestamp")),
+			    "2026-09-21T15:13:20.000000000Z");
+	assert_string_equal(json_string_value(json_object_get(j, "process.creation.time")),
+			    "2026-09-21T15:13:19.000000000Z");
+	json_decref(j);
+	unbend(&t);
+}
+
 /* OOM-310: names, else the text of the kernel log, else the number alone. */
 static void test_gfp(void **state)
 {
@@ -733,11 +752,11 @@ static void test_worst(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden),	cmocka_unit_test(test_missing),
-		cmocka_unit_test(test_gfp),	cmocka_unit_test(test_distance),
-		cmocka_unit_test(test_lossy),	cmocka_unit_test(test_worst),
-		cmocka_unit_test(test_deleted), cmocka_unit_test(test_rss_error),
-		cmocka_unit_test(test_others),
+		cmocka_unit_test(test_golden),	   cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_clock_step), cmocka_unit_test(test_gfp),
+		cmocka_unit_test(test_distance),   cmocka_unit_test(test_lossy),
+		cmocka_unit_test(test_worst),	   cmocka_unit_test(test_deleted),
+		cmocka_unit_test(test_rss_error),  cmocka_unit_test(test_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

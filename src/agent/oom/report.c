@@ -101,6 +101,11 @@ static bool add_command_line(const struct report_world *w, const struct oom_kill
 	return true;
 }
 
+uint64_t report_wall(const struct oom_kill *k, uint64_t boot_ns)
+{
+	return k->wall_ns + (boot_ns - k->boot_ns);
+}
+
 static void add_entity(const struct report_world *w, struct event_buf *b, const char *key,
 		       uint32_t tgid, uint64_t start)
 {
@@ -153,7 +158,7 @@ static void add_victim(const struct report_world *w, const struct oom_kill *k, s
 	if (v->ppid)
 		event_u64(b, "process.parent_pid", v->ppid);
 	if (v->start_boot_ns) {
-		event_time(b, "process.creation.time", w->wall(w->ctx, v->start_boot_ns));
+		event_time(b, "process.creation.time", report_wall(k, v->start_boot_ns));
 		add_entity(w, b, "telamon.process.id", v->tgid, v->start_boot_ns);
 	}
 	text = oom_text(v, v->exe, &len);
