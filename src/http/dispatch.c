@@ -160,7 +160,6 @@ static void *slot_of(struct MHD_Connection *connection)
 /* Headers are in. What is refused is answered here, before the body. */
 static enum MHD_Result begin_upload(struct http_request *q, const struct http_route *r)
 {
-	connections_busy(q->server->connections, slot_of(q->connection), true);
 	if (!has_method(r, q->method)) {
 		reply_method(q, r);
 	} else if (admit(q, r)) {
@@ -174,6 +173,7 @@ static enum MHD_Result begin_upload(struct http_request *q, const struct http_ro
 static enum MHD_Result go_on_upload(struct http_request *q, const char *data, size_t *len)
 {
 	if (*len) {
+		connections_bytes(slot_of(q->connection), *len);
 		if (!q->replied)
 			q->route->upload->data(q, q->route->ctx, data, *len);
 		*len = 0;
@@ -181,6 +181,7 @@ static enum MHD_Result go_on_upload(struct http_request *q, const char *data, si
 	}
 	if (q->replied)
 		return MHD_YES;
+	connections_busy(q->server->connections, slot_of(q->connection));
 	q->route->upload->end(q, q->route->ctx);
 	if (q->later && !q->replied) {
 		MHD_suspend_connection(q->connection);
@@ -203,6 +204,7 @@ static enum MHD_Result new_request(struct worker *w, struct MHD_Connection *conn
 	q->method = method;
 	q->path = url;
 	*ret = q;
+	connections_body(q->server->connections, slot_of(connection));
 	r = find_route(w->server, url);
 	return r && r->upload ? begin_upload(q, r) : MHD_YES;
 }
@@ -225,11 +227,12 @@ enum MHD_Result http_on_request(void *ctx, struct MHD_Connection *connection, co
 		return MHD_YES;
 	}
 	if (*len) {
+		connections_bytes(slot_of(connection), *len);
 		take_body(q, data, *len);
 		*len = 0;
 		return MHD_YES;
 	}
-	connections_busy(q->server->connections, slot_of(connection), true);
+	connections_busy(q->server->connections, slot_of(connection));
 	dispatch(q);
 	return q->replied ? MHD_YES : MHD_NO;
 }
@@ -243,7 +246,7 @@ void http_on_completed(void *ctx, struct MHD_Connection *connection, void **stat
 	if (q) {
 		if (q->route)
 			q->route->upload->gone(q, q->route->ctx);
-		connections_busy(q->server->connections, slot_of(connection), false);
+		connections_idle(q->server->connections, slot_of(connection));
 		free(q->body);
 	}
 	free(q);

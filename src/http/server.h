@@ -87,7 +87,12 @@ struct http_server_options {
 	const char *listen_address; /* ":9102", "127.0.0.1:9102", "[::1]:9102", "127.0.0.1:0" */
 	const char *web_config_file; /* exporter-toolkit file, "" = plain HTTP */
 	unsigned connections_max; /* 128 */
-	unsigned timeout_s; /* of an idle or slow connection; 30 */
+	unsigned connections_per_peer; /* of one address; 0 = half of all */
+	unsigned timeout_s; /* of an idle connection, and of a whole request; 30 */
+	/* With header_timeout_us a request as a whole has no timeout: its headers have, and its body may not be slower than body_rate. */
+	uint64_t header_timeout_us;
+	uint64_t body_rate; /* bytes a second, once a body has taken 5 s; 0 = no limit */
+	struct http_server *share; /* counts its connections together with those of that one; NULL */
 	size_t body_max; /* 1 MiB */
 	/*
 	 * 0: the server has threads of its own. Else it is driven by as many threads of the caller, each of which owns the connections that
@@ -99,6 +104,9 @@ struct http_server_options {
 struct http_server_stats { /* for telamon_http_* */
 	uint64_t requests[6]; /* by status class; [0] unused */
 	uint64_t refused_connections, auth_failures;
+	/* The first is the sum of the next two; those that were too slow were cut off. */
+	uint64_t refused_all, refused_peer, cut_headers, cut_body, cut_idle;
+	unsigned connections; /* now */
 };
 
 struct http_server;
@@ -118,5 +126,6 @@ uint16_t http_server_port(const struct http_server *s);
 int http_server_fd(const struct http_server *s, unsigned worker);
 int http_server_timeout(const struct http_server *s, unsigned worker); /* ms, -1 = none */
 void http_server_run(struct http_server *s, unsigned worker);
+void http_server_tick(struct http_server *s); /* each second: cuts off who is too slow */
 void http_server_quiesce(struct http_server *s); /* no new connections */
 void http_server_stats(const struct http_server *s, struct http_server_stats *ret);

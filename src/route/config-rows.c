@@ -168,11 +168,11 @@ static const struct config_row receive_rows[] = {
 		   .help = "Answer when a queue is full."),
 	CONFIG_ROW("header_timeout", struct receive_config, header_timeout, CONFIG_DURATION,
 		   .def = "10s", .min = "1s", .max = "5m",
-		   .help = "Time for the headers of a request; without effect in this version."),
+		   .help = "Time for the headers of a request; then it is cut off."),
 	CONFIG_ROW(
 		"min_body_rate", struct receive_config, min_body_rate, CONFIG_SIZE, .def = "1KiB",
 		.max = "1GiB",
-		.help = "Bytes a second that a body must come at after 5 s; without effect in this version."),
+		.help = "Bytes a second that a body must come at once it takes longer than 5 s; 0 = no limit."),
 	CONFIG_ROW("idle_timeout", struct receive_config, idle_timeout, CONFIG_DURATION,
 		   .def = "2m", .min = "1s", .max = "1h",
 		   .help = "Time after which an idle connection is closed."),
@@ -184,10 +184,9 @@ static const struct config_row receive_rows[] = {
 static const struct config_row limits_rows[] = {
 	CONFIG_ROW("connections", struct limits_config, connections, CONFIG_UINT, .def = "1024",
 		   .min = "1", .max = "100000", .help = "Connections at a time."),
-	CONFIG_ROW(
-		"connections_per_ip", struct limits_config, connections_per_ip, CONFIG_UINT,
-		.def = "256", .max = "100000",
-		.help = "Connections of one address, 0 = no limit; without effect in this version."),
+	CONFIG_ROW("connections_per_ip", struct limits_config, connections_per_ip, CONFIG_UINT,
+		   .def = "256", .max = "100000",
+		   .help = "Connections of one address, 0 = no limit."),
 	CONFIG_ROW("series_per_request", struct limits_config, series_per_request, CONFIG_UINT,
 		   .def = "100000", .min = "1", .max = "10000000", RELOAD,
 		   .help = "Series in one request."),

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 #include "base/log.h"
@@ -21,6 +22,7 @@
 #include "base/time.h"
 #include "route/internal.h"
 
+#define DESCRIPTORS_OTHERS 256
 #define DRAIN_US (10 * US_PER_SEC) /* requests in work at the stop */
 
 /* --- snapshots --- */
@@ -198,6 +200,25 @@ static unsigned count_cpus(void)
 	return (unsigned)CLAMP(CPU_COUNT(&set), 1, 256);
 }
 
+/* Connections of senders, lanes with files of their queues, and what else is open. */
+static void raise_descriptors(const struct gateway *g)
+{
+	const struct snapshot *s = g->snapshot;
+	uint64_t need = s->config->limits->connections + DESCRIPTORS_OTHERS;
+	struct rlimit lim;
+
+	for (size_t i = 0; i < s->n_destinations; i++)
+		need += s->destinations[i].n_nodes * (s->destinations[i].lanes + 4);
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur >= need)
+		return;
+	lim.rlim_cur = lim.rlim_max == RLIM_INFINITY ? need : MIN(need, (uint64_t)lim.rlim_max);
+	(void)setrlimit(RLIMIT_NOFILE, &lim);
+	if (lim.rlim_cur < need)
+		log_warning(
+			"RLIMIT_NOFILE is %llu: too few for limits.connections and all nodes (%llu)",
+			(unsigned long long)lim.rlim_cur, (unsigned long long)need);
+}
+
 static int listen_all(struct gateway *g)
 {
 	struct snapshot *s = g->snapshot;
@@ -205,7 +226,12 @@ static int listen_all(struct gateway *g)
 	struct http_server_options o = {
 		.web_config_file = g->o.web_config_file,
 		.connections_max = l->connections,
+		/* Off: as many as there may be. */
+		.connections_per_peer = l->connections_per_ip ? l->connections_per_ip
+							      : l->connections,
 		.timeout_s = (unsigned)(s->config->receive->idle_timeout / US_PER_SEC),
+		.header_timeout_us = s->config->receive->header_timeout,
+		.body_rate = s->config->receive->min_body_rate,
 		.body_max = 1 << 20,
 		.workers = g->n_workers,
 	};
@@ -217,10 +243,12 @@ static int listen_all(struct gateway *g)
 		r = http_server_new(&o, route_web(g, !*g->o.admin_address, true), why, sizeof(why),
 				    &g->servers[i]);
 		g->n_servers += r >= 0;
+		o.share = g->servers[0]; /* limits.connections are of all addresses together */
 	}
 	if (r >= 0 && *g->o.admin_address) {
 		o.listen_address = g->o.admin_address;
 		o.workers = 0;
+		o.share = NULL; /* senders do not keep administration out */
 		r = http_server_new(&o, route_web(g, true, false), why, sizeof(why), &g->admin);
 	}
 	if (r < 0)
@@ -267,6 +295,10 @@ static void on_tick(void *ctx, uint64_t now)
 	pthread_mutex_lock(&g->reload_lock);
 	nodes_tick(g->nodes, now);
 	free_retired(g);
+	for (unsigned i = 0; i < MIN(g->n_servers, 1U); i++)
+		http_server_tick(g->servers[i]);
+	if (g->admin)
+		http_server_tick(g->admin);
 	route_metrics_tick(g);
 	refill(g, now);
 	pthread_mutex_unlock(&g->reload_lock);
@@ -318,6 +350,8 @@ static int start(struct gateway *g)
 		r = load(g, NULL);
 	if (r >= 0)
 		r = route_metrics_new(g);
+	if (r >= 0)
+		raise_descriptors(g);
 	if (r >= 0)
 		r = listen_all(g);
 	if (r >= 0)

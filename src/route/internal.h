@@ -22,11 +22,33 @@ enum receive_error { /* error_type of stream_receive_errors_total (GW-OB-1) */
 		     _RECEIVE_ERROR_MAX,
 };
 
+/* A limit that refused something, for telamon_route_limit_refused_total; the labels are the keys of the file (GW-RX-17). */
+enum route_limit {
+	LIMIT_MAX_BODY,
+	LIMIT_MAX_DECOMPRESSED,
+	LIMIT_MAX_INFLIGHT,
+	LIMIT_HEADER_TIMEOUT,
+	LIMIT_MIN_BODY_RATE,
+	LIMIT_IDLE_TIMEOUT,
+	LIMIT_CONNECTIONS,
+	LIMIT_CONNECTIONS_PER_IP,
+	LIMIT_SERIES, /* and two more, as enum rw_over */
+	LIMIT_SAMPLES,
+	LIMIT_SYMBOLS,
+	LIMIT_LABELS, /* and three more, as enum rw_label_limit */
+	LIMIT_LABEL_NAME,
+	LIMIT_LABEL_VALUE,
+	LIMIT_SERIES_BYTES,
+	LIMIT_RATE,
+	LIMIT_TENANTS,
+	_ROUTE_LIMIT_MAX,
+};
+
 struct http_counters { /* of one worker, as worker_counters */
 	uint64_t status[600];
 	uint64_t errors[_RECEIVE_ERROR_MAX];
 	uint64_t bytes[_PATH_MAX], samples[_PATH_MAX];
-	uint64_t in_flight, limits[8];
+	uint64_t in_flight, limits[_ROUTE_LIMIT_MAX];
 };
 
 struct route_worker {

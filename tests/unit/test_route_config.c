@@ -389,8 +389,6 @@ static void warnings(void **state)
 			      "unevenly: 128 would do"));
 	assert_true(warned(c, "4:39: destinations[0].basic_auth.password: stands in the file"));
 	assert_true(warned(c, "5:25: destinations[0].queue.ack: without disk it is memory"));
-	assert_true(warned(c, " limits.connections_per_ip: has no effect in this version"));
-	assert_true(warned(c, " receive.header_timeout: has no effect in this version"));
 	assert_true(warned(c, " metadata.interval: has no effect in this version"));
 	route_config_free(c);
 }

@@ -171,6 +171,7 @@ static bool take_length(struct upload *u)
 	if (!text || parse_u64(text, &n) < 0)
 		return true; /* chunked: counted as it comes */
 	if (n > max) {
+		COUNT(u->worker->counters.limits[LIMIT_MAX_BODY], 1);
 		refuse(u, 413, ERROR_CONTENT_LENGTH, "the body is larger than receive.max_body\n");
 		return false;
 	}
@@ -317,6 +318,7 @@ static bool decode(struct upload *u, size_t *ret_len)
 	int r = rw_decoded_size(u->encoding, u->body, u->len, max, &claimed);
 
 	if (r >= 0 && !hold_budget(u, claimed ? claimed : MIN(max, 64 * u->len))) {
+		COUNT(w->counters.limits[LIMIT_MAX_INFLIGHT], 1);
 		refuse(u, full_status(u), ERROR_STORE, "too many bodies in work\n");
 		return false;
 	}
@@ -326,6 +328,8 @@ static bool decode(struct upload *u, size_t *ret_len)
 	if (r >= 0)
 		return true;
 	u->taken = false;
+	if (r == -E2BIG)
+		COUNT(w->counters.limits[LIMIT_MAX_DECOMPRESSED], 1);
 	if (r == -E2BIG)
 		refuse(u, 413, ERROR_CONTENT_LENGTH,
 		       "the body is larger than receive.max_decompressed\n");
@@ -343,7 +347,7 @@ static bool within_rate(struct upload *u)
 
 	if (!l->samples_per_second || u->worker->gateway->tokens > 0)
 		return true;
-	COUNT(u->worker->counters.limits[0], 1);
+	COUNT(u->worker->counters.limits[LIMIT_RATE], 1);
 	reply(u, l->rate_status == RATE_503 ? 503 : 429, "too many samples a second\n");
 	return false;
 }
@@ -426,6 +430,8 @@ static void end(struct http_request *q, void *ctx)
 		finish(u);
 		return;
 	}
+	if (u->too_large)
+		COUNT(u->worker->counters.limits[LIMIT_MAX_BODY], 1);
 	if (u->seen > RUDE_FACTOR * u->worker->snapshot->config->receive->max_body)
 		return; /* closed without an answer */
 	if (u->too_large)

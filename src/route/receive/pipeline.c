@@ -206,6 +206,9 @@ static void count_request(struct pipeline *p)
 	for (unsigned i = 0; i < _RW_INVALID_MAX; i++)
 		if (t->invalid[i])
 			COUNT(c->invalid[i], t->invalid[i]);
+	for (unsigned i = 0; i < _RW_LABEL_LIMIT_MAX; i++)
+		if (t->label_limits[i])
+			COUNT(c->label_limits[i], t->label_limits[i]);
 	COUNT(c->invalid[RW_TASK_LABEL], p->rejected);
 }
 
@@ -222,6 +225,8 @@ static bool begin(struct pipeline *p, const struct pipeline_body *b, struct pipe
 							"too many symbols in one request\n" };
 	int r = rw_scan_begin(p->scan, b->version, &p->limits, b->body, b->len);
 
+	if (r == -E2BIG)
+		COUNT(p->counters.over[rw_scan_totals(p->scan)->over], 1);
 	if (r == -E2BIG)
 		refuse(a, 413, over[rw_scan_totals(p->scan)->over]);
 	else if (r == -EBADMSG)
