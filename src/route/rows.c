@@ -494,13 +494,13 @@ static void tick_node(void *ctx, struct node *n)
 	tick_sender(t, n, &s);
 	tick_queue(t, n, &q);
 	total(t, DROPPED, (const char *const[]){ "queue", "full_oldest", n->destination },
-	      q.dropped_oldest_samples);
+	      q.samples[QUEUE_DROPPED]);
 	total(t, DROPPED, (const char *const[]){ "queue", "full_newest", n->destination },
 	      q.dropped_newest_samples);
 	total(t, DROPPED, (const char *const[]){ "queue", "expired", n->destination },
-	      q.expired_samples);
+	      q.samples[QUEUE_EXPIRED]);
 	total(t, DROPPED, (const char *const[]){ "queue", "corrupt", n->destination },
-	      q.corrupt_samples);
+	      q.samples[QUEUE_CORRUPT]);
 }
 
 static void tick_urls(const struct tick *t, const struct snapshot *s)

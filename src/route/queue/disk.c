@@ -59,6 +59,11 @@ void disk_count_error(struct queue *q, int error)
 	}
 }
 
+void disk_note_sync(struct queue *q, uint64_t from_us)
+{
+	durations_note(&q->stats.syncs, time_mono_us() - from_us);
+}
+
 int disk_free_space(struct queue *q)
 {
 	struct statvfs v;
@@ -155,6 +160,7 @@ static int create_file(struct queue *q, uint64_t sequence, uint64_t first_index,
 		return r;
 	}
 	s->size = SEGMENT_HEADER;
+	s->epoch = info.epoch;
 	insert_file(q, s);
 	*ret = s;
 	return 0;
@@ -184,11 +190,16 @@ void disk_seal(struct queue *q)
 	if (!s || s->sealed)
 		return;
 	s->sealed = true;
-	if (q->o.ack == QUEUE_ACK_FSYNC && s->fd >= 0 && fdatasync(s->fd) < 0)
-		disk_count_error(q, -errno);
+	if (q->o.ack == QUEUE_ACK_FSYNC && s->fd >= 0) {
+		uint64_t from = time_mono_us();
+
+		if (fdatasync(s->fd) < 0)
+			disk_count_error(q, -errno);
+		disk_note_sync(q, from);
+	}
 	if (q->load.segment != s)
 		disk_close_file(s);
-	disk_release(q, s, 0, 0);
+	disk_release(q, s, (struct amount){});
 }
 
 int disk_begin_before(struct queue *q)
@@ -222,10 +233,11 @@ static void mark_sent(struct queue *q, struct segment_file *s)
 	s->sent = true;
 }
 
-void disk_release(struct queue *q, struct segment_file *s, uint64_t records, uint64_t samples)
+void disk_release(struct queue *q, struct segment_file *s, struct amount a)
 {
-	s->released += records;
-	s->samples -= MIN(samples, s->samples);
+	s->released += a.records;
+	s->samples -= MIN(a.samples, s->samples);
+	s->series -= MIN(a.series, s->series);
 	if (!s->sealed || s->released < s->records || s->sent)
 		return;
 	if (q->load.segment == s) {
@@ -293,6 +305,7 @@ int disk_append(struct queue *q, const struct record *r, struct segment_file **r
 	q->disk += size;
 	s->records++;
 	s->samples += r->samples;
+	s->series += r->series;
 	s->min_ts = MIN(s->min_ts, r->min_ts);
 	s->oldest_ms = MIN(s->oldest_ms, r->enqueued_ms);
 	return 0;
@@ -384,7 +397,7 @@ static void set_aside(struct queue *q, const char *name, const char *why)
 	(void)snprintf(to, sizeof(to), "%s.bad", name);
 	if (renameat(q->dir_fd, name, q->dir_fd, to) == 0)
 		log_warning("%s/%s %s: set aside as %s", q->path, name, why, to);
-	queue_count(q, QUEUE_CORRUPT, 1, 0);
+	queue_count(q, QUEUE_CORRUPT, (struct amount){ .records = 1 });
 }
 
 static int open_file(struct queue *q, const char *name, uint64_t sequence)
@@ -412,6 +425,7 @@ static int open_file(struct queue *q, const char *name, uint64_t sequence)
 	if (!s)
 		return -ENOMEM;
 	s->size = (uint64_t)st.st_size;
+	s->epoch = info.epoch;
 	s->sealed = true;
 	insert_file(q, s);
 	q->next_sequence = MAX(q->next_sequence, sequence + 1);

@@ -17,10 +17,9 @@
 #include "base/time.h"
 #include "route/queue/internal.h"
 
-void queue_count(struct queue *q, enum queue_event e, uint64_t records, uint64_t samples)
+static struct amount amount_of(const struct block *b)
 {
-	q->stats.records[e] += records;
-	q->stats.samples[e] += samples;
+	return (struct amount){ 1, b->public.record.samples, b->public.record.series };
 }
 
 uint64_t queue_lowest_unsent(const struct queue *q)
@@ -120,15 +119,20 @@ static void free_block(struct block *b)
 }
 
 /* The block is no longer of this queue. */
-static void finish(struct queue *q, struct block *b, enum queue_event e)
+static void forget(struct queue *q, struct block *b)
 {
-	queue_count(q, e, 1, b->public.record.samples);
 	window_remove(q, b);
 	if (b->segment)
-		disk_release(q, b->segment, 1, b->public.record.samples);
+		disk_release(q, b->segment, amount_of(b));
 	q->cursor_behind++;
 	free_block(b);
 	cursor_write(q, false);
+}
+
+static void finish(struct queue *q, struct block *b, enum queue_event e)
+{
+	queue_count(q, e, amount_of(b));
+	forget(q, b);
 }
 
 static void set_bytes(struct block *b, uint8_t *bytes)
@@ -163,18 +167,17 @@ static bool fits(const struct queue *q, uint64_t bytes)
 }
 
 /* Blocks of @s that are on the way just now. */
-static uint64_t count_taken(const struct queue *q, const struct segment_file *s,
-			    uint64_t *ret_samples)
+static struct amount count_taken(const struct queue *q, const struct segment_file *s)
 {
-	uint64_t n = 0;
+	struct amount sum = {};
 
-	*ret_samples = 0;
 	for (const struct block *b = q->oldest; b; b = b->newer)
 		if (b->segment == s && b->taken) {
-			n++;
-			*ret_samples += b->public.record.samples;
+			sum.records++;
+			sum.samples += b->public.record.samples;
+			sum.series += b->public.record.series;
 		}
-	return n;
+	return sum;
 }
 
 static void drop_window_of(struct queue *q, struct segment_file *s)
@@ -185,11 +188,11 @@ static void drop_window_of(struct queue *q, struct segment_file *s)
 			continue;
 		unlink_lane(&lane_of(q, b)->first, &lane_of(q, b)->last, b);
 		unlink_lane(&lane_of(q, b)->fresh_first, &lane_of(q, b)->fresh_last, b);
-		q->stats.dropped_oldest_samples += b->public.record.samples;
-		queue_count(q, QUEUE_DROPPED, 1, b->public.record.samples);
+		queue_count(q, QUEUE_DROPPED, amount_of(b));
 		window_remove(q, b);
 		s->released++;
 		s->samples -= MIN(b->public.record.samples, s->samples);
+		s->series -= MIN(b->public.record.series, s->series);
 		free_block(b);
 	}
 }
@@ -198,11 +201,11 @@ static void drop_window_of(struct queue *q, struct segment_file *s)
 static bool drop_oldest_segment(struct queue *q)
 {
 	struct segment_file *s = q->segments;
-	uint64_t taken = 0, taken_samples = 0, rest, samples;
+	struct amount taken = {}, rest;
 
 	for (; s; s = s->next) {
-		taken = s->sent ? 0 : count_taken(q, s, &taken_samples);
-		if (!s->sent && s->records - s->released > taken)
+		taken = s->sent ? (struct amount){} : count_taken(q, s);
+		if (!s->sent && s->records - s->released > taken.records)
 			break;
 	}
 	if (!s)
@@ -210,16 +213,16 @@ static bool drop_oldest_segment(struct queue *q)
 	if (s == q->last_segment)
 		disk_seal(q);
 	drop_window_of(q, s);
-	rest = s->records - s->released - taken;
-	samples = s->samples - MIN(taken_samples, s->samples);
-	q->stats.dropped_oldest_samples += samples;
-	queue_count(q, QUEUE_DROPPED, rest, samples);
-	q->backlog -= MIN(rest, q->backlog);
+	rest = (struct amount){ s->records - s->released - taken.records,
+				s->samples - MIN(taken.samples, s->samples),
+				s->series - MIN(taken.series, s->series) };
+	queue_count(q, QUEUE_DROPPED, rest);
+	q->backlog -= MIN(rest.records, q->backlog);
 	if (q->load.segment == s) {
 		q->load.segment = s->next;
 		q->load.offset = SEGMENT_HEADER;
 	}
-	disk_release(q, s, rest, samples);
+	disk_release(q, s, rest);
 	cursor_write(q, true);
 	return true;
 }
@@ -233,7 +236,6 @@ static bool drop_oldest_block(struct queue *q)
 	if (!b)
 		return false;
 	unlink_lane(&lane_of(q, b)->first, &lane_of(q, b)->last, b);
-	q->stats.dropped_oldest_samples += b->public.record.samples;
 	finish(q, b, QUEUE_DROPPED);
 	return true;
 }
@@ -269,10 +271,11 @@ void queue_unreserve(struct queue *q, uint64_t bytes)
 	pthread_mutex_unlock(&q->lock);
 }
 
-void queue_drop_newest(struct queue *q, uint32_t samples)
+void queue_drop_newest(struct queue *q, uint32_t samples, uint32_t series)
 {
 	pthread_mutex_lock(&q->lock);
 	q->stats.dropped_newest_samples += samples;
+	q->stats.dropped_newest_series += series;
 	pthread_mutex_unlock(&q->lock);
 }
 
@@ -374,8 +377,7 @@ static int wait_durable(struct queue *q, uint64_t number)
 			(void)close(fd);
 		pthread_mutex_lock(&q->lock);
 		q->syncing = false;
-		q->stats.syncs++;
-		q->stats.sync_us += time_mono_us() - from;
+		disk_note_sync(q, from);
 		if (r == 0)
 			q->durable = MAX(q->durable, covers);
 		pthread_cond_broadcast(&q->synced);
@@ -398,6 +400,7 @@ static int append_locked(struct queue *q, struct record *r, bool *ret_ready)
 	if (!to_disk && q->memory + block_weight(r->payload_len) > q->o.memory && q->window)
 		return -EAGAIN;
 	r->index = q->next_index;
+	r->epoch = q->o.epoch;
 	if (to_disk) {
 		e = disk_append(q, r, &s, &offset);
 		if (e < 0) {
@@ -418,7 +421,7 @@ static int append_locked(struct queue *q, struct record *r, bool *ret_ready)
 		*ret_ready = lane_idle(q, r->lane);
 	}
 	q->next_index++;
-	queue_count(q, QUEUE_ENQUEUED, 1, r->samples);
+	queue_count(q, QUEUE_ENQUEUED, (struct amount){ 1, r->samples, r->series });
 	return to_disk && q->o.ack == QUEUE_ACK_FSYNC ? wait_durable(q, number) : 0;
 }
 
@@ -474,6 +477,7 @@ static int load_one(struct queue *q)
 		q->load.offset += (uint64_t)n;
 		return 0;
 	}
+	r.epoch = s->epoch;
 	b = new_block(&r, false);
 	if (!b)
 		return -ENOMEM;
@@ -492,7 +496,7 @@ static void forget_missing(struct queue *q)
 	if (!q->backlog)
 		return;
 	log_warning("%s: %" PRIu64 " records are missing in the segments", q->path, q->backlog);
-	queue_count(q, QUEUE_CORRUPT, q->backlog, 0);
+	queue_count(q, QUEUE_CORRUPT, (struct amount){ .records = q->backlog });
 	q->backlog = 0;
 }
 
@@ -565,7 +569,6 @@ struct queue_block *queue_take(struct queue *q, uint32_t lane, int64_t now_ms)
 		int e;
 
 		if (too_old(q, b, now_ms)) {
-			q->stats.expired_samples += b->public.record.samples;
 			finish(q, b, QUEUE_EXPIRED);
 			continue;
 		}
@@ -575,7 +578,6 @@ struct queue_block *queue_take(struct queue *q, uint32_t lane, int64_t now_ms)
 			break;
 		b->taken = l->taken = false;
 		if (e == -EBADMSG) {
-			q->stats.corrupt_samples += b->public.record.samples;
 			finish(q, b, QUEUE_CORRUPT);
 			continue;
 		}
@@ -629,6 +631,27 @@ void queue_release(struct queue *q, struct queue_block *public)
 	pthread_mutex_unlock(&q->lock);
 }
 
+void queue_release_cut(struct queue *q, struct queue_block *public, uint32_t dead_samples,
+		       uint32_t dead_series)
+{
+	struct amount dead, all;
+	struct block *b;
+
+	pthread_mutex_lock(&q->lock);
+	b = untake(q, public);
+	all = amount_of(b);
+	dead = (struct amount){ .samples = MIN(dead_samples, all.samples),
+				.series = MIN(dead_series, all.series) };
+	/* A block is dead when nothing of it was sent. */
+	dead.records = dead.series == all.series;
+	queue_count(q, QUEUE_DEAD, dead);
+	queue_count(q, QUEUE_SENT,
+		    (struct amount){ 1 - dead.records, all.samples - dead.samples,
+				     all.series - dead.series });
+	forget(q, b);
+	pthread_mutex_unlock(&q->lock);
+}
+
 int queue_dead_letter(struct queue *q, struct queue_block *b, const struct record *what, int status,
 		      const char *reason, const char *series)
 {
@@ -646,57 +669,4 @@ void queue_on_ready(struct queue *q, void (*fn)(void *ctx, uint32_t lane), void 
 {
 	q->ready = fn;
 	q->ready_ctx = ctx;
-}
-
-/* --- time and figures --- */
-
-void queue_change(struct queue *q, const struct queue_options *o)
-{
-	pthread_mutex_lock(&q->lock);
-	q->o.memory = o->memory;
-	q->o.disk = o->disk;
-	q->o.segment = o->segment;
-	q->o.min_free_disk = o->min_free_disk;
-	q->o.dead_letter = o->dead_letter;
-	q->o.max_age_us = o->max_age_us;
-	q->o.ack = o->disk ? o->ack : QUEUE_ACK_MEMORY;
-	q->o.full = o->full;
-	q->o.drain = o->drain;
-	pthread_mutex_unlock(&q->lock);
-}
-
-void queue_tick(struct queue *q, int64_t now_ms)
-{
-	(void)now_ms;
-	pthread_mutex_lock(&q->lock);
-	if (q->o.disk)
-		(void)disk_free_space(q);
-	cursor_write(q, true);
-	pthread_mutex_unlock(&q->lock);
-}
-
-static void oldest(const struct queue *q, struct queue_stats *s)
-{
-	s->oldest_enqueued_ms = 0;
-	s->oldest_sample_ts = INT64_MAX;
-	for (const struct block *b = q->oldest; b; b = b->newer)
-		s->oldest_sample_ts = MIN(s->oldest_sample_ts, b->public.record.min_ts);
-	for (const struct segment_file *f = q->load.segment; q->backlog && f; f = f->next)
-		s->oldest_sample_ts = MIN(s->oldest_sample_ts, f->min_ts);
-	if (q->oldest)
-		s->oldest_enqueued_ms = q->oldest->public.record.enqueued_ms;
-	else if (q->backlog && q->load.segment)
-		s->oldest_enqueued_ms = q->load.segment->oldest_ms;
-}
-
-void queue_stats(struct queue *q, struct queue_stats *ret)
-{
-	pthread_mutex_lock(&q->lock);
-	*ret = q->stats;
-	ret->memory_bytes = q->memory;
-	ret->disk_bytes = q->disk;
-	ret->dead_bytes = q->dead;
-	ret->blocks = q->window + q->backlog;
-	oldest(q, ret);
-	pthread_mutex_unlock(&q->lock);
 }

@@ -339,7 +339,8 @@ static void drop_rows(struct open_block *b)
 {
 	struct rw_block_mark now = rw_block_mark(b->rows);
 
-	queue_drop_newest(b->d->nodes[b->node]->queue, now.samples - b->mark.samples);
+	queue_drop_newest(b->d->nodes[b->node]->queue, now.samples - b->mark.samples,
+			  now.series - b->mark.series);
 	rw_block_rollback(b->rows, b->mark);
 }
 
