@@ -115,6 +115,14 @@ class Agent:
         return sum(value for series, value in self.metrics().items()
                    if series.split("{")[0] == name and all(w in series for w in wanted))
 
+    def lost(self):
+        """What was lost for good, {} = nothing. Else all reasons with their numbers, so that a failure shows them."""
+        prefix = "telamon_oom_lost_total{"
+        reasons = {series[len(prefix):].split('"')[1]: value for series, value in self.metrics().items()
+                   if series.startswith(prefix) and value}
+        # On a slow host the ring fills up and decisions make room for others: those records are told all the same.
+        return reasons if reasons.keys() - {"ring_full", "victims_full"} else {}
+
     def live(self, capability):
         for series, value in self.metrics().items():
             if series.startswith("telamon_hook_info{") and f'capability="{capability}"' in series and value == 1:

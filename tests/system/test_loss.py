@@ -56,7 +56,8 @@ def test_nothing_is_lost_while_the_agent_stands_still(agent, cgroup, own):
     assert not any("telamon.oom.spilled" in r for r in records)
     assert sorted(int(r["telamon.cgroup.path"].rsplit("/", 1)[1]) for r in records) == list(range(200))
     wait_for("the counter", lambda: agent.metric("telamon_oom_node_kills_total") >= total)
-    assert agent.metric("telamon_oom_lost_total") == 0
+    # 200 records wait for the reader: here the capacity of the ring itself is what is tested.
+    assert lost(agent, "ring_full") == 0 and agent.lost() == {}
     assert agent.metric("telamon_oom_unseen_kills_total") == 0
 
 
@@ -68,8 +69,7 @@ def test_more_kills_than_slots(make_agent, cgroup, own):
     stopped_during(agent, group, 900)
     wait_for("900 records", lambda: len(agent.kills(own)) >= 900, 40)
     assert len({r["telamon.process.id"] for r in agent.kills(own)}) == 900
-    for reason in ("ring_full", "spill_full", "decode", "journal"):
-        assert lost(agent, reason) == 0
+    assert lost(agent, "ring_full") == 0 and agent.lost() == {}
     assert agent.metric("telamon_oom_unseen_kills_total") == 0
 
 
@@ -85,7 +85,7 @@ def test_what_finds_the_ring_full_is_spilled(make_agent, cgroup, own):
     spilled = [r for r in records if r.get("telamon.oom.spilled")]
     wait_for("the count of spilled records", lambda: lost(agent, "ring_full") >= len(spilled))
     assert len(spilled) > 20 and len(records) == total
-    assert lost(agent, "spill_full") == 0
+    assert agent.lost() == {}
     for r in spilled:
         assert r["process.pid"] > 1 and r["telamon.process.id"] and r["telamon.cgroup.id"]
         assert r["telamon.oom.complete"] is False and "exe" in r["telamon.oom.missing"]

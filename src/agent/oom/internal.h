@@ -78,6 +78,8 @@ struct oom_state {
 	uint64_t limits_since_us; /* cgroups that are older begin with what their files say */
 	bool limits_by_kernel; /* the kernel program counts them */
 	bool kills_by_counters; /* oom_kill has no better variant than `counters` */
+	uint64_t kills_looked; /* then: /proc/vmstat at the last look */
+	unsigned kills_looks; /* how often the cgroups are still to be looked at */
 	uint64_t lost_told; /* already said in telemetry.lost */
 	uint64_t started_us;
 	uint64_t preinit_us; /* when living cgroups last kept their series of 0 */
@@ -106,7 +108,8 @@ void oom_world_init(struct oom_state *s);
 int oom_publish_run(struct oom_state *s, struct oom_run *run);
 int oom_publish_aftermath(struct oom_state *s, struct oom_run *run, const char *reason);
 void oom_publish_no_victim(struct oom_state *s, const struct report_no_victim *n);
-void oom_publish_unseen(struct oom_state *s, uint64_t count, const struct identity *where);
+void oom_publish_unseen(struct oom_state *s, uint64_t count, const struct identity *where,
+			const struct identity *limit);
 void oom_publish_lost(struct oom_state *s, uint64_t count);
 void oom_find_limit(struct oom_state *s, struct oom_run *run);
 struct cgroup_place oom_limit_place(const struct oom_state *s, const struct oom_run *run);

@@ -324,10 +324,10 @@ static void check_unseen(struct oom_state *s, uint64_t now)
 	}
 	log_warning("the kernel counted %llu OOM kills that no hook reported",
 		    (unsigned long long)s->unseen_least);
-	/* Where counters are all there is, these kills are what the files of cgroups with a limit did not tell. */
+	/* Where counters are all there is, these kills are what the files of cgroups did not tell. */
 	if (s->kills_by_counters)
 		oom_count_blind(s, NULL, s->unseen_least);
-	oom_publish_unseen(s, s->unseen_least, NULL);
+	oom_publish_unseen(s, s->unseen_least, NULL, NULL);
 	s->unseen += s->unseen_least;
 	s->unseen_since_us = 0;
 }

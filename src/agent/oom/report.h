@@ -53,8 +53,8 @@ struct report_no_victim {
 };
 int report_no_victim(const struct report_world *w, const struct report_no_victim *n,
 		     struct event_buf *b);
-/* @where: NULL = somewhere on this host. */
+/* @where: NULL = somewhere on this host; @limit: the nearest cgroup with a limit at or above it, NULL = none known. */
 int report_unseen(const struct report_world *w, uint64_t count, uint64_t boot_ns,
-		  const struct identity *where, struct event_buf *b);
+		  const struct identity *where, const struct identity *limit, struct event_buf *b);
 int report_lost(const struct report_world *w, uint64_t count, uint64_t boot_ns,
 		struct event_buf *b);
