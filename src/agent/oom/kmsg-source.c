@@ -88,8 +88,7 @@ static void on_kmsg(void *ctx, uint32_t events)
 		if (kmsg_parse(s->kmsg_text, (size_t)n, &k) == 1)
 			take_record(s, &k, (size_t)n);
 	}
-	correlator_run(s->correlator, loop_now(s->agent->loop));
-	loop_timer_at(s->timer, correlator_next(s->correlator));
+	oom_run_correlator(s);
 }
 
 /* The decision is not hooked, or the victim's counters cannot be read by typed loads alone. */
