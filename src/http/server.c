@@ -344,5 +344,7 @@ void http_server_stats(const struct http_server *s, struct http_server_stats *re
 	ret->cut_body = c.cut_body;
 	ret->cut_idle = c.cut_idle;
 	ret->connections = c.open;
-	ret->auth_failures = s->auth_failures;
+	ret->unauthorized = s->unauthorized;
+	ret->forbidden = s->forbidden;
+	ret->auth_failures = ret->unauthorized + ret->forbidden;
 }

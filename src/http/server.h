@@ -33,6 +33,10 @@ struct http_upload_ops {
 		void *ctx); /* answers, or http_later(): then it is called again after http_resume() */
 	void (*gone)(struct http_request *q, void *ctx);
 };
+/* What a route says of a bearer token; @token NULL: there is none. OFF: it does not ask for one. */
+enum http_bearer { HTTP_BEARER_OFF, HTTP_BEARER_RIGHT, HTTP_BEARER_WRONG };
+typedef enum http_bearer (*http_bearer_fn)(void *ctx, const char *token, size_t len);
+
 struct http_route {
 	const char *methods; /* "GET HEAD", "POST" */
 	const char *path;
@@ -40,6 +44,7 @@ struct http_route {
 	http_handler handler; /* must answer once, by http_reply() or http_reply_stream() */
 	void *ctx;
 	const struct http_upload_ops *upload; /* instead of handler */
+	http_bearer_fn bearer; /* NULL: users of the web configuration alone */
 };
 
 const char *http_method(const struct http_request *q);
@@ -103,7 +108,9 @@ struct http_server_options {
 
 struct http_server_stats { /* for telamon_http_* */
 	uint64_t requests[6]; /* by status class; [0] unused */
-	uint64_t refused_connections, auth_failures;
+	uint64_t refused_connections;
+	uint64_t auth_failures, unauthorized,
+		forbidden; /* the first is the sum: 401, and 403 for a certificate */
 	/* The first is the sum of the next two; those that were too slow were cut off. */
 	uint64_t refused_all, refused_peer, cut_headers, cut_body, cut_idle;
 	unsigned connections; /* now */

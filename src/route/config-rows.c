@@ -176,8 +176,10 @@ static const struct config_row receive_rows[] = {
 	CONFIG_ROW("idle_timeout", struct receive_config, idle_timeout, CONFIG_DURATION,
 		   .def = "2m", .min = "1s", .max = "1h",
 		   .help = "Time after which an idle connection is closed."),
-	CONFIG_ROW("bearer_token_files", struct receive_config, bearer_token_files, CONFIG_STRINGS,
-		   .max_items = 64, RELOAD, .help = "Files of tokens: not built in this version."),
+	CONFIG_ROW(
+		"bearer_token_files", struct receive_config, bearer_token_files, CONFIG_STRINGS,
+		.max_items = 64, RELOAD,
+		.help = "Files of tokens that senders show, one a line; without any they need none."),
 	{},
 };
 
@@ -208,13 +210,16 @@ static const struct config_row limits_rows[] = {
 	CONFIG_ROW("series_bytes", struct limits_config, series_bytes, CONFIG_SIZE, .def = "64KiB",
 		   .min = "256B", .max = "1MiB", RELOAD,
 		   .help = "All labels of one series together."),
-	CONFIG_ROW("samples_per_second", struct limits_config, samples_per_second, CONFIG_UINT,
-		   .def = "0", .max = "1000000000", RELOAD,
-		   .help = "Samples a second in all; 0 = no limit."),
+	CONFIG_ROW(
+		"samples_per_second", struct limits_config, samples_per_second, CONFIG_UINT,
+		.def = "0", .max = "1000000000", RELOAD,
+		.help = "Samples a second of each tenant, and of all requests without one; 0 = no limit."),
 	CONFIG_ROW("rate_status", struct limits_config, rate_status, CONFIG_ENUM, .def = "429",
 		   .names = route_rate_status_names, RELOAD, .help = "Answer when they are more."),
-	CONFIG_ROW("tenants", struct limits_config, tenants, CONFIG_UINT, .def = "1024", .min = "1",
-		   .max = "65536", RELOAD, .help = "Tenants that are told apart."),
+	CONFIG_ROW(
+		"tenants", struct limits_config, tenants, CONFIG_UINT, .def = "1024", .min = "1",
+		.max = "65536", RELOAD,
+		.help = "Tenants of samples_per_second that are told apart at a time; more share one bucket."),
 	{},
 };
 

@@ -72,10 +72,9 @@ static void inherit(struct checker *k)
 	}
 }
 
-/* Keys that are read but do nothing yet are told, and what would leave a door open is refused. */
+/* Keys that are read but do nothing yet are told. */
 static void check_unbuilt(struct checker *k)
 {
-	const struct receive_config *r = k->c->receive;
 	const struct metadata_config *m = k->c->metadata;
 	const struct {
 		const void *member;
@@ -90,10 +89,6 @@ static void check_unbuilt(struct checker *k)
 		if (config_given(k->c->config, idle[i].member, NULL))
 			config_complain(k->c->config, &k->c->warnings, idle[i].member, idle[i].key,
 					"has no effect in this version");
-	if (r->bearer_token_files.n)
-		config_complain(k->c->config, k->diags, &r->bearer_token_files,
-				"receive.bearer_token_files",
-				"is not built in this version; users of --web.config.file are");
 }
 
 static void check_file(struct checker *k)

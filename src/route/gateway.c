@@ -118,11 +118,36 @@ static void take_flags(const struct gateway *g, struct route_config *c)
 	}
 }
 
+enum http_bearer gateway_bearer(void *ctx, const char *token, size_t len)
+{
+	struct gateway *g = ctx;
+	enum http_bearer r = HTTP_BEARER_OFF;
+
+	pthread_rwlock_rdlock(&g->tokens_lock);
+	if (g->tokens)
+		r = token && tokens_hold(g->tokens, token, len) ? HTTP_BEARER_RIGHT
+								: HTTP_BEARER_WRONG;
+	pthread_rwlock_unlock(&g->tokens_lock);
+	return r;
+}
+
+static void swap_tokens(struct gateway *g, struct tokens *fresh)
+{
+	struct tokens *old;
+
+	pthread_rwlock_wrlock(&g->tokens_lock);
+	old = g->tokens;
+	g->tokens = fresh;
+	pthread_rwlock_unlock(&g->tokens_lock);
+	tokens_free(old);
+}
+
 static int load(struct gateway *g, struct strbuf *text)
 {
 	struct diags diags = {}, warnings = {};
 	struct route_config *config;
 	struct snapshot *fresh;
+	struct tokens *tokens = NULL;
 	char why[512] = "";
 	int r = route_config_load(g->o.config_file, &diags, &config);
 
@@ -132,15 +157,19 @@ static int load(struct gateway *g, struct strbuf *text)
 	}
 	take_flags(g, config);
 	add_diags(&config->warnings, NULL, true);
-	r = snapshot_new(config, g->nodes, &warnings, why, sizeof(why), &fresh);
+	r = tokens_load(&config->receive->bearer_token_files, why, sizeof(why), &tokens);
+	if (r >= 0)
+		r = snapshot_new(config, g->nodes, &warnings, why, sizeof(why), &fresh);
 	add_diags(&warnings, NULL, true);
 	if (r < 0) {
 		log_error("%s", why);
 		if (text)
 			strbuf_addf(text, "%s\n", why);
+		tokens_free(tokens);
 		route_config_free(config);
 		return r;
 	}
+	swap_tokens(g, tokens);
 	swap(g, fresh);
 	return 0;
 }
@@ -276,17 +305,6 @@ static void on_signal(void *ctx, uint32_t events)
 	}
 }
 
-static void refill(struct gateway *g, uint64_t now)
-{
-	uint32_t rate = g->snapshot->config->limits->samples_per_second;
-	int64_t tokens = g->tokens, add = (int64_t)((now - g->tokens_us) * rate / US_PER_SEC);
-
-	g->tokens_us = now;
-	if (rate)
-		__atomic_store_n(&g->tokens, MIN(tokens + add, 2 * (int64_t)rate),
-				 __ATOMIC_RELAXED);
-}
-
 static void on_tick(void *ctx, uint64_t now)
 {
 	struct gateway *g = ctx;
@@ -300,7 +318,6 @@ static void on_tick(void *ctx, uint64_t now)
 	if (g->admin)
 		http_server_tick(g->admin);
 	route_metrics_tick(g);
-	refill(g, now);
 	pthread_mutex_unlock(&g->reload_lock);
 }
 
@@ -345,6 +362,8 @@ static int start(struct gateway *g)
 	if (!g->workers)
 		return -ENOMEM;
 	if (r >= 0)
+		r = rate_new(&g->rate);
+	if (r >= 0)
 		r = nodes_new(g->o.storage_path, name, g->epoch, g->o.snappy, &g->nodes);
 	if (r >= 0)
 		r = load(g, NULL);
@@ -360,8 +379,6 @@ static int start(struct gateway *g)
 		return r;
 	g->last_reload_ok = true;
 	g->reload_ok_ms = time_wall_ns() / NS_PER_MSEC;
-	g->tokens_us = time_mono_us();
-	g->tokens = 2 * (int64_t)g->snapshot->config->limits->samples_per_second;
 	on_tick(g, time_mono_us());
 	g->ready = true;
 	return 0;
@@ -386,6 +403,8 @@ static void stop(struct gateway *g)
 		if (w->snapshot)
 			gateway_put_snapshot(g, w->snapshot);
 	}
+	rate_free(g->rate);
+	tokens_free(g->tokens);
 	if (g->snapshot)
 		snapshot_free(g->snapshot);
 	free_retired(g);
@@ -406,6 +425,7 @@ int gateway_run(const struct gateway_options *o)
 	g.signal_fd = -EBADF;
 	pthread_mutex_init(&g.lock, NULL);
 	pthread_mutex_init(&g.reload_lock, NULL);
+	pthread_rwlock_init(&g.tokens_lock, NULL);
 	r = start(&g);
 	if (r >= 0) {
 		log_info("telamon-route " TELAMON_VERSION " is ready, %u workers", g.n_workers);

@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 #include "http/server.h"
 #include "route/gateway.h"
+#include "route/receive/rate.h"
+#include "route/receive/tokens.h"
 #include "sys/loop.h"
 
 /* What the files of the gateway share. */
@@ -60,6 +62,7 @@ struct route_worker {
 	struct snapshot *snapshot; /* a reference */
 	uint8_t *decoded; /* of the request at work */
 	size_t decoded_size;
+	const char **tenants; /* of the request at work, by destination; point into its headers */
 	struct upload *free_uploads;
 	unsigned n_free;
 	struct http_counters counters;
@@ -83,8 +86,9 @@ struct gateway {
 	_Atomic uint64_t generation;
 	atomic_bool stopping, stopped, ready;
 	uint64_t held_bytes; /* bytes of decoded bodies */
-	int64_t tokens; /* of samples_per_second */
-	uint64_t tokens_us;
+	struct rate_limit *rate;
+	pthread_rwlock_t tokens_lock;
+	struct tokens *tokens; /* of senders; NULL = none are asked for */
 	struct metrics *metrics;
 	struct metric_set *set;
 	uint64_t reload_ok_ms;
@@ -92,6 +96,9 @@ struct gateway {
 	uint64_t epoch;
 	uint64_t stop_by_us;
 };
+
+/* Do the senders' tokens hold this one? (http_bearer_fn) */
+enum http_bearer gateway_bearer(void *ctx, const char *token, size_t len);
 
 /* snapshots */
 struct snapshot *gateway_take_snapshot(struct gateway *g);
@@ -101,6 +108,7 @@ int gateway_reload(struct gateway *g, struct strbuf *text);
 
 /* receive/handler.c */
 extern const struct http_upload_ops route_upload;
+/* receive/upload.c */
 void route_worker_done(struct route_worker *w); /* frees what uploads left */
 
 /* worker.c */

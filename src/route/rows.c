@@ -296,6 +296,13 @@ static void tick_receive(const struct tick *t)
 	for (int s = 100; s < 600; s++) {
 		uint64_t n = SUM(g, w->counters.status[s]);
 
+		/* Answered before a handler is asked. */
+		for (unsigned i = 0; i < g->n_servers && (s == 401 || s == 403); i++) {
+			struct http_server_stats st;
+
+			http_server_stats(g->servers[i], &st);
+			n += s == 401 ? st.unauthorized : st.forbidden;
+		}
 		if (!n)
 			continue;
 		(void)snprintf(code, sizeof(code), "%d", s);

@@ -57,6 +57,19 @@ static void oldest(const struct queue *q, struct queue_stats *s)
 		s->oldest_enqueued_ms = q->load.segment->oldest_ms;
 }
 
+double queue_fill(struct queue *q)
+{
+	double fill;
+
+	pthread_mutex_lock(&q->lock);
+	if (q->o.disk)
+		fill = q->no_space ? 1 : (double)q->disk / (double)q->o.disk;
+	else
+		fill = (double)q->memory / (double)q->o.memory;
+	pthread_mutex_unlock(&q->lock);
+	return MIN(fill, 1.0);
+}
+
 void queue_stats(struct queue *q, struct queue_stats *ret)
 {
 	pthread_mutex_lock(&q->lock);

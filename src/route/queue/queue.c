@@ -248,11 +248,22 @@ static bool make_room(struct queue *q, uint64_t bytes)
 	return true;
 }
 
+/* The file that is appended to stays when all of it was sent; where room is short it goes. */
+static void drop_sent(struct queue *q)
+{
+	const struct segment_file *s = q->last_segment;
+
+	if (s && !s->sealed && s->records && s->records == s->released)
+		disk_seal(q);
+}
+
 int queue_reserve(struct queue *q, uint64_t bytes)
 {
 	int r = 0;
 
 	pthread_mutex_lock(&q->lock);
+	if (!fits(q, bytes))
+		drop_sent(q);
 	if (q->o.full == QUEUE_FULL_DROP_OLDEST && !fits(q, bytes))
 		(void)make_room(q, bytes);
 	if (!fits(q, bytes))

@@ -97,6 +97,8 @@ int queue_dead_letter(struct queue *q, struct queue_block *b, const struct recor
 /* Called with no lock held whenever a lane that was empty has a block. */
 void queue_on_ready(struct queue *q, void (*fn)(void *ctx, uint32_t lane), void *ctx);
 void queue_tick(struct queue *q, int64_t now_ms); /* each second: cursor, free space, age */
+/* Of the tier that it lives in, 0..1; 1 = there is no room on the device. What is only reserved does not count. */
+double queue_fill(struct queue *q);
 void queue_stats(struct queue *q, struct queue_stats *ret);
 
 /* Index of the lowest unsent record by the cursor of a queue that nobody has open. -errno without a sound one. */

@@ -91,11 +91,12 @@ static bool leaving_labels(struct pipeline *p, const struct destination *d, cons
 static uint16_t make_extra(struct pipeline *p, const struct destination *d, const struct item *it)
 {
 	const struct config_strings *split = &d->config->batch.split_by_labels;
+	const char *tenant = p->body->tenants[d - p->snapshot->destinations];
 	size_t len = 0;
 
-	if (d->config->tenant.from_request && *p->body->tenant)
-		len += record_extra_put(p->extra, sizeof(p->extra), EXTRA_TENANT, p->body->tenant,
-					strlen(p->body->tenant));
+	if (d->config->tenant.from_request && *tenant)
+		len += record_extra_put(p->extra, sizeof(p->extra), EXTRA_TENANT, tenant,
+					strlen(tenant));
 	for (size_t i = 0; i < split->n; i++) {
 		size_t name_len = strlen(split->items[i]);
 		const struct rw_label *l =

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/macro.h"
 #include "base/time.h"
+#include "route/receive/headers.h"
 #include "route/receive/pipeline-part.h"
 
 #define KEY_BYTES_MIN (64 * 1024)
@@ -287,6 +288,7 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 		return;
 	}
 	if (open_blocks_commit(p->open, t, now_us) < 0) {
+		ret->retry_s = headers_retry_after(t->fill);
 		refuse(ret, 503, "a queue is full\n");
 		return;
 	}
@@ -295,10 +297,12 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 	ret->exemplars = totals->exemplars;
 	if (t->pending)
 		return;
-	if (t->failed)
+	if (t->failed) {
+		ret->retry_s = headers_retry_after(t->fill);
 		refuse(ret, 503, "a queue did not take the block\n");
-	else
+	} else {
 		ret->status = *ret->text ? 400 : 204;
+	}
 }
 
 void pipeline_forget(struct pipeline *p, struct ticket *t)
