@@ -25,12 +25,12 @@ class Many:
     """A gateway with many nodes of one receiver, whose paths tell them apart; each node has some unsent blocks when it is killed."""
 
     def __init__(self, world, nodes=NODES, blocks=3, queue=QUEUE, size=0, sent=0):
-        self.port, self.nodes, self.each = free_port(), nodes, 8
+        self.world, self.port, self.nodes, self.each = world, free_port(), nodes, 8
         self.receiver = None
         if sent:
             self.listen(sent)
         self.g = world.gateway(document(f"http://127.0.0.1:{self.port}", nodes, queue), start=False)
-        self.world, self.posted, rng = world, 0, random.Random(2)
+        self.posted, rng = 0, random.Random(2)
         self.g.start()
         for _ in range(blocks):
             t = now()
@@ -40,6 +40,7 @@ class Many:
             self.posted += nodes * self.each
         if sent:
             wait_for("the first blocks", lambda: self.per_node() == [sent] * nodes)
+            wait_for("cursors", lambda: all(os.path.getsize(os.path.join(self.queue(i), "cursor")) for i in range(nodes)))
         self.g.kill()
         self.before = [self.values(i) for i in range(nodes)]
         if self.receiver:
@@ -138,7 +139,7 @@ def test_cursor_damage(world):
 
 def test_middle_segment_is_gone(world):
     """Files deleted between two starts: the rest arrives, what is missing is counted and told."""
-    m = Many(world, nodes=3, blocks=40, size=2500)
+    m = Many(world, nodes=3, blocks=120, size=1900)
     gone = []
     for i in range(m.nodes):
         files = segments(m.queue(i))
@@ -153,7 +154,7 @@ def test_middle_segment_is_gone(world):
 
 def test_everything_at_once(world):
     """A head that is damaged, a cursor of zeros, a file that is gone, a tail that is torn, files that are none: it starts, and goes on."""
-    m = Many(world, nodes=2, blocks=40, size=2500)
+    m = Many(world, nodes=2, blocks=120, size=1900)
     files = segments(m.queue(0))
     flip(files[0], 20, 3)
     os.unlink(files[1])
@@ -173,7 +174,7 @@ def test_everything_at_once(world):
 
 def test_files_go_while_it_runs(world):
     """What somebody deletes under a running gateway is missing and counted; the queue does not stand still."""
-    m = Many(world, nodes=2, blocks=40, size=2500)
+    m = Many(world, nodes=2, blocks=120, size=1900)
     m.g.start()
     files = segments(m.queue(0))
     for path in files[1:-1]:

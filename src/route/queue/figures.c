@@ -22,16 +22,17 @@ void queue_change(struct queue *q, const struct queue_options *o)
 	q->o.max_age_us = o->max_age_us;
 	q->o.ack = o->disk ? o->ack : QUEUE_ACK_MEMORY;
 	q->o.full = o->full;
+	q->o.lanes = CLAMP(o->lanes, 1U, (uint32_t)LANES_MAX);
 	q->o.drain = o->drain;
 	pthread_mutex_unlock(&q->lock);
 }
 
 void queue_tick(struct queue *q, int64_t now_ms)
 {
-	(void)now_ms;
 	pthread_mutex_lock(&q->lock);
 	if (q->o.disk)
 		(void)disk_free_space(q);
+	queue_expire_waiting(q, now_ms);
 	cursor_write(q, true);
 	pthread_mutex_unlock(&q->lock);
 }

@@ -279,7 +279,7 @@ static int append(struct open_blocks *o, const struct open_block *b)
 		.series = info.series,
 		.samples = info.samples,
 		.lane = b->lane,
-		.flags = b->flags,
+		.flags = (uint16_t)(b->flags | b->d->lanes << RECORD_LAYOUT_SHIFT),
 		.schema = b->version == RW2 ? RECORD_RW2 : RECORD_RW1,
 		.codec = (uint8_t)b->d->codec,
 		.extra = b->extra,
