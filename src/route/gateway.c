@@ -305,6 +305,38 @@ static void on_signal(void *ctx, uint32_t events)
 	}
 }
 
+
+const struct task_load *gateway_task_load(struct gateway *g, const struct destination *d)
+{
+	return task_load_find(g->task_loads, d->config->name, d->config->shard.tasks);
+}
+
+static void tick_tasks(struct gateway *g, const struct destination *d, uint64_t now)
+{
+	const char *name = d->config->name;
+	uint32_t tasks = d->config->shard.tasks;
+	struct task_load *t = task_load_find(g->task_loads, name, tasks);
+	_cleanup_(freep) uint32_t *sums = calloc(tasks, sizeof(*sums));
+
+	if (!sums || (!t && task_load_new(name, tasks, &t) < 0))
+		return; /* the next second again */
+	if (!gateway_task_load(g, d))
+		task_load_link(&g->task_loads, t);
+	for (unsigned i = 0; i < g->n_workers; i++)
+		pipeline_task_totals(g->workers[i].pipeline, name, tasks, sums);
+	task_load_take(t, sums, now);
+}
+
+static void tick_all_tasks(struct gateway *g, uint64_t now)
+{
+	struct snapshot *s = gateway_take_snapshot(g);
+
+	for (size_t i = 0; i < s->n_destinations; i++)
+		tick_tasks(g, &s->destinations[i], now);
+	gateway_put_snapshot(g, s);
+	task_load_sweep(&g->task_loads);
+}
+
 static void on_tick(void *ctx, uint64_t now)
 {
 	struct gateway *g = ctx;
@@ -317,6 +349,7 @@ static void on_tick(void *ctx, uint64_t now)
 		http_server_tick(g->servers[i]);
 	if (g->admin)
 		http_server_tick(g->admin);
+	tick_all_tasks(g, now);
 	route_metrics_tick(g);
 	pthread_mutex_unlock(&g->reload_lock);
 }
@@ -409,6 +442,8 @@ static void stop(struct gateway *g)
 		snapshot_free(g->snapshot);
 	free_retired(g);
 	nodes_free(g->nodes);
+	task_load_sweep(&g->task_loads); /* the first only forgets that they were used */
+	task_load_sweep(&g->task_loads);
 	metrics_free(g->metrics);
 	loop_source_free(g->signals);
 	loop_timer_free(g->timer);

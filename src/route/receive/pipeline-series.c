@@ -182,6 +182,11 @@ static uint64_t items_of(const struct rw_series *s)
 	return (uint64_t)s->n_samples + s->n_histograms;
 }
 
+static void count_task(uint32_t *samples, uint32_t task, const struct rw_series *s)
+{
+	__atomic_store_n(&samples[task], samples[task] + (uint32_t)items_of(s), __ATOMIC_RELAXED);
+}
+
 static bool matches(struct pipeline *p, const struct route_rule_config *r, const struct item *it)
 {
 	if (!r->match.n)
@@ -355,6 +360,7 @@ static bool take_route(struct pipeline *p, size_t at, struct item *before, bool 
 		return false;
 	COUNT(c->accepted, items_of(it.series));
 	COUNT(c->series, 1);
+	count_task(p->task_samples[r->destination_index], where.task, it.series);
 	note_lag(p, c, it.series->max_ts);
 	return true;
 }
