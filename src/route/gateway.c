@@ -305,7 +305,6 @@ static void on_signal(void *ctx, uint32_t events)
 	}
 }
 
-
 const struct task_load *gateway_task_load(struct gateway *g, const struct destination *d)
 {
 	return task_load_find(g->task_loads, d->config->name, d->config->shard.tasks);
