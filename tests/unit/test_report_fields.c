@@ -380,6 +380,7 @@ static const struct {
 	/* OOM-304 */
 	{ args_of_proc, "process.command_args", "[\"java\",\"-jar\",\"a.jar\"]" },
 	{ args_of_proc, P "args_source", "\"proc\"" },
+	{ args_of_proc, P "missing", "[\"trend\"]" },
 	{ args_of_nobody, P "args_source", NULL },
 	{ args_off, P "args_source", NULL },
 	{ args_off, "process.command_args", NULL },
@@ -474,6 +475,10 @@ static void test_fields(void **state)
 		if (!cases[i].expected != !value ||
 		    (value && strcmp(value, cases[i].expected) != 0))
 			fail_msg("case %zu: %s is %s", i, cases[i].key, value ? value : "left out");
+		/* What the agent counts is what the record says (OOM-207). */
+		for (unsigned f = 0; f < _FIELD_MAX; f++)
+			assert_int_equal(names(j, P "missing", oom_field_names[f]),
+					 !!(t.w.missing & 1U << f));
 		json_decref(j);
 		unbend(&t);
 	}
@@ -506,11 +511,66 @@ static void test_parents_are_cut(void **state)
 	unbend(&t);
 }
 
+static size_t n_members(uint32_t max)
+{
+	struct oom_kill *other = calloc(1, sizeof(*other));
+	struct bent t;
+	json_t *j;
+	size_t n;
+
+	assert_non_null(other);
+	bend(&t);
+	other->v = t.kill.v;
+	t.kill.next = other;
+	t.run.n_kills = 2;
+	t.w.report.members_max = max;
+	j = report(&t);
+	assert_int_equal(json_integer_value(json_object_get(j, P "members.count")), 2);
+	n = json_array_size(json_object_get(j, P "members"));
+	assert_int_equal(!n, !json_object_get(j, P "members"));
+	json_decref(j);
+	unbend(&t);
+	free(other);
+	return n;
+}
+
+/* OOM-203: up to members_max, then only their number. */
+static void test_members(void **state)
+{
+	(void)state;
+	assert_int_equal(n_members(64), 2);
+	assert_int_equal(n_members(1), 1);
+	assert_int_equal(n_members(0), 0);
+}
+
+static void test_kernel_log(void **state)
+{
+	static const char lines[] = "oom-kill:constraint=X\0Killed process 5";
+	struct bent t;
+	json_t *j;
+
+	(void)state;
+	bend(&t);
+	j = report(&t);
+	assert_null(json_object_get(j, P "kernel_log"));
+	json_decref(j);
+	memcpy(t.run.kernel_log, lines, sizeof(lines));
+	t.run.kernel_log_len = sizeof(lines);
+	j = report(&t);
+	assert_int_equal(json_array_size(json_object_get(j, P "kernel_log")), 2);
+	assert_true(names(j, P "kernel_log", "oom-kill:constraint=X"));
+	assert_true(names(j, P "kernel_log", "Killed process 5"));
+	json_decref(j);
+	unbend(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_parents_are_cut),
+		cmocka_unit_test(test_members),
+		cmocka_unit_test(test_kernel_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
