@@ -14,11 +14,17 @@
 #define FRESH_RANGES_MAX 64
 #define CURSOR_BEHIND_MAX 64 /* releases until the cursor is written */
 
+/* How much of something. */
+struct amount {
+	uint64_t records, samples, series;
+};
+
 struct segment_file {
 	struct segment_file *next; /* by sequence */
 	uint64_t sequence, first_index, size;
 	uint64_t records, released; /* unsent = records - released */
-	uint64_t samples; /* of unsent records */
+	uint64_t samples, series; /* of unsent records */
+	uint64_t epoch;
 	int64_t min_ts, oldest_ms; /* of all records */
 	int fd; /* open while it is written or loaded */
 	bool sealed; /* nothing is appended any more */
@@ -107,7 +113,8 @@ void disk_close_file(struct segment_file *s);
  */
 ssize_t disk_read_header(struct segment_file *s, uint64_t *offset, struct record *ret,
 			 uint64_t *holes);
-void disk_release(struct queue *q, struct segment_file *s, uint64_t records, uint64_t samples);
+void disk_release(struct queue *q, struct segment_file *s, struct amount a);
+void disk_note_sync(struct queue *q, uint64_t from_us);
 void disk_seal(struct queue *q); /* the next append begins a new file */
 void disk_drop_sent(struct queue *q); /* the last file, when nothing in it waits any more */
 /* Before all others: what is in memory alone, at close. */
@@ -147,6 +154,6 @@ void window_put_first(struct queue *q, struct block *b);
 struct block *window_pop(struct block **first, struct block **last);
 
 /* --- queue.c --- */
-void queue_count(struct queue *q, enum queue_event e, uint64_t records, uint64_t samples);
+void queue_count(struct queue *q, enum queue_event e, struct amount a);
 uint64_t queue_lowest_unsent(const struct queue *q);
-void queue_finish(struct queue *q, struct block *b, enum queue_event e);
+void queue_expire_waiting(struct queue *q, int64_t now_ms);

@@ -62,7 +62,7 @@ static int set_aside_foreign(struct queue *q)
 	if (rename(q->path, to) < 0)
 		return -errno;
 	log_warning("%s holds segments of another node: set aside as %s", q->path, to);
-	queue_count(q, QUEUE_CORRUPT, 1, 0);
+	queue_count(q, QUEUE_CORRUPT, (struct amount){ .records = 1 });
 	closep(&q->dir_fd);
 	q->dir_fd = -EBADF;
 	return open_directory(q);

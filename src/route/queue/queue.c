@@ -17,10 +17,9 @@
 #include "base/time.h"
 #include "route/queue/internal.h"
 
-void queue_count(struct queue *q, enum queue_event e, uint64_t records, uint64_t samples)
+static struct amount amount_of(const struct block *b)
 {
-	q->stats.records[e] += records;
-	q->stats.samples[e] += samples;
+	return (struct amount){ 1, b->public.record.samples, b->public.record.series };
 }
 
 uint64_t queue_lowest_unsent(const struct queue *q)
@@ -39,15 +38,20 @@ uint64_t queue_lowest_unsent(const struct queue *q)
 }
 
 /* The block is no longer of this queue. */
-void queue_finish(struct queue *q, struct block *b, enum queue_event e)
+static void forget(struct queue *q, struct block *b)
 {
-	queue_count(q, e, 1, b->public.record.samples);
 	window_remove(q, b);
 	if (b->segment)
-		disk_release(q, b->segment, 1, b->public.record.samples);
+		disk_release(q, b->segment, amount_of(b));
 	q->cursor_behind++;
 	window_free(b);
 	cursor_write(q, false);
+}
+
+static void finish(struct queue *q, struct block *b, enum queue_event e)
+{
+	queue_count(q, e, amount_of(b));
+	forget(q, b);
 }
 
 /* --- room --- */
@@ -75,18 +79,17 @@ static bool fits(const struct queue *q, uint64_t bytes)
 }
 
 /* Blocks of @s that are on the way just now. */
-static uint64_t count_taken(const struct queue *q, const struct segment_file *s,
-			    uint64_t *ret_samples)
+static struct amount count_taken(const struct queue *q, const struct segment_file *s)
 {
-	uint64_t n = 0;
+	struct amount sum = {};
 
-	*ret_samples = 0;
 	for (const struct block *b = q->oldest; b; b = b->newer)
 		if (b->segment == s && b->taken) {
-			n++;
-			*ret_samples += b->public.record.samples;
+			sum.records++;
+			sum.samples += b->public.record.samples;
+			sum.series += b->public.record.series;
 		}
-	return n;
+	return sum;
 }
 
 static void drop_window_of(struct queue *q, struct segment_file *s)
@@ -96,11 +99,11 @@ static void drop_window_of(struct queue *q, struct segment_file *s)
 		if (b->segment != s || b->taken)
 			continue;
 		window_unlink(q, b);
-		q->stats.dropped_oldest_samples += b->public.record.samples;
-		queue_count(q, QUEUE_DROPPED, 1, b->public.record.samples);
+		queue_count(q, QUEUE_DROPPED, amount_of(b));
 		window_remove(q, b);
 		s->released++;
 		s->samples -= MIN(b->public.record.samples, s->samples);
+		s->series -= MIN(b->public.record.series, s->series);
 		window_free(b);
 	}
 }
@@ -109,11 +112,11 @@ static void drop_window_of(struct queue *q, struct segment_file *s)
 static bool drop_oldest_segment(struct queue *q)
 {
 	struct segment_file *s = q->segments;
-	uint64_t taken = 0, taken_samples = 0, rest, samples;
+	struct amount taken = {}, rest;
 
 	for (; s; s = s->next) {
-		taken = s->sent ? 0 : count_taken(q, s, &taken_samples);
-		if (!s->sent && s->records - s->released > taken)
+		taken = s->sent ? (struct amount){} : count_taken(q, s);
+		if (!s->sent && s->records - s->released > taken.records)
 			break;
 	}
 	if (!s)
@@ -121,16 +124,16 @@ static bool drop_oldest_segment(struct queue *q)
 	if (s == q->last_segment)
 		disk_seal(q);
 	drop_window_of(q, s);
-	rest = s->records - s->released - taken;
-	samples = s->samples - MIN(taken_samples, s->samples);
-	q->stats.dropped_oldest_samples += samples;
-	queue_count(q, QUEUE_DROPPED, rest, samples);
-	q->backlog -= MIN(rest, q->backlog);
+	rest = (struct amount){ s->records - s->released - taken.records,
+				s->samples - MIN(taken.samples, s->samples),
+				s->series - MIN(taken.series, s->series) };
+	queue_count(q, QUEUE_DROPPED, rest);
+	q->backlog -= MIN(rest.records, q->backlog);
 	if (q->load.segment == s) {
 		q->load.segment = s->next;
 		q->load.offset = SEGMENT_HEADER;
 	}
-	disk_release(q, s, rest, samples);
+	disk_release(q, s, rest);
 	cursor_write(q, true);
 	return true;
 }
@@ -144,8 +147,7 @@ static bool drop_oldest_block(struct queue *q)
 	if (!b)
 		return false;
 	window_unlink(q, b);
-	q->stats.dropped_oldest_samples += b->public.record.samples;
-	queue_finish(q, b, QUEUE_DROPPED);
+	finish(q, b, QUEUE_DROPPED);
 	return true;
 }
 
@@ -182,10 +184,11 @@ void queue_unreserve(struct queue *q, uint64_t bytes)
 	pthread_mutex_unlock(&q->lock);
 }
 
-void queue_drop_newest(struct queue *q, uint32_t samples)
+void queue_drop_newest(struct queue *q, uint32_t samples, uint32_t series)
 {
 	pthread_mutex_lock(&q->lock);
 	q->stats.dropped_newest_samples += samples;
+	q->stats.dropped_newest_series += series;
 	pthread_mutex_unlock(&q->lock);
 }
 
@@ -284,8 +287,7 @@ static int wait_durable(struct queue *q, uint64_t number)
 			(void)close(fd);
 		pthread_mutex_lock(&q->lock);
 		q->syncing = false;
-		q->stats.syncs++;
-		q->stats.sync_us += time_mono_us() - from;
+		disk_note_sync(q, from);
 		if (r == 0) {
 			q->durable = MAX(q->durable, covers);
 		} else {
@@ -314,6 +316,7 @@ static int append_locked(struct queue *q, struct record *r, bool *ret_ready)
 	if (!to_disk && q->memory + block_weight(r->payload_len) > q->o.memory && q->window)
 		return -EAGAIN;
 	r->index = q->next_index;
+	r->epoch = q->o.epoch;
 	if (to_disk) {
 		e = disk_append(q, r, &s, &offset);
 		if (e < 0) {
@@ -334,7 +337,7 @@ static int append_locked(struct queue *q, struct record *r, bool *ret_ready)
 		*ret_ready = lane_idle(q, r->lane);
 	}
 	q->next_index++;
-	queue_count(q, QUEUE_ENQUEUED, 1, r->samples);
+	queue_count(q, QUEUE_ENQUEUED, (struct amount){ 1, r->samples, r->series });
 	return to_disk && q->o.ack == QUEUE_ACK_FSYNC ? wait_durable(q, number) : 0;
 }
 
@@ -364,34 +367,35 @@ static bool was_fresh(struct queue *q, uint64_t index)
 	return q->n_fresh && index >= q->fresh[0].first;
 }
 
-static void count_window(const struct queue *q, const struct segment_file *s, uint64_t *ret_records,
-			 uint64_t *ret_samples)
+static struct amount count_window(const struct queue *q, const struct segment_file *s)
 {
-	*ret_records = *ret_samples = 0;
+	struct amount sum = {};
+
 	for (const struct block *b = q->oldest; b; b = b->newer)
 		if (b->segment == s) {
-			++*ret_records;
-			*ret_samples += b->public.record.samples;
+			sum.records++;
+			sum.samples += b->public.record.samples;
+			sum.series += b->public.record.series;
 		}
+	return sum;
 }
 
 /* Somebody removed the file under us: what is not in the window is gone. */
 static void lose_file(struct queue *q, struct segment_file *s)
 {
-	uint64_t records, samples;
+	struct amount kept = count_window(q, s);
+	struct amount lost = { s->records - s->released - kept.records,
+			       s->samples - MIN(kept.samples, s->samples),
+			       s->series - MIN(kept.series, s->series) };
 
-	count_window(q, s, &records, &samples);
-	records = s->records - s->released - records;
-	samples = s->samples - MIN(samples, s->samples);
 	log_warning("%s: segment %016" PRIx64 " is gone, %" PRIu64 " unsent records are missing",
-		    q->path, s->sequence, records);
-	queue_count(q, QUEUE_CORRUPT, records, samples);
-	q->stats.corrupt_samples += samples;
-	q->backlog -= MIN(records, q->backlog);
+		    q->path, s->sequence, lost.records);
+	queue_count(q, QUEUE_CORRUPT, lost);
+	q->backlog -= MIN(lost.records, q->backlog);
 	q->load.segment = s->next;
 	q->load.offset = SEGMENT_HEADER;
 	s->sealed = true;
-	disk_release(q, s, records, samples);
+	disk_release(q, s, lost);
 }
 
 static int load_one(struct queue *q)
@@ -424,6 +428,7 @@ static int load_one(struct queue *q)
 		q->load.offset += (uint64_t)n;
 		return 0;
 	}
+	r.epoch = s->epoch;
 	b = new_block(&r, false);
 	if (!b)
 		return -ENOMEM;
@@ -442,7 +447,7 @@ static void forget_missing(struct queue *q)
 	if (!q->backlog)
 		return;
 	log_warning("%s: %" PRIu64 " records are missing in the segments", q->path, q->backlog);
-	queue_count(q, QUEUE_CORRUPT, q->backlog, 0);
+	queue_count(q, QUEUE_CORRUPT, (struct amount){ .records = q->backlog });
 	q->backlog = 0;
 }
 
@@ -507,14 +512,8 @@ static struct block *untake(struct queue *q, struct queue_block *public)
 	return b;
 }
 
-static void expire(struct queue *q, struct block *b)
-{
-	q->stats.expired_samples += b->public.record.samples;
-	queue_finish(q, b, QUEUE_EXPIRED);
-}
-
 /* A node that is away takes nothing: what is too old must go all the same, from the oldest on. */
-static void expire_waiting(struct queue *q, int64_t now_ms)
+void queue_expire_waiting(struct queue *q, int64_t now_ms)
 {
 	struct block *b = q->oldest, *next;
 
@@ -525,7 +524,7 @@ static void expire_waiting(struct queue *q, int64_t now_ms)
 		if (b->taken)
 			continue;
 		window_unlink(q, b);
-		expire(q, b);
+		finish(q, b, QUEUE_EXPIRED);
 		if (q->window == 0)
 			load(q);
 		next = next ? next : q->oldest;
@@ -540,7 +539,7 @@ bool queue_expire(struct queue *q, struct queue_block *public, int64_t now_ms)
 	pthread_mutex_lock(&q->lock);
 	old = too_old(q, b, now_ms);
 	if (old)
-		expire(q, untake(q, public));
+		finish(q, untake(q, public), QUEUE_EXPIRED);
 	pthread_mutex_unlock(&q->lock);
 	return old;
 }
@@ -555,7 +554,7 @@ struct queue_block *queue_take(struct queue *q, uint32_t lane, int64_t now_ms)
 		int e;
 
 		if (too_old(q, b, now_ms)) {
-			expire(q, b);
+			finish(q, b, QUEUE_EXPIRED);
 			continue;
 		}
 		b->taken = l->taken = true;
@@ -564,8 +563,7 @@ struct queue_block *queue_take(struct queue *q, uint32_t lane, int64_t now_ms)
 			break;
 		b->taken = l->taken = false;
 		if (e == -EBADMSG || e == -ENOENT) {
-			q->stats.corrupt_samples += b->public.record.samples;
-			queue_finish(q, b, QUEUE_CORRUPT);
+			finish(q, b, QUEUE_CORRUPT);
 			continue;
 		}
 		disk_count_error(q, e);
@@ -597,7 +595,28 @@ void queue_put_back(struct queue *q, struct queue_block *public)
 void queue_release(struct queue *q, struct queue_block *public)
 {
 	pthread_mutex_lock(&q->lock);
-	queue_finish(q, untake(q, public), QUEUE_SENT);
+	finish(q, untake(q, public), QUEUE_SENT);
+	pthread_mutex_unlock(&q->lock);
+}
+
+void queue_release_cut(struct queue *q, struct queue_block *public, uint32_t dead_samples,
+		       uint32_t dead_series)
+{
+	struct amount dead, all;
+	struct block *b;
+
+	pthread_mutex_lock(&q->lock);
+	b = untake(q, public);
+	all = amount_of(b);
+	dead = (struct amount){ .samples = MIN(dead_samples, all.samples),
+				.series = MIN(dead_series, all.series) };
+	/* A block is dead when nothing of it was sent. */
+	dead.records = dead.series == all.series;
+	queue_count(q, QUEUE_DEAD, dead);
+	queue_count(q, QUEUE_SENT,
+		    (struct amount){ 1 - dead.records, all.samples - dead.samples,
+				     all.series - dead.series });
+	forget(q, b);
 	pthread_mutex_unlock(&q->lock);
 }
 
@@ -613,7 +632,7 @@ int queue_dead_letter(struct queue *q, struct queue_block *b, const struct recor
 		log_warning_limited("%s: a dead letter cannot be written: %s", q->path,
 				    strerror(-r));
 	} else if (!what) {
-		queue_finish(q, untake(q, b), QUEUE_DEAD);
+		finish(q, untake(q, b), QUEUE_DEAD);
 	}
 	pthread_mutex_unlock(&q->lock);
 	return r;
@@ -623,58 +642,4 @@ void queue_on_ready(struct queue *q, void (*fn)(void *ctx, uint32_t lane), void 
 {
 	q->ready = fn;
 	q->ready_ctx = ctx;
-}
-
-/* --- time and figures --- */
-
-void queue_change(struct queue *q, const struct queue_options *o)
-{
-	pthread_mutex_lock(&q->lock);
-	q->o.memory = o->memory;
-	q->o.disk = o->disk;
-	q->o.segment = o->segment;
-	q->o.min_free_disk = o->min_free_disk;
-	q->o.dead_letter = o->dead_letter;
-	q->o.max_age_us = o->max_age_us;
-	q->o.ack = o->disk ? o->ack : QUEUE_ACK_MEMORY;
-	q->o.full = o->full;
-	q->o.lanes = CLAMP(o->lanes, 1U, (uint32_t)LANES_MAX);
-	q->o.drain = o->drain;
-	pthread_mutex_unlock(&q->lock);
-}
-
-void queue_tick(struct queue *q, int64_t now_ms)
-{
-	pthread_mutex_lock(&q->lock);
-	if (q->o.disk)
-		(void)disk_free_space(q);
-	expire_waiting(q, now_ms);
-	cursor_write(q, true);
-	pthread_mutex_unlock(&q->lock);
-}
-
-static void oldest(const struct queue *q, struct queue_stats *s)
-{
-	s->oldest_enqueued_ms = 0;
-	s->oldest_sample_ts = INT64_MAX;
-	for (const struct block *b = q->oldest; b; b = b->newer)
-		s->oldest_sample_ts = MIN(s->oldest_sample_ts, b->public.record.min_ts);
-	for (const struct segment_file *f = q->load.segment; q->backlog && f; f = f->next)
-		s->oldest_sample_ts = MIN(s->oldest_sample_ts, f->min_ts);
-	if (q->oldest)
-		s->oldest_enqueued_ms = q->oldest->public.record.enqueued_ms;
-	else if (q->backlog && q->load.segment)
-		s->oldest_enqueued_ms = q->load.segment->oldest_ms;
-}
-
-void queue_stats(struct queue *q, struct queue_stats *ret)
-{
-	pthread_mutex_lock(&q->lock);
-	*ret = q->stats;
-	ret->memory_bytes = q->memory;
-	ret->disk_bytes = q->disk;
-	ret->dead_bytes = q->dead;
-	ret->blocks = q->window + q->backlog;
-	oldest(q, ret);
-	pthread_mutex_unlock(&q->lock);
 }
