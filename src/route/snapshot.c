@@ -178,6 +178,23 @@ int snapshot_new(struct route_config *config, struct nodes *registry, struct dia
 	return 0;
 }
 
+int snapshot_apply(struct snapshot *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->n_destinations; i++) {
+		struct destination *d = &s->destinations[i];
+		const struct node_config *c = d->config->nodes.items;
+
+		for (size_t n = 0; n < d->n_nodes; n++) {
+			int e = nodes_change(s->registry, d->nodes[n], d->config, &c[n]);
+
+			r = r < 0 ? r : e;
+		}
+	}
+	return r;
+}
+
 struct snapshot *snapshot_free(struct snapshot *s)
 {
 	if (!s)

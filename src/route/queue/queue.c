@@ -17,6 +17,8 @@
 #include "base/time.h"
 #include "route/queue/internal.h"
 
+#define EXPIRE_MAX 10000 /* blocks in a tick: appends wait for it */
+
 static struct amount amount_of(const struct block *b)
 {
 	return (struct amount){ 1, b->public.record.samples, b->public.record.series };
@@ -515,19 +517,23 @@ static struct block *untake(struct queue *q, struct queue_block *public)
 /* A node that is away takes nothing: what is too old must go all the same, from the oldest on. */
 void queue_expire_waiting(struct queue *q, int64_t now_ms)
 {
-	struct block *b = q->oldest, *next;
+	struct block *next;
 
-	if (!b)
+	if (!q->oldest)
 		load(q);
-	for (b = b ? b : q->oldest; b && (b->taken || too_old(q, b, now_ms)); b = next) {
+	next = q->oldest;
+	for (unsigned i = 0; i < EXPIRE_MAX && next; i++) {
+		struct block *b = next;
+
+		if (!b->taken && !too_old(q, b, now_ms))
+			return;
+		if (!b->newer)
+			load(q);
 		next = b->newer;
 		if (b->taken)
 			continue;
 		window_unlink(q, b);
 		finish(q, b, QUEUE_EXPIRED);
-		if (q->window == 0)
-			load(q);
-		next = next ? next : q->oldest;
 	}
 }
 
