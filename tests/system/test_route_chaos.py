@@ -94,6 +94,42 @@ def test_gw_ts_9_full_disk(world):
         assert g.stop() == 0
 
 
+def test_gw_rx_5_no_room_for_all_is_room_for_none(world, small_disk):
+    """Four nodes, and room for the blocks of one or two: none gets its block, so that the sender's repetition comes to each node once."""
+    nodes = [world.receiver() for _ in range(4)]
+    g = Gateway(world.directory / "g", config(*nodes, queue="{min_free_disk: 0, segment: 1MiB, disk: 1GiB, memory: 64KiB}"))
+    g.storage = str(small_disk / "storage")
+    draw = random.Random(5)
+    try:
+        g.start()
+        sent, refused = [], 0
+        for round_ in range(8):
+            free = small_disk / "others"
+            with contextlib.suppress(OSError), open(free, "wb", buffering=0) as f:
+                while True:
+                    f.write(bytes(4096))
+            room = (round_ + 1) * 40_000
+            os.truncate(free, max(0, free.stat().st_size - room))
+            values = [draw.random() for _ in range(800)]
+            body = b"".join(one1("room", v, i=draw.randbytes(100).hex()) for v in values)
+            a = g.post(body)
+            assert a.status in (204, 503)
+            if a.status == 503:
+                refused += 1
+                assert int(a.headers["Retry-After"]) > 1
+                free.unlink()
+                wait_for("room", lambda b=body: g.post(b).status == 204)
+            else:
+                free.unlink()
+            sent += values
+        assert refused
+        wait_for("all", lambda: set(sent) <= {v for n in nodes for v in n.values()}, 30)
+        assert sorted(sent) == sorted(v for n in nodes for v in n.values())
+        assert sum(1 for n in nodes if n.values()) == 4
+    finally:
+        g.clean_up()
+
+
 # --- one of four: GW-TS-10 ---
 
 def slow(q):
