@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nothing acknowledged is lost: processes die and freeze, disks fill up, nodes fail, while clients send and try again."""
 
+import contextlib
+import os
 import random
 import time
 
@@ -8,7 +10,7 @@ import pytest
 
 from conftest import free_port, wait_for
 from route_chaos import FAST, LONG, PER_REQUEST, Clients, check, check_order, fill, small_tmpfs, world  # noqa: F401  pylint: disable=unused-import
-from route_common import config, one1
+from route_common import Gateway, config, one1
 
 
 @pytest.mark.parametrize("ack", ["disk", "fsync"])
@@ -92,6 +94,12 @@ def test_gw_ts_9_full_disk(world):
         assert doubled <= allowed + sum(c.tries for c in clients.all) * PER_REQUEST
         assert sum(map(check_order, sinks)) == 3 * 50
         assert g.stop() == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    with small_tmpfs(tmp_path / "small", "2m") as directory:
+        yield directory
 
 
 def test_gw_rx_5_no_room_for_all_is_room_for_none(world, small_disk):
