@@ -117,7 +117,7 @@ static int take_nodes(struct snapshot *s, struct destination *d, char *why, size
 		if (r < 0)
 			return r;
 		d->n_nodes = i + 1;
-		d->lanes = MAX(d->lanes, d->nodes[i] ? d->nodes[i]->lanes : c[i].send.lanes);
+		d->lanes = MAX(d->lanes, c[i].send.lanes);
 		d->convert[i].send_custom_buckets = c[i].send.rw1_custom_buckets;
 		d->convert[i].start = (enum rw_start_timestamp)c[i].send.rw2_start_timestamp;
 	}
@@ -176,6 +176,23 @@ int snapshot_new(struct route_config *config, struct nodes *registry, struct dia
 		s->use_cache |= config->routes[i].relabel || config->routes[i].match.n;
 	*ret = TAKE_PTR(s);
 	return 0;
+}
+
+int snapshot_apply(struct snapshot *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->n_destinations; i++) {
+		struct destination *d = &s->destinations[i];
+		const struct node_config *c = d->config->nodes.items;
+
+		for (size_t n = 0; n < d->n_nodes; n++) {
+			int e = nodes_change(s->registry, d->nodes[n], d->config, &c[n]);
+
+			r = r < 0 ? r : e;
+		}
+	}
+	return r;
 }
 
 struct snapshot *snapshot_free(struct snapshot *s)

@@ -38,6 +38,8 @@ struct snapshot {
  */
 int snapshot_new(struct route_config *config, struct nodes *registry, struct diags *warnings,
 		 char *why, size_t why_size, struct snapshot **ret);
+/* Nodes that were there before get their new options: only when the snapshot is whole and will be used. */
+int snapshot_apply(struct snapshot *s);
 struct snapshot *snapshot_free(struct snapshot *s);
 DEFINE_CLEANUP(struct snapshot *, snapshot_free);
 

@@ -152,7 +152,11 @@ static void test_core(void **state)
 			      .start_boot_ns = 8,
 			      .cgroup_id = 10,
 			      .rss_pages = 11,
+			      .decision = 13,
 			      .trigger_tgid = 12,
+			      .trigger_tid = 14,
+			      .role = OOM_ROLE_MEMBER,
+			      .flags = 0xffff,
 			      .kind = OOM_VICTIM_SHARED_MM,
 			      .adj = -5 };
 
@@ -169,6 +173,10 @@ static void test_core(void **state)
 	assert_int_equal(out.cgroup_id, 10);
 	assert_int_equal(oom_rss_pages(&out), 11);
 	assert_int_equal(out.trigger_tgid, 12);
+	assert_int_equal(out.trigger_tid, 14);
+	assert_int_equal(out.decision, 13);
+	assert_int_equal(out.role, OOM_ROLE_MEMBER);
+	assert_int_equal(out.flags, OOM_CORE_FLAGS); /* and none that promises what is not there */
 	assert_int_equal(out.kind, OOM_VICTIM_SHARED_MM);
 	assert_int_equal(out.adj, -5);
 	assert_int_equal(strlen(out.comm), COMM_MAX - 1);

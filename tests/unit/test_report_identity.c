@@ -3,7 +3,7 @@
 #include "test.h"
 
 #include <unistd.h>
-#include "oom_bent.h"
+#include "bent.h"
 
 #define P "telamon.oom."
 

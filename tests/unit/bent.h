@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One recorded kill that a test bends before it is reported. */
 #pragma once
+#include "test.h"
+
 #include <jansson.h>
 #include "oom_world.h"
 
-static const struct correlator_options defaults = { .wait_us = 500 * US_PER_MSEC,
-						    .aftermath_us = 60 * US_PER_SEC,
-						    .victims = 64 };
+/* One recorded kill that a test bends before it is reported. */
 
 struct bent {
 	struct world w;
@@ -20,13 +19,17 @@ static inline void bend(struct bent *t)
 	struct ring r = {};
 
 	memset(t, 0, sizeof(*t));
-	world_init(&t->w, "single", &defaults);
+	world_init(&t->w, "single",
+		   &(struct correlator_options){ .wait_us = 500 * US_PER_MSEC,
+						 .aftermath_us = 60 * US_PER_SEC,
+						 .victims = 64 });
 	ring_read(&r, "single");
 	assert_int_equal(oom_decode_victim(r.records[0], &t->kill.v), 0);
 	ring_free(&r);
 	t->kill.used = true;
 	t->kill.attempts = 1;
 	t->kill.boot_ns = t->kill.v.head.boot_ns;
+	t->kill.wall_ns = world_wall(&t->w, t->kill.boot_ns);
 	t->kill.role = ROLE_CHOSEN;
 	t->run = (struct oom_run){ .used = true,
 				   .scope = SCOPE_MEMCG,
