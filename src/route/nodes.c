@@ -198,7 +198,6 @@ static int new_node(struct nodes *n, const struct queue_options *q, const struct
 	(void)snprintf(x->destination, sizeof(x->destination), "%s", q->destination);
 	(void)snprintf(x->name, sizeof(x->name), "%s", q->node);
 	x->hash = hash_options(o);
-	x->lanes = q->lanes;
 	r = queue_open(q, why, why_size, &x->queue);
 	if (r >= 0)
 		r = sender_add(n->senders, o, x->queue, &x->sender);

@@ -17,7 +17,6 @@ struct node {
 	struct queue *queue;
 	struct sender *sender;
 	uint64_t hash; /* of what the sender was told */
-	uint32_t lanes;
 	uint64_t retire_timeout_us, retired_us; /* 0 = in use */
 };
 

@@ -126,8 +126,7 @@ static int take_nodes(struct snapshot *s, struct destination *d, char *why, size
 			return r;
 		/* Lanes are those of the nodes that stay: a series must not change its lane when a move ends. */
 		if (i < d->n_nodes)
-			d->lanes =
-				MAX(d->lanes, d->nodes[i] ? d->nodes[i]->lanes : c[i].send.lanes);
+			d->lanes = MAX(d->lanes, c[i].send.lanes);
 		d->convert[i].send_custom_buckets = c[i].send.rw1_custom_buckets;
 		d->convert[i].start = (enum rw_start_timestamp)c[i].send.rw2_start_timestamp;
 	}

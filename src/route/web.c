@@ -372,9 +372,9 @@ const struct http_route *route_web(struct gateway *g, bool with_admin, bool with
 	};
 	const struct http_route write[] = {
 		{ "GET HEAD POST PUT DELETE PATCH OPTIONS", "/api/v1/write", HTTP_PUBLIC, NULL, g,
-		  &route_upload },
+		  &route_upload, gateway_bearer },
 		{ "GET HEAD POST PUT DELETE PATCH OPTIONS", "/api/v1/receive", HTTP_PUBLIC, NULL, g,
-		  &route_upload },
+		  &route_upload, gateway_bearer },
 	};
 	const struct http_route admin[] = {
 		{ "GET HEAD", g->o.telemetry_path, HTTP_PUBLIC, metrics, g },

@@ -25,6 +25,7 @@ struct pipeline {
 	uint32_t **task_samples; /* per destination of the snapshot */
 	struct rw_limits limits;
 	struct rw_buf canon, key, window[2], moved[3];
+	struct rw_series inside[2], outside[2]; /* of a window, by its depth */
 	struct rw_label labels[LABELS_MAX];
 	char task_text[16];
 	uint8_t extra[EXTRA_MAX];

@@ -16,7 +16,7 @@
 
 /* One series at one stage of its way. */
 struct item {
-	struct rw_series series; /* samples, and labels as received */
+	const struct rw_series *series; /* samples, and labels as received */
 	const struct rw_label *labels; /* as they are now */
 	size_t n_labels;
 	bool changed;
@@ -91,11 +91,12 @@ static bool leaving_labels(struct pipeline *p, const struct destination *d, cons
 static uint16_t make_extra(struct pipeline *p, const struct destination *d, const struct item *it)
 {
 	const struct config_strings *split = &d->config->batch.split_by_labels;
+	const char *tenant = p->body->tenants[d - p->snapshot->destinations];
 	size_t len = 0;
 
-	if (d->config->tenant.from_request && *p->body->tenant)
-		len += record_extra_put(p->extra, sizeof(p->extra), EXTRA_TENANT, p->body->tenant,
-					strlen(p->body->tenant));
+	if (d->config->tenant.from_request && *tenant)
+		len += record_extra_put(p->extra, sizeof(p->extra), EXTRA_TENANT, tenant,
+					strlen(tenant));
 	for (size_t i = 0; i < split->n; i++) {
 		size_t name_len = strlen(split->items[i]);
 		const struct rw_label *l =
@@ -139,7 +140,7 @@ static void add_row(struct pipeline *p, const struct destination *d, struct item
 	struct block_key k = { .d = d,
 			       .node = node,
 			       .lane = place->lane,
-			       .version = block_version(d, node, it->series.version),
+			       .version = block_version(d, node, it->series->version),
 			       .flags = (uint16_t)p->body->hops,
 			       .extra = p->extra };
 	struct rw_block *rows;
@@ -147,7 +148,7 @@ static void add_row(struct pipeline *p, const struct destination *d, struct item
 	if (d->config->tenant.from_request || d->config->batch.split_by_labels.n)
 		k.extra_len = make_extra(p, d, it);
 	rows = open_blocks_get(p->open, p->ticket, &k);
-	if (!rows || rw_block_add(rows, &it->series, labels, n_labels) < 0)
+	if (!rows || rw_block_add(rows, it->series, labels, n_labels) < 0)
 		p->no_memory = true;
 }
 
@@ -176,12 +177,12 @@ static void deliver_by(struct pipeline *p, const struct destination *d,
 static void deliver_moving(struct pipeline *p, const struct destination *d, struct item *it,
 			   const struct placement *place)
 {
-	struct item upto = *it, rest = *it;
+	struct rw_series whole = *it->series, upto, after;
+	struct item part = *it;
 	unsigned at = 0; /* of the three scratches: where the rest lies */
 
 	for (size_t i = 0; i < d->n_moves; i++) {
 		const struct destination_move *m = &d->moves[i];
-		const struct rw_series whole = rest.series;
 		struct placement before;
 
 		if (whole.min_ts > m->boundary_ms)
@@ -189,18 +190,22 @@ static void deliver_moving(struct pipeline *p, const struct destination *d, stru
 		before = destination_place_before(m, place, p->keys, it->labels, it->n_labels,
 						  it->canon, p->key.data, p->key.size);
 		if (whole.max_ts <= m->boundary_ms) {
-			deliver_by(p, d, m, &rest, &before);
+			part.series = &whole;
+			deliver_by(p, d, m, &part, &before);
 			return;
 		}
 		if (!window_split(m->boundary_ms, &whole, &p->moved[(at + 1) % 3],
-				  &p->moved[(at + 2) % 3], &upto.series, &rest.series)) {
+				  &p->moved[(at + 2) % 3], &upto, &after)) {
 			p->no_memory = true;
 			return;
 		}
 		at = (at + 2) % 3;
-		deliver_by(p, d, m, &upto, &before);
+		part.series = &upto;
+		deliver_by(p, d, m, &part, &before);
+		whole = after;
 	}
-	deliver_by(p, d, NULL, &rest, place);
+	part.series = &whole;
+	deliver_by(p, d, NULL, &part, place);
 }
 
 /* False: its task label was not wanted, the series is invalid here. */
@@ -212,7 +217,7 @@ static bool deliver(struct pipeline *p, const struct destination *d, struct item
 		return false;
 	}
 	if (__builtin_expect(d->n_moves > 0, false) &&
-	    it->series.min_ts <= d->moves[d->n_moves - 1].boundary_ms)
+	    it->series->min_ts <= d->moves[d->n_moves - 1].boundary_ms)
 		deliver_moving(p, d, it, place);
 	else
 		deliver_by(p, d, NULL, it, place);
@@ -338,23 +343,27 @@ static bool take_route(struct pipeline *p, size_t at, struct item *it, bool wind
 static bool apply_window(struct pipeline *p, const struct window_config *config, int route,
 			 struct item *it, uint64_t *dropped, unsigned depth)
 {
-	struct window w = window_of(p, config);
-	struct rw_series inside;
+	struct window w;
+	struct rw_series *inside = &p->inside[depth], *outside = &p->outside[depth];
 	struct window_cut cut;
 
-	if ((!config->max_age && !config->max_ahead) || window_holds(&w, &it->series))
+	if (!config->max_age && !config->max_ahead)
 		return true;
-	if (!items_of(&it->series))
+	w = window_of(p, config);
+	if (window_holds(&w, it->series))
+		return true;
+	if (!items_of(it->series))
 		return true; /* exemplars alone have no age here */
 	if (config->action == WINDOW_ROUTE && route >= 0) {
-		struct item outside = *it;
+		struct item beyond = *it;
 
-		if (!window_apply(&w, &it->series, true, &p->window[depth], &outside.series, &cut))
+		if (!window_apply(&w, it->series, true, &p->window[depth], outside, &cut))
 			p->no_memory = true;
-		else if (items_of(&outside.series))
-			(void)take_route(p, (size_t)route, &outside, false);
+		beyond.series = outside;
+		if (!p->no_memory && items_of(outside))
+			(void)take_route(p, (size_t)route, &beyond, false);
 	}
-	if (!window_apply(&w, &it->series, false, &p->window[depth], &inside, &cut)) {
+	if (!window_apply(&w, it->series, false, &p->window[depth], inside, &cut)) {
 		p->no_memory = true;
 		return false;
 	}
@@ -363,7 +372,7 @@ static bool apply_window(struct pipeline *p, const struct window_config *config,
 		COUNT(dropped[DROP_FUTURE], cut.future);
 	}
 	it->series = inside;
-	return items_of(&inside) > 0;
+	return items_of(inside) > 0;
 }
 
 /* True: the route took it. */
@@ -375,7 +384,7 @@ static bool take_route(struct pipeline *p, size_t at, struct item *before, bool 
 	struct item it;
 	struct decision decision = { .result = RELABEL_UNCHANGED, .matched = true };
 	struct placement where = {};
-	uint64_t n = items_of(&before->series);
+	uint64_t n = items_of(before->series);
 
 	/* Once a series: p->canon holds the bytes of its labels after the global rules, for all routes. */
 	if (p->caches[at] || d->key)
@@ -398,10 +407,10 @@ static bool take_route(struct pipeline *p, size_t at, struct item *before, bool 
 		return false;
 	if (!deliver(p, d, &it, &where))
 		return false;
-	COUNT(c->accepted, items_of(&it.series));
+	COUNT(c->accepted, items_of(it.series));
 	COUNT(c->series, 1);
-	count_task(p->task_samples[r->destination_index], where.task, &it.series);
-	note_lag(p, c, it.series.max_ts);
+	count_task(p->task_samples[r->destination_index], where.task, it.series);
+	note_lag(p, c, it.series->max_ts);
 	return true;
 }
 
@@ -414,7 +423,7 @@ static void route_item(struct pipeline *p, struct item *it)
 		if ((int)i == c->default_route)
 			continue;
 		if (stopped) {
-			COUNT(p->routes[i]->skipped, items_of(&it->series));
+			COUNT(p->routes[i]->skipped, items_of(it->series));
 			continue;
 		}
 		if (!take_route(p, i, it, true))
@@ -423,12 +432,12 @@ static void route_item(struct pipeline *p, struct item *it)
 		stopped = c->routing_mode == ROUTING_FIRST_MATCH || c->routes[i].stop;
 	}
 	if (taken && c->default_route >= 0)
-		COUNT(p->routes[c->default_route]->skipped, items_of(&it->series));
+		COUNT(p->routes[c->default_route]->skipped, items_of(it->series));
 	if (taken)
 		return;
 	if (c->default_route >= 0 && take_route(p, (size_t)c->default_route, it, true))
 		return;
-	COUNT(p->counters.dropped[DROP_NO_ROUTE], items_of(&it->series));
+	COUNT(p->counters.dropped[DROP_NO_ROUTE], items_of(it->series));
 }
 
 /* --- a series --- */
@@ -437,7 +446,7 @@ void pipeline_series(struct pipeline *p, const struct rw_series *s)
 {
 	const struct route_config *c = p->snapshot->config;
 	struct item it = {
-		.series = *s, .labels = s->labels, .n_labels = s->n_labels, .canon = s->canon
+		.series = s, .labels = s->labels, .n_labels = s->n_labels, .canon = s->canon
 	};
 	enum relabel_result result;
 

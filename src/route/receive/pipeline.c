@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/macro.h"
 #include "base/time.h"
+#include "route/receive/headers.h"
 #include "route/receive/pipeline-part.h"
 
 #define KEY_BYTES_MIN (64 * 1024)
@@ -239,6 +240,9 @@ static void count_request(struct pipeline *p)
 	for (unsigned i = 0; i < _RW_INVALID_MAX; i++)
 		if (t->invalid[i])
 			COUNT(c->invalid[i], t->invalid[i]);
+	for (unsigned i = 0; i < _RW_LABEL_LIMIT_MAX; i++)
+		if (t->label_limits[i])
+			COUNT(c->label_limits[i], t->label_limits[i]);
 	COUNT(c->invalid[RW_TASK_LABEL], p->rejected);
 }
 
@@ -255,6 +259,8 @@ static bool begin(struct pipeline *p, const struct pipeline_body *b, struct pipe
 							"too many symbols in one request\n" };
 	int r = rw_scan_begin(p->scan, b->version, &p->limits, b->body, b->len);
 
+	if (r == -E2BIG)
+		COUNT(p->counters.over[rw_scan_totals(p->scan)->over], 1);
 	if (r == -E2BIG)
 		refuse(a, 413, over[rw_scan_totals(p->scan)->over]);
 	else if (r == -EBADMSG)
@@ -315,6 +321,7 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 		return;
 	}
 	if (open_blocks_commit(p->open, t, now_us) < 0) {
+		ret->retry_s = headers_retry_after(t->fill);
 		refuse(ret, 503, "a queue is full\n");
 		return;
 	}
@@ -323,10 +330,12 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 	ret->exemplars = totals->exemplars;
 	if (t->pending)
 		return;
-	if (t->failed)
+	if (t->failed) {
+		ret->retry_s = headers_retry_after(t->fill);
 		refuse(ret, 503, "a queue did not take the block\n");
-	else
+	} else {
 		ret->status = *ret->text ? 400 : 204;
+	}
 }
 
 void pipeline_forget(struct pipeline *p, struct ticket *t)

@@ -16,7 +16,6 @@
 #define DNS_CACHE_S 60L
 #define CONNECTION_AGE_S 60L /* an address that changed is noticed */
 #define HOPS_MAX 3
-#define FLAG_HOPS 7U /* record flags: gateways that the block has passed */
 
 /* --- what comes back --- */
 
@@ -106,7 +105,7 @@ static int add_protocol(const struct sender *n, struct lane_state *l)
 static int add_block(const struct sender *n, struct lane_state *l)
 {
 	const struct record *rec = &l->block->record;
-	unsigned hops = rec->flags & FLAG_HOPS;
+	unsigned hops = rec->flags & RECORD_HOPS;
 	int r = 0;
 
 	if (l->block->attempts)
