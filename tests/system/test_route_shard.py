@@ -121,6 +121,6 @@ def test_gw_sh_14_a_node_leaves(start):  # noqa: F811
     assert "old tables were dropped" in g.log()
     assert g.post(series(40, at)).status == 204
     wait_for("all on one", lambda: len(stored(sinks[0])) == 80 - len(leaving))
-    wait_for("the node to retire", lambda: "node d/n1 is retired" in g.log())
+    wait_for("the node to retire", lambda: g.post(one1("up")).status == 204 and "node d/n1 is retired" in g.log())
     wait_for("the metric", lambda: g.metric("telamon_route_table_boundary_timestamp_seconds", destination="d") == 0)
     assert len(stored(sinks[1])) == len(leaving)
