@@ -67,6 +67,8 @@ struct pipeline *pipeline_free(struct pipeline *p)
 	rw_buf_done(&p->key);
 	rw_buf_done(&p->window[0]);
 	rw_buf_done(&p->window[1]);
+	for (size_t i = 0; i < ARRAY_SIZE(p->moved); i++)
+		rw_buf_done(&p->moved[i]);
 	free(p->routes);
 	free(p->task_samples);
 	task_counts_free(p->tasks);
@@ -171,8 +173,13 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 	struct decision_cache_stats *seen = calloc(s->n_routes + 1, sizeof(*seen));
 	/* A key is never longer than the series that the limit lets in. */
 	bool room = rw_buf_room(&p->key, MAX(KEY_BYTES_MIN, s->config->limits->series_bytes));
-	int r = routes && task_samples && seen && room ? make_caches(p, s, &caches) : -ENOMEM;
+	/* Where only an old table was dropped, what was decided stays. */
+	bool same = p->snapshot && p->snapshot->config == s->config;
+	int r = routes && task_samples && seen && room ? 0 : -ENOMEM;
 
+
+	if (r >= 0 && !same)
+		r = make_caches(p, s, &caches);
 	if (r >= 0)
 		r = open_blocks_use(p->open, s);
 	if (r < 0) {
@@ -182,13 +189,17 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 		free(caches);
 		return r;
 	}
-	free_caches(p);
+	if (same) {
+		free(seen);
+	} else {
+		free_caches(p);
+		free(p->cache_seen);
+		p->cache_seen = seen;
+		p->caches = caches;
+	}
 	free(p->routes);
 	free(p->task_samples);
-	free(p->cache_seen);
 	p->task_samples = task_samples;
-	p->cache_seen = seen;
-	p->caches = caches;
 	p->routes = routes;
 	p->n_routes = s->n_routes;
 	p->limits = limits_of(s->config);
