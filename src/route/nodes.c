@@ -207,7 +207,6 @@ static int new_node(struct nodes *n, const struct queue_options *q, const struct
 	(void)snprintf(x->destination, sizeof(x->destination), "%s", q->destination);
 	(void)snprintf(x->name, sizeof(x->name), "%s", q->node);
 	x->hash = hash_options(o);
-	x->lanes = q->lanes;
 	r = queue_open(q, why, why_size, &x->queue);
 	if (r >= 0)
 		r = sender_add(n->senders, o, x->queue, &x->sender);
@@ -220,24 +219,6 @@ static int new_node(struct nodes *n, const struct queue_options *q, const struct
 	n->list = x;
 	*ret = x;
 	return 0;
-}
-
-static int change_node(struct node *x, const struct queue_options *q, const struct send_options *o)
-{
-	uint64_t hash = hash_options(o);
-	int r = 0;
-
-	queue_change(x->queue, q);
-	if (hash != x->hash)
-		r = sender_change(x->sender, o);
-	if (r >= 0)
-		x->hash = hash;
-	return r;
-}
-
-bool nodes_has(struct nodes *n, const struct destination_config *d, const struct node_config *c)
-{
-	return find(n, d->name, c->name) != NULL;
 }
 
 int nodes_check(struct nodes *n, const struct destination_config *d, const struct node_config *c,
@@ -262,18 +243,40 @@ int nodes_get(struct nodes *n, const struct destination_config *d, const struct 
 	struct node *x = find(n, d->name, c->name);
 	int r = format_headers(&c->headers, &headers);
 
-	if (r >= 0) {
+	if (r >= 0 && !x) {
 		o = send_options(n, d, c, &headers);
-		r = x ? change_node(x, &q, &o) : new_node(n, &q, &o, why, why_size, &x);
+		r = new_node(n, &q, &o, why, why_size, &x);
 	}
 	free(headers.text);
 	if (r < 0)
 		return r;
 	x->refs++;
 	x->retired_us = 0;
-	x->retire_timeout_us = c->queue.retire_timeout;
 	*ret = x;
 	return 0;
+}
+
+int nodes_change(struct nodes *n, struct node *x, const struct destination_config *d,
+		 const struct node_config *c)
+{
+	struct queue_options q = queue_options(n, d, c);
+	struct lines headers = {};
+	struct send_options o;
+	uint64_t hash;
+	int r = format_headers(&c->headers, &headers);
+
+	if (r < 0)
+		return r;
+	o = send_options(n, d, c, &headers);
+	hash = hash_options(&o);
+	queue_change(x->queue, &q);
+	if (hash != x->hash)
+		r = sender_change(x->sender, &o);
+	if (r >= 0)
+		x->hash = hash;
+	x->retire_timeout_us = c->queue.retire_timeout;
+	free(headers.text);
+	return r;
 }
 
 void nodes_put(struct nodes *n, struct node *x)

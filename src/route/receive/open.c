@@ -279,7 +279,7 @@ static int append(struct open_blocks *o, const struct open_block *b)
 		.series = info.series,
 		.samples = info.samples,
 		.lane = b->lane,
-		.flags = b->flags,
+		.flags = (uint16_t)(b->flags | b->d->lanes << RECORD_LAYOUT_SHIFT),
 		.schema = b->version == RW2 ? RECORD_RW2 : RECORD_RW1,
 		.codec = (uint8_t)b->d->codec,
 		.extra = b->extra,
@@ -342,7 +342,8 @@ static void drop_rows(struct open_block *b)
 {
 	struct rw_block_mark now = rw_block_mark(b->rows);
 
-	queue_drop_newest(b->d->nodes[b->node]->queue, now.samples - b->mark.samples);
+	queue_drop_newest(b->d->nodes[b->node]->queue, now.samples - b->mark.samples,
+			  now.series - b->mark.series);
 	rw_block_rollback(b->rows, b->mark);
 }
 

@@ -577,8 +577,9 @@ int rw_scan_begin(struct rw_scan *s, enum rw_version version, const struct rw_li
 		return r;
 	s->totals.series = (uint32_t)s->walk.count[RW_OVER_SERIES];
 	s->labels.body_end = (const uint8_t *)body + len;
-	s->at = s->metadata_at = body;
+	s->at = body;
 	s->end = s->at + len;
+	s->metadata_at = s->walk.has_metadata ? s->at : s->end;
 	return 0;
 }
 
