@@ -225,12 +225,13 @@ static void data(struct http_request *q, void *ctx, const void *bytes, size_t le
 
 	(void)ctx;
 	u->seen += len;
-	u->too_large |= u->len + len > max;
 	if (u->too_large || u->no_room)
 		return;
-	u->no_room = !upload_hold(u, u->len + len);
-	if (u->no_room || !upload_grow(u, u->len + len)) {
-		u->no_room = true;
+	u->too_large = u->len + len > max;
+	u->no_room = !u->too_large &&
+		     (!upload_hold(u, u->len + len) || !upload_grow(u, u->len + len));
+	if (u->too_large || u->no_room) {
+		upload_drop_body(u);
 		return;
 	}
 	memcpy(u->body + u->len, bytes, len);
@@ -251,7 +252,7 @@ static bool decode(struct upload *u, size_t *ret_len)
 	int r = rw_decoded_size(u->encoding, u->body, u->len, max, &claimed);
 
 	claimed = claimed ? claimed : MIN(max, 64 * u->len);
-	if (r >= 0 && !upload_hold(u, MAX(claimed, u->len))) {
+	if (r >= 0 && !upload_hold(u, claimed + u->len)) {
 		refuse_room(u);
 		return false;
 	}
@@ -341,13 +342,8 @@ static void take(struct upload *u, size_t len)
 	u->taken = true; /* RW2 answers tell what was written from here on */
 	u->ticket = (struct ticket){ .done = done };
 	pipeline_take(w->pipeline, &body, &u->ticket, &u->answer, time_mono_us());
-	(void)upload_hold(u, 0);
-	if (w->decoded_size > DECODED_KEPT) {
-		free(w->decoded);
-		w->decoded = NULL;
-		w->decoded_size = 0;
-	}
 	count_items(u);
+	upload_drop_body(u); /* the answer may take its time */
 	switch (u->answer.status) {
 	case 0:
 		u->waiting = true;
@@ -368,6 +364,16 @@ static void take(struct upload *u, size_t len)
 	}
 }
 
+/* One large body is no reason to keep so much for ever. */
+static void shrink_decoded(struct route_worker *w)
+{
+	if (w->decoded_size <= DECODED_KEPT)
+		return;
+	free(w->decoded);
+	w->decoded = NULL;
+	w->decoded_size = 0;
+}
+
 static void end(struct http_request *q, void *ctx)
 {
 	struct upload *u = http_user(q);
@@ -385,12 +391,13 @@ static void end(struct http_request *q, void *ctx)
 		return; /* closed without an answer */
 	if (u->too_large)
 		refuse(u, 413, ERROR_CONTENT_LENGTH, "the body is larger than receive.max_body\n");
-	else if (!u->len)
-		refuse(u, 400, ERROR_EMPTY, "the body is empty\n");
 	else if (u->no_room)
 		refuse_room(u);
+	else if (!u->len)
+		refuse(u, 400, ERROR_EMPTY, "the body is empty\n");
 	else if (take_tenants(u) && within_rate(u) && decode(u, &len))
 		take(u, len);
+	shrink_decoded(u->worker);
 }
 
 static void gone(struct http_request *q, void *ctx)

@@ -27,6 +27,17 @@ struct upload *upload_new(struct route_worker *w)
 	return u;
 }
 
+void upload_drop_body(struct upload *u)
+{
+	(void)upload_hold(u, 0);
+	u->len = 0;
+	if (u->size <= FREE_BYTES_MAX)
+		return;
+	free(u->body);
+	u->body = NULL;
+	u->size = 0;
+}
+
 void upload_free(struct upload *u)
 {
 	struct route_worker *w = u->worker;

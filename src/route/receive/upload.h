@@ -5,7 +5,7 @@
 /*
  * One body on its way in: its memory, and its share of what all bodies in work may hold
  *
- * receive.max_inflight counts what has come of a body until it is decoded, then the larger of both forms.
+ * receive.max_inflight counts what has come of a body, and what it becomes while it is decoded.
  */
 struct upload {
 	struct upload *next_free;
@@ -26,6 +26,7 @@ struct upload {
 
 struct upload *upload_new(struct route_worker *w); /* NULL: no memory */
 void upload_free(struct upload *u);
+void upload_drop_body(struct upload *u); /* it is not needed any more */
 bool upload_grow(struct upload *u, size_t need);
 /* Its share becomes @bytes. False: all together would hold too much, its share stays. One alone always has room. */
 bool upload_hold(struct upload *u, uint64_t bytes);
