@@ -155,3 +155,14 @@ void connections_end(struct connections *c, void *slot)
 	s->fd = -EBADF;
 	pthread_mutex_unlock(&c->lock);
 }
+
+unsigned connections_count(struct connections *c)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&c->lock);
+	for (unsigned i = 0; i < c->n; i++)
+		n += c->slots[i].fd >= 0;
+	pthread_mutex_unlock(&c->lock);
+	return n;
+}

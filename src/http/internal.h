@@ -23,6 +23,7 @@ bool connections_admit(struct connections *c, const struct sockaddr *address);
 void *connections_start(struct connections *c, int fd, const struct sockaddr *address);
 void connections_busy(struct connections *c, void *slot, bool busy);
 void connections_end(struct connections *c, void *slot);
+unsigned connections_count(struct connections *c);
 
 /* --- webconfig.c: the exporter-toolkit file --- */
 #define TLS_CHAIN_MAX 8

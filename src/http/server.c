@@ -299,5 +299,6 @@ void http_server_stats(const struct http_server *s, struct http_server_stats *re
 	for (size_t i = 0; i < ARRAY_SIZE(ret->requests); i++)
 		ret->requests[i] = s->requests[i];
 	ret->refused_connections = s->refused;
+	ret->connections = connections_count(s->connections);
 	ret->auth_failures = s->auth_failures;
 }

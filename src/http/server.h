@@ -99,6 +99,7 @@ struct http_server_options {
 struct http_server_stats { /* for telamon_http_* */
 	uint64_t requests[6]; /* by status class; [0] unused */
 	uint64_t refused_connections, auth_failures;
+	unsigned connections; /* now */
 };
 
 struct http_server;

@@ -68,6 +68,8 @@ static void swap(struct gateway *g, struct snapshot *fresh)
 {
 	struct snapshot *old;
 
+	if (g->snapshot) /* only reloads change it */
+		route_metrics_moved(g, g->snapshot, fresh);
 	pthread_mutex_lock(&g->lock);
 	old = g->snapshot;
 	fresh->generation = g->generation + 1;
@@ -265,9 +267,9 @@ static void on_tick(void *ctx, uint64_t now)
 
 	loop_timer_at(g->timer, now + US_PER_SEC);
 	pthread_mutex_lock(&g->reload_lock);
+	route_metrics_tick(g); /* before nodes go, with what they counted last */
 	nodes_tick(g->nodes, now);
 	free_retired(g);
-	route_metrics_tick(g);
 	refill(g, now);
 	pthread_mutex_unlock(&g->reload_lock);
 }
@@ -356,7 +358,7 @@ static void stop(struct gateway *g)
 		snapshot_free(g->snapshot);
 	free_retired(g);
 	nodes_free(g->nodes);
-	metrics_free(g->metrics);
+	route_metrics_free(g);
 	loop_source_free(g->signals);
 	loop_timer_free(g->timer);
 	loop_free(g->loop);

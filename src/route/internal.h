@@ -25,7 +25,7 @@ enum receive_error { /* error_type of stream_receive_errors_total (GW-OB-1) */
 struct http_counters { /* of one worker, as worker_counters */
 	uint64_t status[600];
 	uint64_t errors[_RECEIVE_ERROR_MAX];
-	uint64_t bytes[_PATH_MAX], samples[_PATH_MAX];
+	uint64_t bytes[_PATH_MAX], samples[_PATH_MAX], series[_PATH_MAX], dropped[_PATH_MAX];
 	uint64_t in_flight, limits[8];
 };
 
@@ -42,7 +42,8 @@ struct route_worker {
 	unsigned n_free;
 	struct http_counters counters;
 	_Atomic uint64_t turned_us; /* last turn of the loop */
-	uint64_t lag_us; /* worst delay of a turn since it was asked for */
+	_Atomic uint64_t busy_us,
+		worst_us; /* since when it works, 0 = waits; longest turn since it was asked for */
 };
 
 struct gateway {
@@ -65,6 +66,7 @@ struct gateway {
 	uint64_t tokens_us;
 	struct metrics *metrics;
 	struct metric_set *set;
+	struct figures *figures;
 	uint64_t reload_ok_ms;
 	bool last_reload_ok;
 	uint64_t epoch;
@@ -88,6 +90,10 @@ void workers_stop(struct gateway *g);
 /* web.c */
 const struct http_route *route_web(struct gateway *g, bool with_admin, bool with_write);
 
-/* rows.c */
+/* tick.c */
 int route_metrics_new(struct gateway *g);
+void route_metrics_free(struct gateway *g);
 void route_metrics_tick(struct gateway *g);
+/* Another snapshot comes: tasks that move are counted. */
+void route_metrics_moved(struct gateway *g, const struct snapshot *old,
+			 const struct snapshot *fresh);

@@ -222,7 +222,7 @@ static void sum_node(struct route_sum *sum, struct node *n)
 	sum->requests += s.requests;
 	sum->successes += s.successes;
 	sum->failures += s.failures;
-	sum->latency_us += s.latency_us_sum;
+	sum->latency_us += s.took.sum_us;
 	sum->blocks += q.blocks;
 	sum->samples_waiting += q.samples[QUEUE_ENQUEUED] + q.samples[QUEUE_RECOVERED] -
 				q.samples[QUEUE_SENT] - q.samples[QUEUE_DROPPED] -

@@ -46,6 +46,7 @@ static struct upload *new_upload(struct route_worker *w)
 {
 	struct upload *u = w->free_uploads;
 	uint8_t *body = NULL;
+	struct ticket ticket = {};
 	size_t size = 0;
 
 	if (u) {
@@ -53,12 +54,14 @@ static struct upload *new_upload(struct route_worker *w)
 		w->n_free--;
 		body = u->body;
 		size = u->size;
+		ticket.routes = u->ticket.routes;
+		ticket.routes_size = u->ticket.routes_size;
 	} else {
 		u = malloc(sizeof(*u));
 	}
 	if (!u)
 		return NULL;
-	*u = (struct upload){ .worker = w, .body = body, .size = size };
+	*u = (struct upload){ .worker = w, .body = body, .size = size, .ticket = ticket };
 	return u;
 }
 
@@ -72,6 +75,7 @@ static void free_upload(struct upload *u)
 		w->n_free++;
 		return;
 	}
+	free(u->ticket.routes);
 	free(u->body);
 	free(u);
 }
@@ -82,6 +86,7 @@ void route_worker_done(struct route_worker *w)
 		struct upload *u = w->free_uploads;
 
 		w->free_uploads = u->next_free;
+		free(u->ticket.routes);
 		free(u->body);
 		free(u);
 	}
@@ -366,6 +371,7 @@ static void done(struct ticket *t)
 {
 	struct upload *u = container_of(t, struct upload, ticket);
 
+	pipeline_answered(u->worker->pipeline, t);
 	http_resume(u->q); /* end() is called again */
 }
 
@@ -376,6 +382,8 @@ static void count_items(struct upload *u)
 
 	COUNT(c->bytes[u->path], u->len);
 	COUNT(c->samples[u->path], n);
+	COUNT(c->series[u->path], u->answer.series);
+	COUNT(c->dropped[u->path], u->answer.dropped);
 	if (u->worker->snapshot->config->limits->samples_per_second)
 		__atomic_sub_fetch(&u->worker->gateway->tokens, (int64_t)n, __ATOMIC_RELAXED);
 }
@@ -391,7 +399,7 @@ static void take(struct upload *u, size_t len)
 					    .hops = u->hops };
 
 	u->taken = true; /* RW2 answers tell what was written from here on */
-	u->ticket = (struct ticket){ .done = done };
+	u->ticket.done = done;
 	pipeline_take(w->pipeline, &body, &u->ticket, &u->answer, time_mono_us());
 	drop_budget(u);
 	count_items(u);

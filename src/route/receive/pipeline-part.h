@@ -19,6 +19,10 @@ struct pipeline {
 	struct worker_counters counters;
 	struct named_counters *named; /* atomic head */
 	struct route_counters **routes; /* per route of the snapshot */
+	uint64_t *series_before; /* of each at the begin of the request at work */
+	struct task_counters *tasks; /* atomic head */
+	struct task_counters *
+		*destination_tasks; /* per destination of the snapshot; NULL = not counted */
 	size_t n_routes;
 	struct rw_limits limits;
 	struct rw_buf canon, key, window[2];

@@ -23,6 +23,11 @@ struct item {
 	struct rw_span canon; /* of labels, at NULL = not made */
 };
 
+static uint64_t items_of(const struct rw_series *s)
+{
+	return (uint64_t)s->n_samples + s->n_histograms;
+}
+
 /* --- canonical bytes --- */
 
 static void make_canon(struct pipeline *p, struct item *it)
@@ -151,6 +156,17 @@ static void add_row(struct pipeline *p, const struct destination *d, struct item
 		p->no_memory = true;
 }
 
+static void count_task(struct pipeline *p, const struct destination *d, const struct item *it,
+		       uint32_t task)
+{
+	struct task_counters *c = p->destination_tasks[d - p->snapshot->destinations];
+
+	if (c && task < c->n)
+		__atomic_store_n(&c->counts[task],
+				 c->counts[task] + (uint32_t)items_of(&it->series),
+				 __ATOMIC_RELAXED);
+}
+
 /* False: its task label was not wanted, the series is invalid here. */
 static bool deliver(struct pipeline *p, const struct destination *d, struct item *it,
 		    const struct placement *place)
@@ -162,6 +178,7 @@ static bool deliver(struct pipeline *p, const struct destination *d, struct item
 		p->rejected++;
 		return false;
 	}
+	count_task(p, d, it, place->task);
 	if (leaving_labels(p, d, it, place->task, &n))
 		labels = p->labels;
 	for (uint32_t rank = 0; rank < d->replicas; rank++) {
@@ -175,11 +192,6 @@ static bool deliver(struct pipeline *p, const struct destination *d, struct item
 }
 
 /* --- one route --- */
-
-static uint64_t items_of(const struct rw_series *s)
-{
-	return (uint64_t)s->n_samples + s->n_histograms;
-}
 
 static bool matches(struct pipeline *p, const struct route_rule_config *r, const struct item *it)
 {
@@ -258,16 +270,14 @@ static void count_dropped(struct route_counters *c, enum relabel_result result, 
 
 static void note_lag(struct pipeline *p, struct route_counters *c, int64_t ts)
 {
-	static const int64_t bounds_ms[] = { 100, 1000, 10000, 60000, 600000, 3600000, 86400000 };
 	int64_t lag = p->now_ms - ts;
 	size_t i = 0;
 
-	if (++p->counters.lag_draw % LAG_EVERY)
+	if (c->lag_draw++ % LAG_EVERY)
 		return;
-	while (i < ARRAY_SIZE(bounds_ms) && lag > bounds_ms[i])
+	while (i < ARRAY_SIZE(lag_bounds_ms) && lag > lag_bounds_ms[i])
 		i++;
 	COUNT(c->lag_buckets[i], 1);
-	COUNT(c->lag_n, 1);
 	COUNT(c->lag_ms_sum, MAX(lag, 0));
 }
 

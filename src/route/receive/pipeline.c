@@ -67,7 +67,15 @@ struct pipeline *pipeline_free(struct pipeline *p)
 	rw_buf_done(&p->window[0]);
 	rw_buf_done(&p->window[1]);
 	free(p->routes);
+	free(p->series_before);
+	free(p->destination_tasks);
 	free(p->cache_seen);
+	while (p->tasks) {
+		struct task_counters *n = p->tasks;
+
+		p->tasks = n->next;
+		free(n);
+	}
 	while (p->named) {
 		struct named_counters *n = p->named;
 
@@ -144,26 +152,66 @@ static struct route_counters **list_counters(struct pipeline *p, const struct sn
 	return routes;
 }
 
+static struct task_counters *tasks_of(struct pipeline *p, const char *name, uint32_t tasks)
+{
+	struct task_counters *n;
+
+	for (n = p->tasks; n; n = n->next)
+		if (n->n == tasks && streq(n->name, name))
+			return n;
+	n = calloc(1, sizeof(*n) + tasks * sizeof(n->counts[0]));
+	if (!n)
+		return NULL;
+	(void)snprintf(n->name, sizeof(n->name), "%s", name);
+	n->n = tasks;
+	n->next = p->tasks;
+	__atomic_store_n(&p->tasks, n, __ATOMIC_RELEASE);
+	return n;
+}
+
+/* Where there is one node, no task is hotter than it may be: they are not counted. */
+static struct task_counters **list_tasks(struct pipeline *p, const struct snapshot *s)
+{
+	struct task_counters **tasks =
+		calloc(s->n_destinations + 1, sizeof(struct task_counters *));
+
+	for (size_t i = 0; tasks && i < s->n_destinations; i++) {
+		const struct destination *d = &s->destinations[i];
+
+		if (d->n_nodes > 1 && d->config->shard.tasks > 1)
+			tasks[i] = tasks_of(p, d->config->name, d->config->shard.tasks);
+	}
+	return tasks;
+}
+
 int pipeline_use(struct pipeline *p, const struct snapshot *s)
 {
 	struct route_counters **routes = list_counters(p, s);
 	struct decision_cache **caches = NULL;
 	struct decision_cache_stats *seen = calloc(s->n_routes + 1, sizeof(*seen));
+	struct task_counters **tasks = list_tasks(p, s);
+	uint64_t *before = calloc(s->n_routes + 1, sizeof(*before));
 	/* A key is never longer than the series that the limit lets in. */
 	bool room = rw_buf_room(&p->key, MAX(KEY_BYTES_MIN, s->config->limits->series_bytes));
-	int r = routes && seen && room ? make_caches(p, s, &caches) : -ENOMEM;
+	int r = routes && seen && tasks && before && room ? make_caches(p, s, &caches) : -ENOMEM;
 
 	if (r >= 0)
 		r = open_blocks_use(p->open, s);
 	if (r < 0) {
 		free(routes);
 		free(seen);
+		free(tasks);
+		free(before);
 		free(caches);
 		return r;
 	}
 	free_caches(p);
 	free(p->routes);
 	free(p->cache_seen);
+	free(p->destination_tasks);
+	free(p->series_before);
+	p->destination_tasks = tasks;
+	p->series_before = before;
 	p->cache_seen = seen;
 	p->caches = caches;
 	p->routes = routes;
@@ -188,6 +236,7 @@ static void note_caches(struct pipeline *p)
 		COUNT(c->cache_bytes, s.bytes - c->cache_bytes);
 		COUNT(c->cache_hits, s.hits - p->cache_seen[i].hits);
 		COUNT(c->cache_misses, s.misses - p->cache_seen[i].misses);
+		COUNT(c->cache_evictions, s.evictions - p->cache_seen[i].evictions);
 		p->cache_seen[i] = s;
 	}
 }
@@ -242,6 +291,38 @@ static void count_metadata(struct pipeline *p)
 	COUNT(p->counters.metadata[p->body->version], n);
 }
 
+/* Samples that no route gets to see: window and rules of all. */
+static uint64_t dropped_before_routing(const struct pipeline *p)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < _DROP_MAX; i++)
+		n += i == DROP_NO_ROUTE ? 0 : p->counters.dropped[i];
+	return n;
+}
+
+static void note_begin(struct pipeline *p)
+{
+	for (size_t i = 0; i < p->n_routes; i++)
+		p->series_before[i] = p->routes[i]->series;
+}
+
+/* Which routes took something: for what has to be counted when the request is answered. */
+static void note_routes(struct pipeline *p, struct ticket *t)
+{
+	t->n_routes = 0;
+	for (size_t i = 0; i < p->n_routes; i++) {
+		uint64_t series = p->routes[i]->series - p->series_before[i];
+
+		if (!series)
+			continue;
+		if (!rw_array_grow(&t->routes, &t->routes_size, t->n_routes + 1,
+				   sizeof(*t->routes)))
+			return;
+		t->routes[t->n_routes++] = (struct ticket_route){ (uint32_t)i, (uint32_t)series };
+	}
+}
+
 static void tell_invalid(struct pipeline *p, struct pipeline_answer *a)
 {
 	const struct rw_totals *t = rw_scan_totals(p->scan);
@@ -257,11 +338,13 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 		   struct pipeline_answer *ret, uint64_t now_us)
 {
 	const struct rw_totals *totals;
+	uint64_t dropped = dropped_before_routing(p);
 	struct rw_series s;
 
 	*ret = (struct pipeline_answer){};
 	p->body = b;
 	p->ticket = t;
+	t->began_us = now_us;
 	p->no_memory = false;
 	p->rejected = 0;
 	p->now_ms = (int64_t)(time_wall_ns() / NS_PER_MSEC);
@@ -269,8 +352,10 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 	COUNT(p->counters.decoded_bytes[b->version], b->len);
 	if (!begin(p, b, ret))
 		return;
+	note_begin(p);
 	while (rw_scan_next(p->scan, &s) > 0)
 		pipeline_series(p, &s);
+	note_routes(p, t);
 	totals = rw_scan_totals(p->scan);
 	count_metadata(p);
 	count_request(p);
@@ -278,22 +363,45 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 	tell_invalid(p, ret);
 	if (p->no_memory) {
 		open_blocks_rollback(p->open, t);
+		t->failed = true;
+		pipeline_answered(p, t);
 		refuse(ret, 503, "out of memory\n");
 		return;
 	}
 	if (open_blocks_commit(p->open, t, now_us) < 0) {
+		t->failed = true;
+		pipeline_answered(p, t);
 		refuse(ret, 503, "a queue is full\n");
 		return;
 	}
 	ret->samples = totals->samples;
 	ret->histograms = totals->histograms;
 	ret->exemplars = totals->exemplars;
+	ret->series = totals->series;
+	ret->dropped = dropped_before_routing(p) - dropped;
 	if (t->pending)
 		return;
+	pipeline_answered(p, t);
 	if (t->failed)
 		refuse(ret, 503, "a queue did not take the block\n");
 	else
 		ret->status = *ret->text ? 400 : 204;
+}
+
+void pipeline_answered(struct pipeline *p, const struct ticket *t)
+{
+	uint64_t took = time_mono_us() - t->began_us;
+
+	for (size_t i = 0; i < t->n_routes; i++) {
+		struct route_counters *c = p->routes[t->routes[i].route];
+
+		if (t->failed) {
+			COUNT(c->refused, t->routes[i].series);
+			continue;
+		}
+		COUNT(c->write.n[duration_bucket(took)], 1);
+		COUNT(c->write.sum_us, took);
+	}
 }
 
 void pipeline_forget(struct pipeline *p, struct ticket *t)
@@ -319,6 +427,16 @@ uint64_t pipeline_next(const struct pipeline *p)
 const struct worker_counters *pipeline_counters(const struct pipeline *p)
 {
 	return &p->counters;
+}
+
+const struct task_counters *pipeline_tasks(const struct pipeline *p, const char *destination,
+					   uint32_t tasks)
+{
+	const struct task_counters *n = __atomic_load_n(&p->tasks, __ATOMIC_ACQUIRE);
+
+	while (n && (n->n != tasks || !streq(n->name, destination)))
+		n = n->next;
+	return n;
 }
 
 void pipeline_route_totals(const struct pipeline *p, const char *name, struct route_counters *sum)

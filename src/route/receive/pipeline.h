@@ -29,14 +29,19 @@ struct pipeline_answer {
 	int status; /* 204, 400, 413, 503; 0: when the ticket is done, then 204 or, with text, 400 */
 	char text[2048]; /* for the sender, "" = none */
 	uint64_t samples, histograms, exemplars; /* written, for RW2 (GW-RX-6) */
+	uint64_t series, dropped; /* received; samples that were dropped before routing */
 };
-/* @t: zeroed but for done. */
+/* @t: zeroed but for done and the memory of routes. */
 void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct ticket *t,
 		   struct pipeline_answer *ret, uint64_t now_us);
+/* All blocks of @t are safe, or failed: what its routes took is counted. Before the snapshot changes, that is: in done(). */
+void pipeline_answered(struct pipeline *p, const struct ticket *t);
 void pipeline_forget(struct pipeline *p, struct ticket *t); /* its connection is gone */
 void pipeline_run(struct pipeline *p, uint64_t now_us);
 void pipeline_flush(struct pipeline *p);
 uint64_t pipeline_next(const struct pipeline *p);
 const struct worker_counters *pipeline_counters(const struct pipeline *p);
-/* Sums of the route called @name are added to @sum; from any thread. */
+/* From any thread: counts of a destination, NULL = none; sums of the route called @name, added to @sum. */
+const struct task_counters *pipeline_tasks(const struct pipeline *p, const char *destination,
+					   uint32_t tasks);
 void pipeline_route_totals(const struct pipeline *p, const char *name, struct route_counters *sum);

@@ -103,17 +103,17 @@ static int add_protocol(const struct sender *n, struct lane_state *l)
 	return r;
 }
 
-static int add_block(const struct sender *n, struct lane_state *l)
+static int add_block(struct lane_state *l)
 {
-	const struct record *rec = &l->block->record;
-	unsigned hops = rec->flags & FLAG_HOPS;
+	unsigned hops = l->block->record.flags & FLAG_HOPS;
+	char id[BLOCK_ID_MAX];
 	int r = 0;
 
+	send_block_id(l, id);
 	if (l->block->attempts)
 		r = add_header(l, "Retry-Attempt: %u", l->block->attempts);
 	if (r >= 0)
-		r = add_header(l, "X-Telamon-Block: %s/%llx/%llu", n->all->gateway,
-			       (unsigned long long)n->all->epoch, (unsigned long long)rec->index);
+		r = add_header(l, "X-Telamon-Block: %s", id);
 	if (r >= 0)
 		r = add_header(l, "X-Telamon-Hops: %u", hops + 1);
 	return r;
@@ -144,7 +144,7 @@ static int set_headers(struct sender *n, struct lane_state *l)
 	l->headers = NULL;
 	r = add_protocol(n, l);
 	if (r >= 0)
-		r = add_block(n, l);
+		r = add_block(l);
 	if (r >= 0)
 		r = add_access(n, l);
 	if (r >= 0)
@@ -240,6 +240,8 @@ int send_start(struct sender *n, struct lane_state *l, const uint8_t *body, size
 	if (r >= 0)
 		r = begin(n, l, now_us);
 	if (r >= 0) {
+		l->sent_bytes = len;
+		l->breaker_waited = false;
 		n->stats.bytes += len;
 		breaker_sent(&n->breaker);
 	}

@@ -25,12 +25,10 @@ static int64_t now_ms(void)
 
 /* --- starting requests --- */
 
-static void fail_block(struct sender *n, struct lane_state *l, int error)
+static void fail_block(struct sender *n, struct lane_state *l)
 {
-	log_error("block %llu of %s/%s cannot be decoded: %s",
-		  (unsigned long long)l->block->record.index, n->o.destination, n->o.node,
-		  strerror(-error));
-	n->stats.samples_dead += l->block->record.samples;
+	send_report(n, l, EVENT_UNREADABLE, 0, CURLE_OK);
+	send_count_dead(n, l, DEAD_UNREADABLE);
 	(void)queue_dead_letter(n->queue, l->block, NULL, 0, "cannot be decoded", NULL);
 	send_cut_end(l);
 	l->block = NULL;
@@ -43,7 +41,7 @@ static void start_lane(struct sender *n, struct lane_state *l, uint64_t now_us)
 	int r = send_prepare_body(n, l, &body, &len);
 
 	if (r == -EBADMSG) {
-		fail_block(n, l, r);
+		fail_block(n, l);
 		return;
 	}
 	if (r >= 0)
@@ -70,7 +68,9 @@ static uint64_t look_at_lane(struct sender *n, struct lane_state *l, uint64_t no
 	if (l->not_before_us > now_us)
 		return l->not_before_us;
 	if (!breaker_allows(&n->breaker, now_us)) {
-		n->stats.errors_breaker++;
+		/* Once a block and wait, however often it is looked at. */
+		n->stats.errors_breaker += !l->breaker_waited;
+		l->breaker_waited = true;
 		return breaker_next(
 			&n->breaker); /* half-open: the answer of the one request wakes the rest */
 	}

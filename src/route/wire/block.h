@@ -50,7 +50,7 @@ int rw_block_add_metadata(struct rw_block *b, uint32_t type, struct rw_span fami
 			  struct rw_span unit); /* RW1 blocks; RW2 carries it in series */
 struct rw_block_mark {
 	size_t bytes, symbols, symbol_bytes;
-	uint32_t series, samples;
+	uint32_t series, samples, histograms;
 	int64_t min_ts, max_ts;
 	uint64_t losses[_RW_LOSS_MAX];
 };
@@ -60,6 +60,7 @@ void rw_block_rollback(struct rw_block *b, struct rw_block_mark m);
 struct rw_block_info {
 	size_t raw_bytes;
 	uint32_t series, samples; /* samples + histograms */
+	uint32_t histograms; /* of these */
 	int64_t min_ts, max_ts;
 };
 struct rw_block_info rw_block_info(const struct rw_block *b);
