@@ -81,6 +81,7 @@ int gateway_reload(struct gateway *g, struct strbuf *text);
 
 /* receive/handler.c */
 extern const struct http_upload_ops route_upload;
+void route_worker_use_newest(struct route_worker *w);
 void route_worker_done(struct route_worker *w); /* frees what uploads left */
 
 /* worker.c */
@@ -89,6 +90,9 @@ void workers_stop(struct gateway *g);
 
 /* web.c */
 const struct http_route *route_web(struct gateway *g, bool with_admin, bool with_write);
+
+/* stats.c */
+void route_stats(struct http_request *q, void *ctx);
 
 /* tick.c */
 int route_metrics_new(struct gateway *g);

@@ -169,9 +169,9 @@ static void tick_lag(const struct tick *t)
 
 	for (unsigned i = 0; i < t->g->n_workers; i++) {
 		struct route_worker *w = &t->g->workers[i];
-		uint64_t busy = w->busy_us;
+		uint64_t busy = w->busy_us, longest = atomic_exchange(&w->worst_us, 0);
 
-		worst = MAX(worst, atomic_exchange(&w->worst_us, 0));
+		worst = MAX(worst, longest);
 		if (busy && busy < t->now) /* still at it */
 			worst = MAX(worst, t->now - busy);
 	}

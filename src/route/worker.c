@@ -63,6 +63,7 @@ static void turn(struct route_worker *w)
 	w->busy_us = now;
 	for (unsigned i = 0; i < g->n_servers; i++)
 		http_server_run(g->servers[i], w->index);
+	route_worker_use_newest(w);
 	pipeline_run(w->pipeline, time_mono_us());
 	/* Answers that the seals made ready. */
 	for (unsigned i = 0; i < g->n_servers; i++)

@@ -225,8 +225,8 @@ static bool take_media(struct upload *u)
 	return false;
 }
 
-/* A worker changes to the newest configuration between requests. */
-static void use_newest(struct route_worker *w)
+/* A worker changes to the newest configuration between requests; one at rest, too, or nodes that are gone would be held by it. */
+void route_worker_use_newest(struct route_worker *w)
 {
 	struct snapshot *s;
 
@@ -259,7 +259,7 @@ static bool begin(struct http_request *q, void *ctx)
 		http_reply_text(q, 405, "method not allowed\n");
 		return false;
 	}
-	use_newest(w);
+	route_worker_use_newest(w);
 	u = new_upload(w);
 	if (!u) {
 		http_reply_text(q, 503, "out of memory\n");
