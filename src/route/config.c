@@ -77,7 +77,6 @@ static void check_unbuilt(struct checker *k)
 {
 	const struct receive_config *r = k->c->receive;
 	const struct limits_config *l = k->c->limits;
-	const struct metadata_config *m = k->c->metadata;
 	const struct {
 		const void *member;
 		const char *key;
@@ -85,9 +84,6 @@ static void check_unbuilt(struct checker *k)
 		{ &r->header_timeout, "receive.header_timeout" },
 		{ &r->min_body_rate, "receive.min_body_rate" },
 		{ &l->connections_per_ip, "limits.connections_per_ip" },
-		{ &m->mode, "metadata.mode" },
-		{ &m->families, "metadata.families" },
-		{ &m->interval, "metadata.interval" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(idle); i++)

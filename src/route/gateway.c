@@ -141,6 +141,8 @@ static int load(struct gateway *g, struct strbuf *text)
 		route_config_free(config);
 		return r;
 	}
+	if (g->families)
+		rw_families_limit(g->families, fresh->config->metadata->families);
 	swap(g, fresh);
 	return 0;
 }
@@ -319,6 +321,8 @@ static int start(struct gateway *g)
 	if (r >= 0)
 		r = load(g, NULL);
 	if (r >= 0)
+		r = rw_families_new(g->snapshot->config->metadata->families, &g->families);
+	if (r >= 0)
 		r = route_metrics_new(g);
 	if (r >= 0)
 		r = listen_all(g);
@@ -358,6 +362,7 @@ static void stop(struct gateway *g)
 		snapshot_free(g->snapshot);
 	free_retired(g);
 	nodes_free(g->nodes);
+	rw_families_free(g->families);
 	route_metrics_free(g);
 	loop_source_free(g->signals);
 	loop_timer_free(g->timer);

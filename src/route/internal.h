@@ -53,6 +53,7 @@ struct gateway {
 	struct loop_source *signals;
 	int signal_fd;
 	struct nodes *nodes;
+	struct rw_families *families;
 	struct http_server *servers[SERVERS_MAX], *admin;
 	unsigned n_servers, n_workers;
 	struct route_worker *workers;

@@ -184,10 +184,11 @@ static void free_node(struct nodes *n, struct node *x)
 	if (x->sender)
 		sender_remove(x->sender);
 	queue_close(x->queue);
+	rw_told_free(x->told);
 	free(x);
 }
 
-static int new_node(struct nodes *n, const struct queue_options *q, const struct send_options *o,
+static int new_node(struct nodes *n, const struct queue_options *q, struct send_options *o,
 		    char *why, size_t why_size, struct node **ret)
 {
 	struct node *x = calloc(1, sizeof(*x));
@@ -199,11 +200,15 @@ static int new_node(struct nodes *n, const struct queue_options *q, const struct
 	(void)snprintf(x->name, sizeof(x->name), "%s", q->node);
 	x->hash = hash_options(o);
 	x->lanes = q->lanes;
-	r = queue_open(q, why, why_size, &x->queue);
+	r = rw_told_new(&x->told);
+	o->told = x->told;
+	if (r >= 0)
+		r = queue_open(q, why, why_size, &x->queue);
 	if (r >= 0)
 		r = sender_add(n->senders, o, x->queue, &x->sender);
 	if (r < 0) {
 		queue_close(x->queue);
+		rw_told_free(x->told);
 		free(x);
 		return r;
 	}
@@ -213,11 +218,12 @@ static int new_node(struct nodes *n, const struct queue_options *q, const struct
 	return 0;
 }
 
-static int change_node(struct node *x, const struct queue_options *q, const struct send_options *o)
+static int change_node(struct node *x, const struct queue_options *q, struct send_options *o)
 {
 	uint64_t hash = hash_options(o);
 	int r = 0;
 
+	o->told = x->told;
 	queue_change(x->queue, q);
 	if (hash != x->hash)
 		r = sender_change(x->sender, o);

@@ -3,6 +3,7 @@
 #include "route/config.h"
 #include "route/queue/queue.h"
 #include "route/send/send.h"
+#include "route/wire/families.h"
 
 /*
  * Nodes that live: a queue and a sender each, known by "destination/node" across reloads
@@ -24,6 +25,7 @@ struct node {
 	char destination[65], name[65];
 	struct queue *queue;
 	struct sender *sender;
+	struct rw_told *told; /* families that it was told of */
 	uint64_t hash; /* of what the sender was told */
 	uint32_t lanes;
 	uint64_t retire_timeout_us, retired_us; /* 0 = in use */

@@ -147,6 +147,15 @@ static void tick_wire(const struct tick *t)
 	tick_total(t, ROUTER_SERIES, L("all"), SUM(g, c->series[RW1]) + SUM(g, c->series[RW2]));
 }
 
+static void tick_families(const struct tick *t)
+{
+	struct rw_families_stats s;
+
+	rw_families_stats(t->g->families, &s);
+	metric_gauge(t->g->set, METRIC(FAMILIES), (double)s.families);
+	metric_store(t->g->set, METRIC(FAMILIES_EVICTED), s.evicted);
+}
+
 static void tick_connections(const struct tick *t)
 {
 	struct gateway *g = t->g;
@@ -326,6 +335,7 @@ static void tick_all(const struct tick *t)
 	metric_gauge(g->set, METRIC(RELOAD_SECONDS), (double)g->reload_ok_ms / 1e3);
 	tick_receive(t);
 	tick_wire(t);
+	tick_families(t);
 	tick_connections(t);
 	tick_lag(t);
 	tick_nodes(t);

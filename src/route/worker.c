@@ -93,7 +93,8 @@ static int start(struct gateway *g, struct route_worker *w, unsigned index)
 {
 	const struct pipeline_shared shared = { .cache_seed = g->epoch,
 						.workers = g->n_workers,
-						.snappy = g->o.snappy };
+						.snappy = g->o.snappy,
+						.families = g->families };
 	pthread_attr_t attributes;
 	int r;
 

@@ -20,6 +20,7 @@ struct item {
 	const struct rw_label *labels; /* as they are now */
 	size_t n_labels;
 	bool changed;
+	bool metadata; /* goes along */
 	struct rw_span canon; /* of labels, at NULL = not made */
 };
 
@@ -93,7 +94,8 @@ static bool leaving_labels(struct pipeline *p, const struct destination *d, cons
 }
 
 /* Tenant and split values of a block, as extra fields of its record. */
-static uint16_t make_extra(struct pipeline *p, const struct destination *d, const struct item *it)
+static uint16_t make_extra(struct pipeline *p, const struct destination *d,
+			   const struct rw_label *labels, size_t n_labels)
 {
 	const struct config_strings *split = &d->config->batch.split_by_labels;
 	size_t len = 0;
@@ -104,7 +106,7 @@ static uint16_t make_extra(struct pipeline *p, const struct destination *d, cons
 	for (size_t i = 0; i < split->n; i++) {
 		size_t name_len = strlen(split->items[i]);
 		const struct rw_label *l =
-			rw_find_label(it->labels, it->n_labels, split->items[i], name_len);
+			rw_find_label(labels, n_labels, split->items[i], name_len);
 		uint8_t pair[256];
 		size_t value_len =
 			l ? MIN((size_t)l->value_len, sizeof(pair) - 1 - MIN(name_len, (size_t)128))
@@ -121,8 +123,8 @@ static uint16_t make_extra(struct pipeline *p, const struct destination *d, cons
 	return (uint16_t)len;
 }
 
-static enum rw_version block_version(const struct destination *d, uint16_t node,
-				     enum rw_version own)
+enum rw_version pipeline_block_version(const struct destination *d, uint16_t node,
+				       enum rw_version own)
 {
 	const struct node_config *c = d->config->nodes.items;
 
@@ -137,23 +139,43 @@ static enum rw_version block_version(const struct destination *d, uint16_t node,
 	}
 }
 
-static void add_row(struct pipeline *p, const struct destination *d, struct item *it,
-		    const struct placement *place, uint16_t node, const struct rw_label *labels,
-		    size_t n_labels)
+struct rw_block *pipeline_rows(struct pipeline *p, const struct destination *d, uint16_t node,
+			       uint16_t lane, enum rw_version version,
+			       const struct rw_label *labels, size_t n_labels)
 {
 	struct block_key k = { .d = d,
 			       .node = node,
-			       .lane = place->lane,
-			       .version = block_version(d, node, it->series.version),
+			       .lane = lane,
+			       .version = version,
 			       .flags = (uint16_t)p->body->hops,
 			       .extra = p->extra };
 	struct rw_block *rows;
 
 	if (d->config->tenant.from_request || d->config->batch.split_by_labels.n)
-		k.extra_len = make_extra(p, d, it);
+		k.extra_len = make_extra(p, d, labels, n_labels);
 	rows = open_blocks_get(p->open, p->ticket, &k);
-	if (!rows || rw_block_add(rows, &it->series, labels, n_labels) < 0)
+	if (!rows)
 		p->no_memory = true;
+	return rows;
+}
+
+static void add_row(struct pipeline *p, const struct destination *d, struct item *it,
+		    const struct placement *place, uint16_t node, const struct rw_label *labels,
+		    size_t n_labels)
+{
+	enum rw_version own = it->series.version, version = pipeline_block_version(d, node, own);
+	struct rw_block *rows =
+		pipeline_rows(p, d, node, place->lane, version, it->labels, it->n_labels);
+
+	if (!rows)
+		return;
+	if (version != RW1 && own == RW1 && it->metadata)
+		pipeline_know_family(p, rows, labels ? labels : it->labels,
+				     labels ? n_labels : it->n_labels);
+	if (rw_block_add(rows, &it->series, labels, n_labels) < 0)
+		p->no_memory = true;
+	else if (version == RW1 && it->series.metadata.at)
+		pipeline_tell_family(p, d->nodes[node], rows, &it->series, labels, n_labels);
 }
 
 static void count_task(struct pipeline *p, const struct destination *d, const struct item *it,
@@ -341,6 +363,9 @@ static bool take_route(struct pipeline *p, size_t at, struct item *before, bool 
 	if (p->caches[at] || d->key)
 		make_canon(p, before);
 	it = *before;
+	it.metadata &= r->metadata;
+	if (!it.metadata)
+		it.series.metadata.at = NULL;
 	if (pipeline_decides(r)) {
 		decide(p, at, d, &it, &decision, &where);
 	} else {
@@ -396,9 +421,16 @@ void pipeline_series(struct pipeline *p, const struct rw_series *s)
 {
 	const struct route_config *c = p->snapshot->config;
 	struct item it = {
-		.series = *s, .labels = s->labels, .n_labels = s->n_labels, .canon = s->canon
+		.series = *s,
+		.labels = s->labels,
+		.n_labels = s->n_labels,
+		.metadata = c->metadata->mode != METADATA_DROP,
+		.canon = s->canon,
 	};
 	enum relabel_result result;
+
+	if (s->metadata.at)
+		COUNT(p->counters.metadata[RW2], 1);
 
 	if (!apply_window(p, c->time_window, c->window_route, &it, p->counters.dropped, 0))
 		return;

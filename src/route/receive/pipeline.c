@@ -64,6 +64,8 @@ struct pipeline *pipeline_free(struct pipeline *p)
 		relabel_context_free(p->keys);
 	rw_buf_done(&p->canon);
 	rw_buf_done(&p->key);
+	rw_buf_done(&p->family);
+	free(p->told);
 	rw_buf_done(&p->window[0]);
 	rw_buf_done(&p->window[1]);
 	free(p->routes);
@@ -280,17 +282,6 @@ static bool begin(struct pipeline *p, const struct pipeline_body *b, struct pipe
 	return r >= 0;
 }
 
-/* Metadata of version 1 goes no further; it is seen and counted. */
-static void count_metadata(struct pipeline *p)
-{
-	struct rw_metadata m;
-	uint64_t n = 0;
-
-	while (p->body->version == RW1 && rw_scan_metadata(p->scan, &m) > 0)
-		n++;
-	COUNT(p->counters.metadata[p->body->version], n);
-}
-
 /* Samples that no route gets to see: window and rules of all. */
 static uint64_t dropped_before_routing(const struct pipeline *p)
 {
@@ -353,22 +344,25 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 	if (!begin(p, b, ret))
 		return;
 	note_begin(p);
+	pipeline_metadata_begin(p, now_us);
 	while (rw_scan_next(p->scan, &s) > 0)
 		pipeline_series(p, &s);
 	note_routes(p, t);
+	pipeline_metadata(p);
 	totals = rw_scan_totals(p->scan);
-	count_metadata(p);
 	count_request(p);
 	note_caches(p);
 	tell_invalid(p, ret);
 	if (p->no_memory) {
 		open_blocks_rollback(p->open, t);
+		pipeline_metadata_undo(p);
 		t->failed = true;
 		pipeline_answered(p, t);
 		refuse(ret, 503, "out of memory\n");
 		return;
 	}
 	if (open_blocks_commit(p->open, t, now_us) < 0) {
+		pipeline_metadata_undo(p);
 		t->failed = true;
 		pipeline_answered(p, t);
 		refuse(ret, 503, "a queue is full\n");

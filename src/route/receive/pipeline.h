@@ -2,6 +2,7 @@
 #pragma once
 #include "route/receive/open.h"
 #include "route/relabel/cache.h"
+#include "route/wire/families.h"
 
 /*
  * From a decoded body to rows in open blocks: validate, window, relabel, route, shard (one worker)
@@ -11,6 +12,7 @@ struct pipeline_shared { /* of all workers */
 	uint64_t cache_seed;
 	unsigned workers;
 	enum rw_snappy snappy;
+	struct rw_families *families;
 };
 int pipeline_new(const struct pipeline_shared *shared, struct pipeline **ret);
 struct pipeline *pipeline_free(struct pipeline *p);

@@ -10,10 +10,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 #include <zstd.h>
 #include "base/macro.h"
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "route/send/internal.h"
 #include "route/wire/scan.h"
 
@@ -88,13 +90,19 @@ static int make(struct sender *n, struct lane_state *l, const uint8_t *body, siz
 		enum rw_version from, enum rw_version to, bool zstd)
 {
 	_cleanup_(freep) uint8_t *converted = NULL;
-	size_t converted_len;
+	struct rw_convert_options o = n->o.convert;
+	const void *tenant;
+	size_t converted_len, tenant_len;
 	int r;
 
 	if (from == to)
 		return compress_body(n, l, body, len, zstd);
-	r = rw_body_convert(body, len, from, to, &n->o.convert, &converted, &converted_len,
-			    l->losses);
+	o.tell = (struct rw_tell){ .table = n->o.told,
+				   .now_us = time_mono_us(),
+				   .tag = l->block->record.index + 1 };
+	if (record_extra_find(&l->block->record, EXTRA_TENANT, &tenant, &tenant_len))
+		o.tell.tenant = XXH3_64bits(tenant, tenant_len);
+	r = rw_body_convert(body, len, from, to, &o, &converted, &converted_len, l->losses);
 	return r < 0 ? r : compress_body(n, l, converted, converted_len, zstd);
 }
 

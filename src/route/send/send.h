@@ -26,6 +26,7 @@ struct send_options { /* of one node; strings are copied */
 	const char *tenant_header, *tenant; /* constant; a block's EXTRA_TENANT wins */
 	enum send_protocol protocol;
 	struct rw_convert_options convert;
+	struct rw_told *told; /* families that the node was told of; NULL = unknown */
 	enum rw_snappy snappy;
 	uint32_t lanes;
 	uint64_t timeout_us, connect_timeout_us;

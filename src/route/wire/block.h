@@ -25,9 +25,15 @@ enum rw_start_timestamp { /* GW-TX-4 */
 			  RW_START_BOTH,
 			  RW_START_AS_IS, /* where the sender put them: for bodies that are only cut */
 };
+struct rw_told;
+struct rw_tell { /* RW2 to RW1: metadata goes where rw_told_due() lets it */
+	struct rw_told *table; /* NULL: once a body */
+	uint64_t tenant, now_us, tag;
+};
 struct rw_convert_options {
 	bool send_custom_buckets; /* rw1_custom_buckets: send */
 	enum rw_start_timestamp start;
+	struct rw_tell tell; /* of rw_body_convert() */
 };
 
 struct rw_block;
