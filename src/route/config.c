@@ -72,30 +72,6 @@ static void inherit(struct checker *k)
 	}
 }
 
-/* Keys that are read but do nothing yet are told, and what would leave a door open is refused. */
-static void check_unbuilt(struct checker *k)
-{
-	const struct receive_config *r = k->c->receive;
-	const struct limits_config *l = k->c->limits;
-	const struct {
-		const void *member;
-		const char *key;
-	} idle[] = {
-		{ &r->header_timeout, "receive.header_timeout" },
-		{ &r->min_body_rate, "receive.min_body_rate" },
-		{ &l->connections_per_ip, "limits.connections_per_ip" },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(idle); i++)
-		if (config_given(k->c->config, idle[i].member, NULL))
-			config_complain(k->c->config, &k->c->warnings, idle[i].member, idle[i].key,
-					"has no effect in this version");
-	if (r->bearer_token_files.n)
-		config_complain(k->c->config, k->diags, &r->bearer_token_files,
-				"receive.bearer_token_files",
-				"is not built in this version; users of --web.config.file are");
-}
-
 static void check_file(struct checker *k)
 {
 	const struct receive_config *r = k->c->receive;
@@ -136,7 +112,6 @@ static int finish(struct route_config *c, struct diags *diags)
 	if (r < 0)
 		return r;
 	check_file(&k);
-	check_unbuilt(&k);
 	return diags->total ? -EINVAL : 0;
 }
 

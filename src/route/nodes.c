@@ -199,7 +199,6 @@ static int new_node(struct nodes *n, const struct queue_options *q, struct send_
 	(void)snprintf(x->destination, sizeof(x->destination), "%s", q->destination);
 	(void)snprintf(x->name, sizeof(x->name), "%s", q->node);
 	x->hash = hash_options(o);
-	x->lanes = q->lanes;
 	r = rw_told_new(&x->told);
 	o->told = x->told;
 	if (r >= 0)

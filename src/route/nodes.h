@@ -27,7 +27,6 @@ struct node {
 	struct sender *sender;
 	struct rw_told *told; /* families that it was told of */
 	uint64_t hash; /* of what the sender was told */
-	uint32_t lanes;
 	uint64_t retire_timeout_us, retired_us; /* 0 = in use */
 	struct node_figures figures;
 };

@@ -192,12 +192,9 @@ const struct metric_row route_metric_rows[] = {
 		      .help = "Series that were left out." },
 	[LIMIT_REFUSED] = { .name = "telamon_route_limit_refused_total",
 			    .type = METRIC_COUNTER,
-			    .labels = { { "limit",
-					  "connections connections_per_ip series_per_request samples_per_request "
-					  "symbols_per_request labels_per_series label_name_bytes label_value_bytes "
-					  "series_bytes samples_per_second tenants max_body max_decompressed "
-					  "max_inflight header_timeout min_body_rate" } },
-			    .help = "What was refused for a limit: connections, requests or series." },
+			    .labels = { { "limit", NULL } },
+			    .other = "limit",
+			    .help = "Connections, requests or series that a limit, by its key, refused." },
 	[LOSSY] = { .name = "telamon_route_lossy_total",
 		    .type = METRIC_COUNTER,
 		    .labels = { { "reason", "start_timestamp custom_buckets orphan_exemplar" } },
@@ -261,7 +258,7 @@ const struct metric_row route_metric_rows[] = {
 	[TASK_RATIO] = { .name = "telamon_route_task_samples_max_ratio",
 			 .type = METRIC_GAUGE,
 			 .labels = { { "destination", NULL } },
-			 .help = "Samples of the hottest task by the mean of all, in the last whole minute." },
+			 .help = "Samples of the hottest task by the mean of all, in the last minute." },
 	[NODE_INFO] = { .name = "telamon_route_node_info",
 			.type = METRIC_INFO,
 			.labels = { DN, { "zone", NULL }, { "url", NULL }, { "protocol", NULL } },

@@ -119,7 +119,7 @@ static int take_nodes(struct snapshot *s, struct destination *d, char *why, size
 		if (d->nodes[i])
 			rw_told_interval(d->nodes[i]->told, s->config->metadata->interval);
 		d->n_nodes = i + 1;
-		d->lanes = MAX(d->lanes, d->nodes[i] ? d->nodes[i]->lanes : c[i].send.lanes);
+		d->lanes = MAX(d->lanes, c[i].send.lanes);
 		d->convert[i].send_custom_buckets = c[i].send.rw1_custom_buckets;
 		d->convert[i].start = (enum rw_start_timestamp)c[i].send.rw2_start_timestamp;
 	}

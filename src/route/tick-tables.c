@@ -7,8 +7,6 @@
 #include "base/time.h"
 #include "route/tick.h"
 
-#define MINUTE_US (60 * US_PER_SEC)
-
 /* --- tables --- */
 
 static void tick_table(const struct tick *t, const struct destination *d)
@@ -78,78 +76,13 @@ void route_metrics_moved(struct gateway *g, const struct snapshot *old,
 		}
 }
 
-/* --- the hottest task --- */
-
-static struct task_minute *minute_of(struct figures *f, const char *name, uint32_t tasks,
-				     uint64_t now)
-{
-	struct task_minute *m;
-
-	for (m = f->minutes; m; m = m->next)
-		if (m->tasks == tasks && streq(m->name, name))
-			return m;
-	m = calloc(1, sizeof(*m) + 2 * tasks * sizeof(m->counts[0]));
-	if (!m)
-		return NULL;
-	(void)snprintf(m->name, sizeof(m->name), "%s", name);
-	m->tasks = tasks;
-	m->began_us = now;
-	m->next = f->minutes;
-	f->minutes = m;
-	return m;
-}
-
-static void add_counts(const struct tick *t, struct task_minute *m, uint32_t *counts)
-{
-	memset(counts, 0, m->tasks * sizeof(*counts));
-	for (unsigned w = 0; w < t->g->n_workers; w++) {
-		const struct task_counters *c =
-			t->g->workers[w].pipeline
-				? pipeline_tasks(t->g->workers[w].pipeline, m->name, m->tasks)
-				: NULL;
-
-		for (uint32_t i = 0; c && i < m->tasks; i++)
-			counts[i] += COUNTED(c->counts[i]);
-	}
-}
-
-/* Hottest by mean; 0 where nothing came. */
-static double hottest(const uint32_t *now, const uint32_t *before, uint32_t tasks)
-{
-	uint64_t sum = 0;
-	uint32_t most = 0;
-
-	for (uint32_t i = 0; i < tasks; i++) {
-		sum += now[i] - before[i];
-		most = MAX(most, now[i] - before[i]);
-	}
-	return sum ? (double)most * tasks / (double)sum : 0;
-}
-
 static void tick_hottest(const struct tick *t, const struct destination *d)
 {
-	uint32_t tasks = d->config->shard.tasks;
-	struct task_minute *m = minute_of(t->g->figures, d->config->name, tasks, t->now);
-	bool over;
-	double ratio;
+	const struct task_load *load = gateway_task_load(t->g, d);
+	double ratio = load ? task_load_ratio(load) : 0;
 
-	if (!m)
-		return;
-	over = t->now - m->began_us >= MINUTE_US;
-	if (!over && m->ratio > 0) {
-		tick_gauge(t, TASK_RATIO, L(m->name), m->ratio);
-		return;
-	}
-	/* In the first minute, what has come so far. */
-	add_counts(t, m, m->counts + tasks);
-	ratio = hottest(m->counts + tasks, m->counts, tasks);
-	if (over) {
-		m->ratio = ratio;
-		m->began_us = t->now;
-		memcpy(m->counts, m->counts + tasks, tasks * sizeof(m->counts[0]));
-	}
 	if (ratio > 0)
-		tick_gauge(t, TASK_RATIO, L(m->name), ratio);
+		tick_gauge(t, TASK_RATIO, L(d->config->name), ratio);
 }
 
 void tick_tables(const struct tick *t)
@@ -159,7 +92,6 @@ void tick_tables(const struct tick *t)
 
 		if (d->table)
 			tick_table(t, d);
-		if (d->n_nodes > 1 && d->config->shard.tasks > 1)
-			tick_hottest(t, d);
+		tick_hottest(t, d);
 	}
 }

@@ -41,12 +41,6 @@ void route_metrics_free(struct gateway *g)
 		f->seen = x->next;
 		free(x);
 	}
-	while (f && f->minutes) {
-		struct task_minute *x = f->minutes;
-
-		f->minutes = x->next;
-		free(x);
-	}
 	if (f) {
 		free(f->routes);
 		free(f->orphans);
@@ -156,19 +150,59 @@ static void tick_families(const struct tick *t)
 	metric_store(t->g->set, METRIC(FAMILIES_EVICTED), s.evicted);
 }
 
-static void tick_connections(const struct tick *t)
+static void tick_connections(const struct tick *t, unsigned open)
+{
+	uint64_t active = SUM(t->g, w->counters.in_flight);
+
+	metric_gauge(t->g->set, METRIC(CONNECTIONS, 0), (double)active);
+	metric_gauge(t->g->set, METRIC(CONNECTIONS, 1),
+		     open > active ? (double)(open - active) : 0);
+}
+
+static const char *const limit_names[_ROUTE_LIMIT_MAX] = {
+	[LIMIT_MAX_BODY] = "max_body",
+	[LIMIT_MAX_DECOMPRESSED] = "max_decompressed",
+	[LIMIT_MAX_INFLIGHT] = "max_inflight",
+	[LIMIT_HEADER_TIMEOUT] = "header_timeout",
+	[LIMIT_MIN_BODY_RATE] = "min_body_rate",
+	[LIMIT_IDLE_TIMEOUT] = "idle_timeout",
+	[LIMIT_CONNECTIONS] = "connections",
+	[LIMIT_CONNECTIONS_PER_IP] = "connections_per_ip",
+	[LIMIT_SERIES] = "series_per_request",
+	[LIMIT_SAMPLES] = "samples_per_request",
+	[LIMIT_SYMBOLS] = "symbols_per_request",
+	[LIMIT_LABELS] = "labels_per_series",
+	[LIMIT_LABEL_NAME] = "label_name_bytes",
+	[LIMIT_LABEL_VALUE] = "label_value_bytes",
+	[LIMIT_SERIES_BYTES] = "series_bytes",
+	[LIMIT_RATE] = "samples_per_second",
+	[LIMIT_TENANTS] = "tenants",
+};
+
+/* Connections are refused and cut by the server, series by the scan, the rest by the handler. */
+static void tick_limits(const struct tick *t)
 {
 	struct gateway *g = t->g;
-	uint64_t open = 0, active = SUM(g, w->counters.in_flight);
+	struct http_server_stats s;
+	uint64_t n[_ROUTE_LIMIT_MAX];
 
-	for (unsigned i = 0; i < g->n_servers; i++) {
-		struct http_server_stats s;
-
-		http_server_stats(g->servers[i], &s);
-		open += s.connections;
+	for (unsigned i = 0; i < _ROUTE_LIMIT_MAX; i++)
+		n[i] = SUM(g, w->counters.limits[i]);
+	for (unsigned i = 0; i < _RW_LABEL_LIMIT_MAX; i++)
+		n[LIMIT_LABELS + i] = SUM(g, c->label_limits[i]);
+	for (unsigned i = RW_OVER_SERIES; i < _RW_OVER_MAX; i++)
+		n[LIMIT_SERIES + i - RW_OVER_SERIES] = SUM(g, c->over[i]);
+	if (g->n_servers) {
+		http_server_stats(g->servers[0], &s); /* they share their connections */
+		n[LIMIT_CONNECTIONS] = s.refused_all;
+		n[LIMIT_CONNECTIONS_PER_IP] = s.refused_peer;
+		n[LIMIT_HEADER_TIMEOUT] = s.cut_headers;
+		n[LIMIT_MIN_BODY_RATE] = s.cut_body;
+		n[LIMIT_IDLE_TIMEOUT] = s.cut_idle;
+		tick_connections(t, s.connections);
 	}
-	metric_gauge(g->set, METRIC(CONNECTIONS, 0), (double)active);
-	metric_gauge(g->set, METRIC(CONNECTIONS, 1), open > active ? (double)(open - active) : 0);
+	for (unsigned i = 0; i < _ROUTE_LIMIT_MAX; i++)
+		tick_total(t, LIMIT_REFUSED, L(limit_names[i]), n[i]);
 }
 
 static void tick_lag(const struct tick *t)
@@ -336,7 +370,7 @@ static void tick_all(const struct tick *t)
 	tick_receive(t);
 	tick_wire(t);
 	tick_families(t);
-	tick_connections(t);
+	tick_limits(t);
 	tick_lag(t);
 	tick_nodes(t);
 	tick_drops(t); /* behind the nodes, whose conversions it shows */

@@ -15,16 +15,6 @@ struct route_seen {
 	struct route_counters c;
 };
 
-/* Samples by task of a destination, over one minute. */
-struct task_minute {
-	struct task_minute *next;
-	char name[65];
-	uint32_t tasks;
-	uint64_t began_us;
-	double ratio; /* of the last whole minute; 0 = none yet */
-	uint32_t counts[]; /* all workers, at the begin; then as many for now */
-};
-
 struct orphan {
 	char destination[256], node[256];
 	uint64_t bytes;
@@ -33,7 +23,6 @@ struct orphan {
 struct figures { /* main thread */
 	struct route_seen *seen;
 	struct route_seen **routes; /* of the snapshot `generation` */
-	struct task_minute *minutes;
 	uint64_t generation;
 	uint64_t losses[_RW_LOSS_MAX]; /* of senders, those that are gone, too */
 	uint64_t lag_us[LAG_SECONDS], ticks;

@@ -96,7 +96,23 @@ static void add_json(struct strbuf *b, const char *text)
 	strbuf_addch(b, '"');
 }
 
-static void write_table(const struct destination *d, struct strbuf *b)
+static void write_load(const struct task_load *t, uint32_t tasks, struct strbuf *b)
+{
+	uint64_t us;
+	const uint32_t *samples = task_load_samples(t, &us);
+	uint32_t hottest = 0;
+
+	strbuf_addf(b, ",\"samples_seconds\":%.3f,\"samples_per_task\":[", (double)us / 1e6);
+	for (uint32_t i = 0; i < tasks; i++) {
+		strbuf_addf(b, "%s%u", i ? "," : "", samples[i]);
+		if (samples[i] > samples[hottest])
+			hottest = i;
+	}
+	strbuf_addf(b, "],\"hottest\":{\"task\":%u,\"samples\":%u,\"max_ratio\":%.3f}", hottest,
+		    samples[hottest], task_load_ratio(t));
+}
+
+static void write_table(const struct destination *d, const struct task_load *load, struct strbuf *b)
 {
 	strbuf_addstr(b, "{\"destination\":");
 	add_json(b, d->config->name);
@@ -116,6 +132,8 @@ static void write_table(const struct destination *d, struct strbuf *b)
 				    d->table->nodes[i] == SHARD_NO_NODE ? -1 : d->table->nodes[i]);
 		strbuf_addstr(b, "]");
 	}
+	if (load)
+		write_load(load, d->config->shard.tasks, b);
 	strbuf_addstr(b, "}\n");
 }
 
@@ -132,11 +150,14 @@ static void status_table(struct http_request *q, void *ctx)
 		http_reply_text(q, 400, "destination=NAME is the one parameter\n");
 		return;
 	}
+	pthread_mutex_lock(&g->reload_lock);
 	s = gateway_take_snapshot(g);
 	for (size_t i = 0; i < s->n_destinations; i++)
 		if (streq(s->destinations[i].config->name, name))
-			write_table(&s->destinations[i], &text);
+			write_table(&s->destinations[i], gateway_task_load(g, &s->destinations[i]),
+				    &text);
 	gateway_put_snapshot(g, s);
+	pthread_mutex_unlock(&g->reload_lock);
 	if (text.len)
 		http_reply_strbuf(q, 200, "application/json", &text);
 	else
@@ -215,9 +236,9 @@ const struct http_route *route_web(struct gateway *g, bool with_admin, bool with
 	};
 	const struct http_route write[] = {
 		{ "GET HEAD POST PUT DELETE PATCH OPTIONS", "/api/v1/write", HTTP_PUBLIC, NULL, g,
-		  &route_upload },
+		  &route_upload, gateway_bearer },
 		{ "GET HEAD POST PUT DELETE PATCH OPTIONS", "/api/v1/receive", HTTP_PUBLIC, NULL, g,
-		  &route_upload },
+		  &route_upload, gateway_bearer },
 	};
 	const struct http_route admin[] = {
 		{ "GET HEAD", g->o.telemetry_path, HTTP_PUBLIC, metrics, g },

@@ -263,6 +263,9 @@ def test_list_and_show_without_a_victim(tmp_path):
         "2026-11-22T09:31:07.482Z  2 kills unseen  cgroup /c8  u\n")
     assert telamon("oom", "show", "u", *source).stdout == (
         "2026-11-22T09:31:07.482Z  OOM kills unseen  2 in cgroup /c8\n")
+    forged(tmp_path / "below", **{"event.name": "oom.unseen", O + "unseen": 1, "telamon.cgroup.path": "/c/d", O + "limit.cgroup.path": "/c"})
+    assert telamon("oom", "show", "01JD9X3M6Q-000001", "--journal", tmp_path / "below").stdout == (
+        "2026-11-22T09:31:07.482Z  OOM kills unseen  1 in cgroup /c/d\n  limit     /c; not certain\n")
     assert telamon("oom", "show", "n", *source).stdout == (
         "2026-11-22T09:31:07.482Z  OOM without a victim  memcg limit, in cgroup /c9\n  trigger   [9]\n"
         "  source    not certain: nothing was killed, as far as the hooks saw\n")

@@ -40,6 +40,7 @@ struct world {
 	bool busy; /* there is something to wait for */
 	bool refuse; /* the event queue is full */
 	bool no_files; /* the snapshot reads nothing */
+	int64_t step_ns; /* by which the wall clock was set */
 	bool coded; /* stack[0] of a record is an enum coded_stack */
 	unsigned spared;
 	/* What was called. */
@@ -176,8 +177,9 @@ static inline size_t world_file(void *ctx, uint32_t pid, uint64_t start, char *b
 
 static inline uint64_t world_wall(void *ctx, uint64_t boot_ns)
 {
-	(void)ctx;
-	return boot_ns + WALL_OFFSET_NS;
+	const struct world *w = ctx;
+
+	return boot_ns + WALL_OFFSET_NS + (uint64_t)w->step_ns;
 }
 
 static inline bool world_trend(void *ctx, struct event_buf *b, const struct oom_run *run,

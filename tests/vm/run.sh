@@ -54,6 +54,10 @@ rows='5.10 lab v2 short
 6.1 lab hybrid full
 6.12 lab hybrid full
 7.2 lab hybrid full
+5.10 clock v2 full
+6.1 clock v2 full
+6.12 clock v2 full
+7.2 clock v2 full
 6.1 nopsi v2 full psi=0
 7.2 nopsi v2 full psi=0
 5.10 stat v2 full

@@ -22,16 +22,17 @@ void queue_change(struct queue *q, const struct queue_options *o)
 	q->o.max_age_us = o->max_age_us;
 	q->o.ack = o->disk ? o->ack : QUEUE_ACK_MEMORY;
 	q->o.full = o->full;
+	q->o.lanes = CLAMP(o->lanes, 1U, (uint32_t)LANES_MAX);
 	q->o.drain = o->drain;
 	pthread_mutex_unlock(&q->lock);
 }
 
 void queue_tick(struct queue *q, int64_t now_ms)
 {
-	(void)now_ms;
 	pthread_mutex_lock(&q->lock);
 	if (q->o.disk)
 		(void)disk_free_space(q);
+	queue_expire_waiting(q, now_ms);
 	cursor_write(q, true);
 	pthread_mutex_unlock(&q->lock);
 }
@@ -55,6 +56,19 @@ static void oldest(const struct queue *q, struct queue_stats *s)
 		s->oldest_enqueued_ms = q->oldest->public.record.enqueued_ms;
 	else if (q->backlog && q->load.segment)
 		s->oldest_enqueued_ms = q->load.segment->oldest_ms;
+}
+
+double queue_fill(struct queue *q)
+{
+	double fill;
+
+	pthread_mutex_lock(&q->lock);
+	if (q->o.disk)
+		fill = q->no_space ? 1 : (double)q->disk / (double)q->o.disk;
+	else
+		fill = (double)q->memory / (double)q->o.memory;
+	pthread_mutex_unlock(&q->lock);
+	return MIN(fill, 1.0);
 }
 
 void queue_stats(struct queue *q, struct queue_stats *ret)

@@ -38,7 +38,8 @@ struct block {
 	struct segment_file *segment; /* NULL: in memory alone */
 	uint64_t offset; /* of its record */
 	uint8_t *bytes; /* extra, then payload; NULL = on disk alone */
-	bool taken;
+	uint32_t lane; /* once it is in one */
+	bool taken, fresh; /* fresh: overtakes the backlog */
 };
 
 struct lane {
@@ -65,7 +66,11 @@ struct queue {
 
 	struct lane lanes[LANES_MAX];
 	struct block *oldest, *newest; /* window */
+	struct block *
+		waiting; /* the first one of another layout; it and all newer ones are in no lane yet */
 	size_t window;
+	uint32_t layout; /* lanes for which the blocks in lanes were made */
+	uint32_t width; /* lanes that are used; o.lanes is what is wanted */
 	struct segment_file *segments, *last_segment;
 	struct {
 		struct segment_file *segment;
@@ -81,7 +86,8 @@ struct queue {
 	int64_t oldest_ms_floor;
 
 	/* fsync */
-	uint64_t written, durable; /* running numbers of appends */
+	uint64_t written, durable,
+		lost; /* running numbers of appends; lost: the last that a failed sync covered */
 	bool syncing;
 
 	/* cursor */
@@ -110,6 +116,7 @@ ssize_t disk_read_header(struct segment_file *s, uint64_t *offset, struct record
 void disk_release(struct queue *q, struct segment_file *s, struct amount a);
 void disk_note_sync(struct queue *q, uint64_t from_us);
 void disk_seal(struct queue *q); /* the next append begins a new file */
+void disk_drop_sent(struct queue *q); /* the last file, when nothing in it waits any more */
 /* Before all others: what is in memory alone, at close. */
 int disk_begin_before(struct queue *q);
 void disk_close_all(struct queue *q);
@@ -134,6 +141,19 @@ int dead_open(struct queue *q);
 int dead_write(struct queue *q, const struct record *r, int status, const char *reason,
 	       const char *series);
 
+/* --- window.c --- */
+size_t window_weight(const struct block *b);
+void window_set_bytes(struct block *b, uint8_t *bytes);
+void window_free(struct block *b);
+void window_add(struct queue *q, struct block *b); /* by index; then */
+void window_admit(struct queue *q,
+		  struct block *b); /* into its lane, when its layout's turn has come */
+void window_remove(struct queue *q, struct block *b);
+void window_unlink(struct queue *q, struct block *b); /* out of its lane, wherever it waits there */
+void window_put_first(struct queue *q, struct block *b);
+struct block *window_pop(struct block **first, struct block **last);
+
 /* --- queue.c --- */
 void queue_count(struct queue *q, enum queue_event e, struct amount a);
 uint64_t queue_lowest_unsent(const struct queue *q);
+void queue_expire_waiting(struct queue *q, int64_t now_ms);

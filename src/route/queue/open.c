@@ -94,7 +94,7 @@ int queue_open(const struct queue_options *o, char *why, size_t why_size, struct
 	if (!q)
 		return -ENOMEM;
 	q->o = *o;
-	q->o.lanes = CLAMP(o->lanes, 1U, (uint32_t)LANES_MAX);
+	q->o.lanes = q->width = CLAMP(o->lanes, 1U, (uint32_t)LANES_MAX);
 	q->dir_fd = q->lock_fd = q->cursor_fd = -EBADF;
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_cond_init(&q->synced, NULL);

@@ -37,87 +37,6 @@ uint64_t queue_lowest_unsent(const struct queue *q)
 	return q->load.segment->first_index;
 }
 
-/* --- lists --- */
-
-static size_t weight(const struct block *b)
-{
-	return sizeof(*b) +
-	       (b->bytes ? b->public.record.extra_len + b->public.record.payload_len : 0);
-}
-
-static struct lane *lane_of(struct queue *q, const struct block *b)
-{
-	return &q->lanes[b->public.record.lane % q->o.lanes];
-}
-
-static void push_lane(struct block **first, struct block **last, struct block *b)
-{
-	b->lane_next = NULL;
-	if (*last)
-		(*last)->lane_next = b;
-	else
-		*first = b;
-	*last = b;
-}
-
-static void window_add(struct queue *q, struct block *b)
-{
-	/* By index: nearly always at the end. */
-	struct block *after = q->newest;
-
-	while (after && after->public.record.index > b->public.record.index)
-		after = after->older;
-	b->older = after;
-	b->newer = after ? after->newer : q->oldest;
-	if (b->newer)
-		b->newer->older = b;
-	else
-		q->newest = b;
-	if (after)
-		after->newer = b;
-	else
-		q->oldest = b;
-	q->window++;
-	q->memory += weight(b);
-}
-
-static void window_remove(struct queue *q, struct block *b)
-{
-	if (b->older)
-		b->older->newer = b->newer;
-	else
-		q->oldest = b->newer;
-	if (b->newer)
-		b->newer->older = b->older;
-	else
-		q->newest = b->older;
-	q->window--;
-	q->memory -= MIN(weight(b), q->memory);
-}
-
-static void unlink_lane(struct block **first, struct block **last, struct block *b)
-{
-	struct block *before = NULL;
-
-	for (struct block *x = *first; x; before = x, x = x->lane_next) {
-		if (x != b)
-			continue;
-		if (before)
-			before->lane_next = b->lane_next;
-		else
-			*first = b->lane_next;
-		if (*last == b)
-			*last = before;
-		return;
-	}
-}
-
-static void free_block(struct block *b)
-{
-	free(b->bytes);
-	free(b);
-}
-
 /* The block is no longer of this queue. */
 static void forget(struct queue *q, struct block *b)
 {
@@ -125,7 +44,7 @@ static void forget(struct queue *q, struct block *b)
 	if (b->segment)
 		disk_release(q, b->segment, amount_of(b));
 	q->cursor_behind++;
-	free_block(b);
+	window_free(b);
 	cursor_write(q, false);
 }
 
@@ -133,13 +52,6 @@ static void finish(struct queue *q, struct block *b, enum queue_event e)
 {
 	queue_count(q, e, amount_of(b));
 	forget(q, b);
-}
-
-static void set_bytes(struct block *b, uint8_t *bytes)
-{
-	b->bytes = bytes;
-	b->public.record.extra = bytes;
-	b->public.record.payload = bytes ? bytes + b->public.record.extra_len : NULL;
 }
 
 /* --- room --- */
@@ -186,14 +98,13 @@ static void drop_window_of(struct queue *q, struct segment_file *s)
 		next = b->newer;
 		if (b->segment != s || b->taken)
 			continue;
-		unlink_lane(&lane_of(q, b)->first, &lane_of(q, b)->last, b);
-		unlink_lane(&lane_of(q, b)->fresh_first, &lane_of(q, b)->fresh_last, b);
+		window_unlink(q, b);
 		queue_count(q, QUEUE_DROPPED, amount_of(b));
 		window_remove(q, b);
 		s->released++;
 		s->samples -= MIN(b->public.record.samples, s->samples);
 		s->series -= MIN(b->public.record.series, s->series);
-		free_block(b);
+		window_free(b);
 	}
 }
 
@@ -235,7 +146,7 @@ static bool drop_oldest_block(struct queue *q)
 		b = b->newer;
 	if (!b)
 		return false;
-	unlink_lane(&lane_of(q, b)->first, &lane_of(q, b)->last, b);
+	window_unlink(q, b);
 	finish(q, b, QUEUE_DROPPED);
 	return true;
 }
@@ -253,6 +164,8 @@ int queue_reserve(struct queue *q, uint64_t bytes)
 	int r = 0;
 
 	pthread_mutex_lock(&q->lock);
+	if (!fits(q, bytes))
+		disk_drop_sent(q);
 	if (q->o.full == QUEUE_FULL_DROP_OLDEST && !fits(q, bytes))
 		(void)make_room(q, bytes);
 	if (!fits(q, bytes))
@@ -299,7 +212,7 @@ static struct block *new_block(const struct record *r, bool with_bytes)
 			memcpy(bytes, r->extra, r->extra_len);
 		memcpy(bytes + r->extra_len, r->payload, r->payload_len);
 	}
-	set_bytes(b, bytes);
+	window_set_bytes(b, bytes);
 	return b;
 }
 
@@ -320,7 +233,7 @@ static bool note_fresh(struct queue *q, uint64_t index)
 
 static bool lane_idle(const struct queue *q, uint32_t lane)
 {
-	const struct lane *l = &q->lanes[lane % q->o.lanes];
+	const struct lane *l = &q->lanes[lane % q->width];
 
 	return !l->taken && !l->first && !l->fresh_first;
 }
@@ -331,7 +244,6 @@ static bool enter_window(struct queue *q, const struct record *r, struct segment
 {
 	bool fresh = q->backlog > 0;
 	struct block *b;
-	struct lane *lane;
 
 	if (fresh && (q->o.drain != QUEUE_FRESH_FIRST || !fits_memory(q, r->payload_len)))
 		return false;
@@ -344,24 +256,22 @@ static bool enter_window(struct queue *q, const struct record *r, struct segment
 		return false;
 	b->segment = s;
 	b->offset = offset;
-	window_add(q, b);
-	lane = lane_of(q, b);
+	b->fresh = fresh;
 	*ret_ready = lane_idle(q, r->lane);
-	if (fresh)
-		push_lane(&lane->fresh_first, &lane->fresh_last, b);
-	else
-		push_lane(&lane->first, &lane->last, b);
+	window_add(q, b);
+	window_admit(q, b);
 	return true;
 }
 
-/* Group commit: one of those who wait syncs for all that was written before it began. */
+/*
+ * Group commit: one of those who wait syncs for all that was written before it began. What a failed sync covered is never called durable:
+ * the kernel may have forgotten the pages, so that the next sync succeeds without them.
+ */
 static int wait_durable(struct queue *q, uint64_t number)
 {
-	int r = 0;
-
-	while (q->durable < number && r == 0) {
+	while (q->durable < number && q->lost < number) {
 		uint64_t covers = q->written, from = time_mono_us();
-		int fd;
+		int fd, r = 0;
 
 		if (q->syncing) {
 			pthread_cond_wait(&q->synced, &q->lock);
@@ -378,16 +288,22 @@ static int wait_durable(struct queue *q, uint64_t number)
 		pthread_mutex_lock(&q->lock);
 		q->syncing = false;
 		disk_note_sync(q, from);
-		if (r == 0)
+		if (r == 0) {
 			q->durable = MAX(q->durable, covers);
+		} else {
+			disk_count_error(q, r);
+			q->lost = MAX(q->lost, covers);
+		}
 		pthread_cond_broadcast(&q->synced);
 	}
-	return r;
+	return q->lost >= number ? -EIO : 0;
 }
 
 static int append_locked(struct queue *q, struct record *r, bool *ret_ready)
 {
+	/* Never memory alone behind what is on disk: at the close it is written before that. */
 	bool to_disk = q->o.ack != QUEUE_ACK_MEMORY || q->backlog ||
+		       (q->newest && q->newest->segment) ||
 		       !fits_memory(q, (uint64_t)r->extra_len + r->payload_len);
 	struct segment_file *s = NULL;
 	uint64_t offset = 0, number;
@@ -437,7 +353,7 @@ int queue_append(struct queue *q, struct record *r)
 		e = append_locked(q, r, &ready);
 	pthread_mutex_unlock(&q->lock);
 	if (ready && q->ready)
-		q->ready(q->ready_ctx, r->lane % q->o.lanes);
+		q->ready(q->ready_ctx, r->lane % queue_lanes(q));
 	return e;
 }
 
@@ -451,6 +367,37 @@ static bool was_fresh(struct queue *q, uint64_t index)
 	return q->n_fresh && index >= q->fresh[0].first;
 }
 
+static struct amount count_window(const struct queue *q, const struct segment_file *s)
+{
+	struct amount sum = {};
+
+	for (const struct block *b = q->oldest; b; b = b->newer)
+		if (b->segment == s) {
+			sum.records++;
+			sum.samples += b->public.record.samples;
+			sum.series += b->public.record.series;
+		}
+	return sum;
+}
+
+/* Somebody removed the file under us: what is not in the window is gone. */
+static void lose_file(struct queue *q, struct segment_file *s)
+{
+	struct amount kept = count_window(q, s);
+	struct amount lost = { s->records - s->released - kept.records,
+			       s->samples - MIN(kept.samples, s->samples),
+			       s->series - MIN(kept.series, s->series) };
+
+	log_warning("%s: segment %016" PRIx64 " is gone, %" PRIu64 " unsent records are missing",
+		    q->path, s->sequence, lost.records);
+	queue_count(q, QUEUE_CORRUPT, lost);
+	q->backlog -= MIN(lost.records, q->backlog);
+	q->load.segment = s->next;
+	q->load.offset = SEGMENT_HEADER;
+	s->sealed = true;
+	disk_release(q, s, lost);
+}
+
 static int load_one(struct queue *q)
 {
 	struct segment_file *s = q->load.segment;
@@ -459,6 +406,10 @@ static int load_one(struct queue *q)
 	ssize_t n;
 	int e = disk_open_file(q, s);
 
+	if (e == -ENOENT) {
+		lose_file(q, s);
+		return 0;
+	}
 	if (e < 0)
 		return e;
 	n = disk_read_header(s, &q->load.offset, &r, NULL);
@@ -486,7 +437,7 @@ static int load_one(struct queue *q)
 	q->load.offset += (uint64_t)n;
 	q->backlog--;
 	window_add(q, b);
-	push_lane(&lane_of(q, b)->first, &lane_of(q, b)->last, b);
+	window_admit(q, b);
 	return 0;
 }
 
@@ -517,21 +468,14 @@ static void load(struct queue *q)
 
 static struct block *next_of(struct queue *q, struct lane *l)
 {
-	struct block *b;
-
 	if (!l->first)
 		load(q);
 	if (l->fresh_first && (!l->first || l->fresh_turn)) {
 		l->fresh_turn = false;
-		b = l->fresh_first;
-		unlink_lane(&l->fresh_first, &l->fresh_last, b);
-		return b;
+		return window_pop(&l->fresh_first, &l->fresh_last);
 	}
 	l->fresh_turn = true;
-	b = l->first;
-	if (b)
-		unlink_lane(&l->first, &l->last, b);
-	return b;
+	return window_pop(&l->first, &l->last);
 }
 
 /* Its bytes from disk, outside the lock: it is taken, so its segment stays. */
@@ -547,9 +491,9 @@ static int fetch(struct queue *q, struct block *b)
 	pthread_mutex_lock(&q->lock);
 	if (e < 0)
 		return e;
-	q->memory -= MIN(weight(b), q->memory);
-	set_bytes(b, bytes);
-	q->memory += weight(b);
+	q->memory -= MIN(window_weight(b), q->memory);
+	window_set_bytes(b, bytes);
+	q->memory += window_weight(b);
 	return 0;
 }
 
@@ -559,9 +503,50 @@ static bool too_old(const struct queue *q, const struct block *b, int64_t now_ms
 	       now_ms - b->public.record.enqueued_ms > (int64_t)(q->o.max_age_us / 1000);
 }
 
+static struct block *untake(struct queue *q, struct queue_block *public)
+{
+	struct block *b = container_of(public, struct block, public);
+
+	b->taken = false;
+	q->lanes[b->lane].taken = false;
+	return b;
+}
+
+/* A node that is away takes nothing: what is too old must go all the same, from the oldest on. */
+void queue_expire_waiting(struct queue *q, int64_t now_ms)
+{
+	struct block *b = q->oldest, *next;
+
+	if (!b)
+		load(q);
+	for (b = b ? b : q->oldest; b && (b->taken || too_old(q, b, now_ms)); b = next) {
+		next = b->newer;
+		if (b->taken)
+			continue;
+		window_unlink(q, b);
+		finish(q, b, QUEUE_EXPIRED);
+		if (q->window == 0)
+			load(q);
+		next = next ? next : q->oldest;
+	}
+}
+
+bool queue_expire(struct queue *q, struct queue_block *public, int64_t now_ms)
+{
+	struct block *b = container_of(public, struct block, public);
+	bool old;
+
+	pthread_mutex_lock(&q->lock);
+	old = too_old(q, b, now_ms);
+	if (old)
+		finish(q, untake(q, public), QUEUE_EXPIRED);
+	pthread_mutex_unlock(&q->lock);
+	return old;
+}
+
 struct queue_block *queue_take(struct queue *q, uint32_t lane, int64_t now_ms)
 {
-	struct lane *l = &q->lanes[lane % q->o.lanes];
+	struct lane *l = &q->lanes[lane % LANES_MAX];
 	struct block *b;
 
 	pthread_mutex_lock(&q->lock);
@@ -577,15 +562,12 @@ struct queue_block *queue_take(struct queue *q, uint32_t lane, int64_t now_ms)
 		if (e >= 0)
 			break;
 		b->taken = l->taken = false;
-		if (e == -EBADMSG) {
+		if (e == -EBADMSG || e == -ENOENT) {
 			finish(q, b, QUEUE_CORRUPT);
 			continue;
 		}
 		disk_count_error(q, e);
-		b->lane_next = l->first; /* again later */
-		l->first = b;
-		if (!l->last)
-			l->last = b;
+		window_put_first(q, b); /* again later */
 		b = NULL;
 		break;
 	}
@@ -593,33 +575,19 @@ struct queue_block *queue_take(struct queue *q, uint32_t lane, int64_t now_ms)
 	return b ? &b->public : NULL;
 }
 
-static struct block *untake(struct queue *q, struct queue_block *public)
-{
-	struct block *b = container_of(public, struct block, public);
-
-	b->taken = false;
-	lane_of(q, b)->taken = false;
-	return b;
-}
-
 void queue_put_back(struct queue *q, struct queue_block *public)
 {
 	struct block *b;
-	struct lane *l;
 
 	pthread_mutex_lock(&q->lock);
 	b = untake(q, public);
-	l = lane_of(q, b);
-	b->lane_next = l->first;
-	l->first = b;
-	if (!l->last)
-		l->last = b;
+	window_put_first(q, b);
 	/* Of a long outage the bytes need not stay: they are on disk, too. */
 	if (b->segment && q->memory > q->o.memory) {
-		q->memory -= MIN(weight(b), q->memory);
+		q->memory -= MIN(window_weight(b), q->memory);
 		free(b->bytes);
-		set_bytes(b, NULL);
-		q->memory += weight(b);
+		window_set_bytes(b, NULL);
+		q->memory += window_weight(b);
 	}
 	pthread_mutex_unlock(&q->lock);
 }
@@ -659,8 +627,13 @@ int queue_dead_letter(struct queue *q, struct queue_block *b, const struct recor
 
 	pthread_mutex_lock(&q->lock);
 	r = dead_write(q, what ? what : &b->record, status, reason, series);
-	if (!what)
+	if (r < 0 && r != -EFBIG) {
+		disk_count_error(q, r);
+		log_warning_limited("%s: a dead letter cannot be written: %s", q->path,
+				    strerror(-r));
+	} else if (!what) {
 		finish(q, untake(q, b), QUEUE_DEAD);
+	}
 	pthread_mutex_unlock(&q->lock);
 	return r;
 }

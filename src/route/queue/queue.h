@@ -61,7 +61,10 @@ int queue_open(const struct queue_options *o, char *why, size_t why_size, struct
 /* Seals what is in memory to disk (but disk: 0), writes the cursor. */
 struct queue *queue_close(struct queue *q);
 DEFINE_CLEANUP(struct queue *, queue_close);
-/* New limits, ages, ack and full; names, lanes and segments written so far stay. From any thread. */
+/*
+ * New limits, ages, ack, full and number of lanes; names and segments written so far stay. From any thread. Blocks of the old layout are sent
+ * first.
+ */
 void queue_change(struct queue *q, const struct queue_options *o);
 
 /* --- workers: any thread --- */
@@ -84,6 +87,8 @@ struct queue_block { /* taken, not yet released; owned by the queue */
 	unsigned attempts;
 	void *owner; /* for the sender */
 };
+/* Lanes that have blocks now; changes between two calls of the sender. */
+uint32_t queue_lanes(const struct queue *q);
 /* Next unsent block of @lane in order, or NULL. Blocks older than max_age are expired on the way. */
 struct queue_block *queue_take(struct queue *q, uint32_t lane, int64_t now_ms);
 void queue_put_back(struct queue *q, struct queue_block *b); /* failed: first of its lane again */
@@ -91,12 +96,19 @@ void queue_release(struct queue *q, struct queue_block *b); /* sent */
 /* The same of a block that was cut up, of which these went to dead/ before. */
 void queue_release_cut(struct queue *q, struct queue_block *b, uint32_t dead_samples,
 		       uint32_t dead_series);
-/* Refused for good: to dead/ with a JSON line (GW-TX-11); @parts of a block that was halved are written from @payload. */
+/* A taken block that has become too old: true when it is gone. */
+bool queue_expire(struct queue *q, struct queue_block *b, int64_t now_ms);
+/*
+ * Refused for good: to dead/ with a JSON line (GW-TX-11). @what: a part of a block that was cut up, which stays; NULL = the block, which goes.
+ * -EFBIG: more than dead letters may take, dropped and counted. Other errors: nothing was written, the block stays.
+ */
 int queue_dead_letter(struct queue *q, struct queue_block *b, const struct record *what, int status,
 		      const char *reason, const char *series);
 /* Called with no lock held whenever a lane that was empty has a block. */
 void queue_on_ready(struct queue *q, void (*fn)(void *ctx, uint32_t lane), void *ctx);
 void queue_tick(struct queue *q, int64_t now_ms); /* each second: cursor, free space, age */
+/* Of the tier that it lives in, 0..1; 1 = there is no room on the device. What is only reserved does not count. */
+double queue_fill(struct queue *q);
 void queue_stats(struct queue *q, struct queue_stats *ret);
 
 /* Index of the lowest unsent record by the cursor of a queue that nobody has open. -errno without a sound one. */

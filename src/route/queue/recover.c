@@ -25,7 +25,8 @@ static void take_record(struct scan *x, const struct record *r, uint64_t offset)
 {
 	struct queue *q = x->q;
 
-	x->s->records++;
+	if (!x->s->records++)
+		x->s->first_index = r->index; /* the head may be damaged */
 	q->next_index = MAX(q->next_index, r->index + 1);
 	if (r->index < x->lowest) {
 		x->s->released++;

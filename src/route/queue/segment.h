@@ -23,6 +23,10 @@ enum record_extra {
 	EXTRA_HISTOGRAMS = 3
 }; /* 3: u32, how many of the samples are histograms */
 
+/* Flags of a record: gateways that it has passed; of how many lanes its lane is one (0: not said). */
+#define RECORD_HOPS 7U
+#define RECORD_LAYOUT_SHIFT 8
+
 struct segment_info {
 	uint64_t sequence, first_index;
 	int64_t created_ms;
@@ -42,6 +46,11 @@ struct record { /* payload and extra: borrowed */
 	const void *payload;
 	uint32_t payload_len;
 };
+
+static inline uint32_t record_layout(const struct record *r)
+{
+	return r->flags >> RECORD_LAYOUT_SHIFT & 127U;
+}
 
 uint32_t segment_checksum(const void *data, size_t len);
 void segment_header_encode(const struct segment_info *i, uint8_t out[SEGMENT_HEADER]);

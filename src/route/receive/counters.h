@@ -38,19 +38,13 @@ struct named_counters {
 	struct route_counters c;
 };
 
-/* Samples by task, of a destination with several nodes; as named_counters. They wrap around. */
-struct task_counters {
-	struct task_counters *next;
-	char name[65];
-	uint32_t n, counts[];
-};
-
 struct worker_counters {
 	uint64_t requests_in_flight;
 	uint64_t series[_RW_VERSION_MAX], samples[_RW_VERSION_MAX], histograms[_RW_VERSION_MAX],
 		exemplars[_RW_VERSION_MAX], metadata[_RW_VERSION_MAX];
 	uint64_t wire_bytes[_RW_VERSION_MAX], decoded_bytes[_RW_VERSION_MAX];
 	uint64_t invalid[_RW_INVALID_MAX], empty_labels;
+	uint64_t label_limits[_RW_LABEL_LIMIT_MAX], over[_RW_OVER_MAX]; /* series; requests */
 	uint64_t losses[_RW_LOSS_MAX];
 	uint64_t dropped[_DROP_MAX]; /* before routing, and of no route */
 	uint64_t append_errors;

@@ -18,6 +18,7 @@ struct ticket_route { /* what a route took of a request */
 struct ticket { /* embedded in a request; lives until done() was called */
 	unsigned pending; /* touched blocks that are not safe yet */
 	bool failed, committed;
+	double fill; /* of the fullest queue that refused, 0..1 */
 	void (*done)(struct ticket *t); /* all are safe, or failed */
 	struct open_block *touched; /* by the request at work */
 	uint64_t began_us;

@@ -11,11 +11,14 @@
 
 void pipeline_metadata_begin(struct pipeline *p, uint64_t now_us)
 {
-	const char *tenant = p->body->tenant;
-
 	p->now_us = now_us;
-	p->tenant = *tenant ? XXH3_64bits(tenant, strlen(tenant)) : 0;
 	p->n_told = 0;
+	for (size_t i = 0; i < p->snapshot->n_destinations; i++) {
+		const char *tenant = p->body->tenants[i];
+		bool own = *tenant && p->snapshot->destinations[i].config->tenant.from_request;
+
+		p->tenants[i] = own ? XXH3_64bits(tenant, strlen(tenant)) : 0;
+	}
 }
 
 void pipeline_metadata_undo(struct pipeline *p)
@@ -25,16 +28,23 @@ void pipeline_metadata_undo(struct pipeline *p)
 	p->n_told = 0;
 }
 
-/* True: the family is to go to the node now. */
-static bool due(struct pipeline *p, struct node *n, struct rw_span family)
+static uint64_t tenant_of(const struct pipeline *p, const struct destination *d)
 {
-	uint64_t hash = rw_told_hash(p->tenant, family);
+	return p->tenants[d - p->snapshot->destinations];
+}
 
-	if (!rw_told_due(n->told, hash, p->now_us, 0))
+/* True: the family is to go to the node now. */
+static bool due(struct pipeline *p, const struct destination *d, uint16_t node,
+		struct rw_span family)
+{
+	uint64_t hash = rw_told_hash(tenant_of(p, d), family);
+	struct rw_told *told = d->nodes[node]->told;
+
+	if (!rw_told_due(told, hash, p->now_us, 0))
 		return false;
 	if (!rw_array_grow(&p->told, &p->told_size, p->n_told + 1, sizeof(*p->told)))
 		return true; /* it cannot be taken back, then */
-	p->told[p->n_told].table = n->told;
+	p->told[p->n_told].table = told;
 	p->told[p->n_told++].hash = hash;
 	return true;
 }
@@ -45,8 +55,9 @@ static void tell(struct pipeline *p, struct rw_block *rows, const struct rw_meta
 		p->no_memory = true;
 }
 
-void pipeline_tell_family(struct pipeline *p, struct node *n, struct rw_block *rows,
-			  const struct rw_series *s, const struct rw_label *labels, size_t n_labels)
+void pipeline_tell_family(struct pipeline *p, const struct destination *d, uint16_t node,
+			  struct rw_block *rows, const struct rw_series *s,
+			  const struct rw_label *labels, size_t n_labels)
 {
 	struct rw_series named = *s; /* the family has the name that leaves */
 	struct rw_metadata m;
@@ -55,18 +66,18 @@ void pipeline_tell_family(struct pipeline *p, struct node *n, struct rw_block *r
 		named.labels = labels;
 		named.n_labels = (uint32_t)n_labels;
 	}
-	if (rw_series_metadata(&named, &m) && due(p, n, m.family))
+	if (rw_series_metadata(&named, &m) && due(p, d, node, m.family))
 		tell(p, rows, &m);
 }
 
-void pipeline_know_family(struct pipeline *p, struct rw_block *rows, const struct rw_label *labels,
-			  size_t n_labels)
+void pipeline_know_family(struct pipeline *p, const struct destination *d, struct rw_block *rows,
+			  const struct rw_label *labels, size_t n_labels)
 {
 	const struct rw_label *name = rw_find_label(labels, n_labels, "__name__", 8);
 	struct rw_metadata m;
 
-	if (name && rw_families_find(p->shared.families, p->tenant, name->value, name->value_len,
-				     &p->family, &m))
+	if (name && rw_families_find(p->shared.families, tenant_of(p, d), name->value,
+				     name->value_len, &p->family, &m))
 		rw_block_next_metadata(rows, &m);
 }
 
@@ -78,7 +89,7 @@ static void tell_node(struct pipeline *p, const struct destination *d, uint16_t 
 	uint64_t hash = XXH3_64bits(m->family.at, m->family.len);
 	struct rw_block *rows;
 
-	if (pipeline_block_version(d, node, RW1) != RW1 || !due(p, d->nodes[node], m->family))
+	if (pipeline_block_version(d, node, RW1) != RW1 || !due(p, d, node, m->family))
 		return;
 	rows = pipeline_rows(p, d, node, (uint16_t)shard_lane(hash, d->lanes), RW1, NULL, 0);
 	if (rows)
@@ -123,6 +134,14 @@ static bool wants(const struct pipeline *p, size_t destination)
 	return false;
 }
 
+/* For each tenant that the request has: mostly one for all destinations. */
+static void remember(struct pipeline *p, const struct rw_metadata *m)
+{
+	for (size_t i = 0; i < p->snapshot->n_destinations; i++)
+		if (!i || p->tenants[i] != p->tenants[i - 1])
+			rw_families_put(p->shared.families, p->tenants[i], m);
+}
+
 void pipeline_metadata(struct pipeline *p)
 {
 	int mode = p->snapshot->config->metadata->mode;
@@ -135,7 +154,7 @@ void pipeline_metadata(struct pipeline *p)
 		n++;
 		if (mode == METADATA_DROP)
 			continue;
-		rw_families_put(p->shared.families, p->tenant, &m);
+		remember(p, &m);
 		for (size_t i = 0; i < p->snapshot->n_destinations; i++) {
 			const struct destination *d = &p->snapshot->destinations[i];
 

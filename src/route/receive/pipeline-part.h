@@ -2,6 +2,7 @@
 /* What the files of the pipeline share. */
 #pragma once
 #include "route/receive/pipeline.h"
+#include "route/receive/tasks.h"
 
 #define LABELS_MAX 1152 /* of a series with what rules and destinations add */
 
@@ -20,12 +21,12 @@ struct pipeline {
 	struct named_counters *named; /* atomic head */
 	struct route_counters **routes; /* per route of the snapshot */
 	uint64_t *series_before; /* of each at the begin of the request at work */
-	struct task_counters *tasks; /* atomic head */
-	struct task_counters *
-		*destination_tasks; /* per destination of the snapshot; NULL = not counted */
 	size_t n_routes;
+	struct task_counts *tasks; /* atomic head */
+	uint32_t **task_samples; /* per destination of the snapshot */
 	struct rw_limits limits;
 	struct rw_buf canon, key, window[2];
+	struct rw_series inside[2], outside[2]; /* of a window, by its depth */
 	struct rw_label labels[LABELS_MAX];
 	char task_text[16];
 	uint8_t extra[EXTRA_MAX];
@@ -35,7 +36,7 @@ struct pipeline {
 	int64_t now_ms;
 	bool no_memory;
 	uint64_t rejected; /* series with a task label of their own */
-	uint64_t now_us, tenant; /* hash, 0 = none */
+	uint64_t now_us, *tenants; /* hashes by destination, 0 = none */
 	struct rw_buf family; /* texts of what the table knew last */
 	struct {
 		struct rw_told *table;
@@ -64,9 +65,9 @@ void pipeline_metadata_begin(struct pipeline *p, uint64_t now_us);
 void pipeline_metadata(struct pipeline *p); /* of version 1, after the series */
 void pipeline_metadata_undo(struct pipeline *p); /* the rows of the request were taken back */
 /* What a series of version 2 says of its family, in a block of version 1; @labels as in rw_block_add(). */
-void pipeline_tell_family(struct pipeline *p, struct node *n, struct rw_block *rows,
-			  const struct rw_series *s, const struct rw_label *labels,
-			  size_t n_labels);
+void pipeline_tell_family(struct pipeline *p, const struct destination *d, uint16_t node,
+			  struct rw_block *rows, const struct rw_series *s,
+			  const struct rw_label *labels, size_t n_labels);
 /* What is known of the family of a series of version 1 that comes next into a block of version 2. */
-void pipeline_know_family(struct pipeline *p, struct rw_block *rows, const struct rw_label *labels,
-			  size_t n_labels);
+void pipeline_know_family(struct pipeline *p, const struct destination *d, struct rw_block *rows,
+			  const struct rw_label *labels, size_t n_labels);

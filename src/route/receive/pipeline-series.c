@@ -16,18 +16,13 @@
 
 /* One series at one stage of its way. */
 struct item {
-	struct rw_series series; /* samples, and labels as received */
+	const struct rw_series *series; /* samples, and labels as received */
 	const struct rw_label *labels; /* as they are now */
 	size_t n_labels;
 	bool changed;
 	bool metadata; /* goes along */
 	struct rw_span canon; /* of labels, at NULL = not made */
 };
-
-static uint64_t items_of(const struct rw_series *s)
-{
-	return (uint64_t)s->n_samples + s->n_histograms;
-}
 
 /* --- canonical bytes --- */
 
@@ -98,11 +93,12 @@ static uint16_t make_extra(struct pipeline *p, const struct destination *d,
 			   const struct rw_label *labels, size_t n_labels)
 {
 	const struct config_strings *split = &d->config->batch.split_by_labels;
+	const char *tenant = p->body->tenants[d - p->snapshot->destinations];
 	size_t len = 0;
 
-	if (d->config->tenant.from_request && *p->body->tenant)
-		len += record_extra_put(p->extra, sizeof(p->extra), EXTRA_TENANT, p->body->tenant,
-					strlen(p->body->tenant));
+	if (d->config->tenant.from_request && *tenant)
+		len += record_extra_put(p->extra, sizeof(p->extra), EXTRA_TENANT, tenant,
+					strlen(tenant));
 	for (size_t i = 0; i < split->n; i++) {
 		size_t name_len = strlen(split->items[i]);
 		const struct rw_label *l =
@@ -159,34 +155,38 @@ struct rw_block *pipeline_rows(struct pipeline *p, const struct destination *d, 
 	return rows;
 }
 
+/* What a series says of its family stays behind. */
+static int add_bare(struct rw_block *rows, const struct item *it, const struct rw_label *labels,
+		    size_t n_labels)
+{
+	struct rw_series bare = *it->series;
+
+	bare.metadata = (struct rw_span){};
+	return rw_block_add(rows, &bare, labels, n_labels);
+}
+
 static void add_row(struct pipeline *p, const struct destination *d, struct item *it,
 		    const struct placement *place, uint16_t node, const struct rw_label *labels,
 		    size_t n_labels)
 {
-	enum rw_version own = it->series.version, version = pipeline_block_version(d, node, own);
+	enum rw_version own = it->series->version, version = pipeline_block_version(d, node, own);
 	struct rw_block *rows =
 		pipeline_rows(p, d, node, place->lane, version, it->labels, it->n_labels);
+	int r;
 
 	if (!rows)
 		return;
 	if (version != RW1 && own == RW1 && it->metadata)
-		pipeline_know_family(p, rows, labels ? labels : it->labels,
+		pipeline_know_family(p, d, rows, labels ? labels : it->labels,
 				     labels ? n_labels : it->n_labels);
-	if (rw_block_add(rows, &it->series, labels, n_labels) < 0)
+	if (it->series->metadata.at && !it->metadata)
+		r = add_bare(rows, it, labels, n_labels);
+	else
+		r = rw_block_add(rows, it->series, labels, n_labels);
+	if (r < 0)
 		p->no_memory = true;
-	else if (version == RW1 && it->series.metadata.at)
-		pipeline_tell_family(p, d->nodes[node], rows, &it->series, labels, n_labels);
-}
-
-static void count_task(struct pipeline *p, const struct destination *d, const struct item *it,
-		       uint32_t task)
-{
-	struct task_counters *c = p->destination_tasks[d - p->snapshot->destinations];
-
-	if (c && task < c->n)
-		__atomic_store_n(&c->counts[task],
-				 c->counts[task] + (uint32_t)items_of(&it->series),
-				 __ATOMIC_RELAXED);
+	else if (version == RW1 && it->series->metadata.at && it->metadata)
+		pipeline_tell_family(p, d, node, rows, it->series, labels, n_labels);
 }
 
 /* False: its task label was not wanted, the series is invalid here. */
@@ -200,7 +200,6 @@ static bool deliver(struct pipeline *p, const struct destination *d, struct item
 		p->rejected++;
 		return false;
 	}
-	count_task(p, d, it, place->task);
 	if (leaving_labels(p, d, it, place->task, &n))
 		labels = p->labels;
 	for (uint32_t rank = 0; rank < d->replicas; rank++) {
@@ -214,6 +213,16 @@ static bool deliver(struct pipeline *p, const struct destination *d, struct item
 }
 
 /* --- one route --- */
+
+static uint64_t items_of(const struct rw_series *s)
+{
+	return (uint64_t)s->n_samples + s->n_histograms;
+}
+
+static void count_task(uint32_t *samples, uint32_t task, const struct rw_series *s)
+{
+	__atomic_store_n(&samples[task], samples[task] + (uint32_t)items_of(s), __ATOMIC_RELAXED);
+}
 
 static bool matches(struct pipeline *p, const struct route_rule_config *r, const struct item *it)
 {
@@ -320,23 +329,27 @@ static bool take_route(struct pipeline *p, size_t at, struct item *it, bool wind
 static bool apply_window(struct pipeline *p, const struct window_config *config, int route,
 			 struct item *it, uint64_t *dropped, unsigned depth)
 {
-	struct window w = window_of(p, config);
-	struct rw_series inside;
+	struct window w;
+	struct rw_series *inside = &p->inside[depth], *outside = &p->outside[depth];
 	struct window_cut cut;
 
-	if ((!config->max_age && !config->max_ahead) || window_holds(&w, &it->series))
+	if (!config->max_age && !config->max_ahead)
 		return true;
-	if (!items_of(&it->series))
+	w = window_of(p, config);
+	if (window_holds(&w, it->series))
+		return true;
+	if (!items_of(it->series))
 		return true; /* exemplars alone have no age here */
 	if (config->action == WINDOW_ROUTE && route >= 0) {
-		struct item outside = *it;
+		struct item beyond = *it;
 
-		if (!window_apply(&w, &it->series, true, &p->window[depth], &outside.series, &cut))
+		if (!window_apply(&w, it->series, true, &p->window[depth], outside, &cut))
 			p->no_memory = true;
-		else if (items_of(&outside.series))
-			(void)take_route(p, (size_t)route, &outside, false);
+		beyond.series = outside;
+		if (!p->no_memory && items_of(outside))
+			(void)take_route(p, (size_t)route, &beyond, false);
 	}
-	if (!window_apply(&w, &it->series, false, &p->window[depth], &inside, &cut)) {
+	if (!window_apply(&w, it->series, false, &p->window[depth], inside, &cut)) {
 		p->no_memory = true;
 		return false;
 	}
@@ -345,7 +358,7 @@ static bool apply_window(struct pipeline *p, const struct window_config *config,
 		COUNT(dropped[DROP_FUTURE], cut.future);
 	}
 	it->series = inside;
-	return items_of(&inside) > 0;
+	return items_of(inside) > 0;
 }
 
 /* True: the route took it. */
@@ -357,15 +370,13 @@ static bool take_route(struct pipeline *p, size_t at, struct item *before, bool 
 	struct item it;
 	struct decision decision = { .result = RELABEL_UNCHANGED, .matched = true };
 	struct placement where = {};
-	uint64_t n = items_of(&before->series);
+	uint64_t n = items_of(before->series);
 
 	/* Once a series: p->canon holds the bytes of its labels after the global rules, for all routes. */
 	if (p->caches[at] || d->key)
 		make_canon(p, before);
 	it = *before;
 	it.metadata &= r->metadata;
-	if (!it.metadata)
-		it.series.metadata.at = NULL;
 	if (pipeline_decides(r)) {
 		decide(p, at, d, &it, &decision, &where);
 	} else {
@@ -383,9 +394,10 @@ static bool take_route(struct pipeline *p, size_t at, struct item *before, bool 
 		return false;
 	if (!deliver(p, d, &it, &where))
 		return false;
-	COUNT(c->accepted, items_of(&it.series));
+	COUNT(c->accepted, items_of(it.series));
 	COUNT(c->series, 1);
-	note_lag(p, c, it.series.max_ts);
+	count_task(p->task_samples[r->destination_index], where.task, it.series);
+	note_lag(p, c, it.series->max_ts);
 	return true;
 }
 
@@ -398,7 +410,7 @@ static void route_item(struct pipeline *p, struct item *it)
 		if ((int)i == c->default_route)
 			continue;
 		if (stopped) {
-			COUNT(p->routes[i]->skipped, items_of(&it->series));
+			COUNT(p->routes[i]->skipped, items_of(it->series));
 			continue;
 		}
 		if (!take_route(p, i, it, true))
@@ -407,12 +419,12 @@ static void route_item(struct pipeline *p, struct item *it)
 		stopped = c->routing_mode == ROUTING_FIRST_MATCH || c->routes[i].stop;
 	}
 	if (taken && c->default_route >= 0)
-		COUNT(p->routes[c->default_route]->skipped, items_of(&it->series));
+		COUNT(p->routes[c->default_route]->skipped, items_of(it->series));
 	if (taken)
 		return;
 	if (c->default_route >= 0 && take_route(p, (size_t)c->default_route, it, true))
 		return;
-	COUNT(p->counters.dropped[DROP_NO_ROUTE], items_of(&it->series));
+	COUNT(p->counters.dropped[DROP_NO_ROUTE], items_of(it->series));
 }
 
 /* --- a series --- */
@@ -421,7 +433,7 @@ void pipeline_series(struct pipeline *p, const struct rw_series *s)
 {
 	const struct route_config *c = p->snapshot->config;
 	struct item it = {
-		.series = *s,
+		.series = s,
 		.labels = s->labels,
 		.n_labels = s->n_labels,
 		.metadata = c->metadata->mode != METADATA_DROP,

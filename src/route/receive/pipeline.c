@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/macro.h"
 #include "base/time.h"
+#include "route/receive/headers.h"
 #include "route/receive/pipeline-part.h"
 
 #define KEY_BYTES_MIN (64 * 1024)
@@ -64,20 +65,16 @@ struct pipeline *pipeline_free(struct pipeline *p)
 		relabel_context_free(p->keys);
 	rw_buf_done(&p->canon);
 	rw_buf_done(&p->key);
-	rw_buf_done(&p->family);
-	free(p->told);
 	rw_buf_done(&p->window[0]);
 	rw_buf_done(&p->window[1]);
-	free(p->routes);
+	rw_buf_done(&p->family);
+	free(p->told);
+	free(p->tenants);
 	free(p->series_before);
-	free(p->destination_tasks);
+	free(p->routes);
+	free(p->task_samples);
+	task_counts_free(p->tasks);
 	free(p->cache_seen);
-	while (p->tasks) {
-		struct task_counters *n = p->tasks;
-
-		p->tasks = n->next;
-		free(n);
-	}
 	while (p->named) {
 		struct named_counters *n = p->named;
 
@@ -154,66 +151,56 @@ static struct route_counters **list_counters(struct pipeline *p, const struct sn
 	return routes;
 }
 
-static struct task_counters *tasks_of(struct pipeline *p, const char *name, uint32_t tasks)
+static uint32_t **list_tasks(struct pipeline *p, const struct snapshot *s)
 {
-	struct task_counters *n;
+	uint32_t **samples = calloc(s->n_destinations + 1, sizeof(uint32_t *));
 
-	for (n = p->tasks; n; n = n->next)
-		if (n->n == tasks && streq(n->name, name))
-			return n;
-	n = calloc(1, sizeof(*n) + tasks * sizeof(n->counts[0]));
-	if (!n)
-		return NULL;
-	(void)snprintf(n->name, sizeof(n->name), "%s", name);
-	n->n = tasks;
-	n->next = p->tasks;
-	__atomic_store_n(&p->tasks, n, __ATOMIC_RELEASE);
-	return n;
-}
+	for (size_t i = 0; samples && i < s->n_destinations; i++) {
+		const struct destination_config *d = s->destinations[i].config;
 
-/* Where there is one node, no task is hotter than it may be: they are not counted. */
-static struct task_counters **list_tasks(struct pipeline *p, const struct snapshot *s)
-{
-	struct task_counters **tasks =
-		calloc(s->n_destinations + 1, sizeof(struct task_counters *));
-
-	for (size_t i = 0; tasks && i < s->n_destinations; i++) {
-		const struct destination *d = &s->destinations[i];
-
-		if (d->n_nodes > 1 && d->config->shard.tasks > 1)
-			tasks[i] = tasks_of(p, d->config->name, d->config->shard.tasks);
+		samples[i] = task_counts_get(&p->tasks, d->name, d->shard.tasks);
+		if (!samples[i]) {
+			free(samples);
+			return NULL;
+		}
 	}
-	return tasks;
+	return samples;
 }
 
 int pipeline_use(struct pipeline *p, const struct snapshot *s)
 {
 	struct route_counters **routes = list_counters(p, s);
+	uint32_t **task_samples = list_tasks(p, s);
 	struct decision_cache **caches = NULL;
 	struct decision_cache_stats *seen = calloc(s->n_routes + 1, sizeof(*seen));
-	struct task_counters **tasks = list_tasks(p, s);
 	uint64_t *before = calloc(s->n_routes + 1, sizeof(*before));
+	uint64_t *tenants = calloc(s->n_destinations + 1, sizeof(*tenants));
 	/* A key is never longer than the series that the limit lets in. */
 	bool room = rw_buf_room(&p->key, MAX(KEY_BYTES_MIN, s->config->limits->series_bytes));
-	int r = routes && seen && tasks && before && room ? make_caches(p, s, &caches) : -ENOMEM;
+	int r = routes && task_samples && seen && before && tenants && room
+			? make_caches(p, s, &caches)
+			: -ENOMEM;
 
 	if (r >= 0)
 		r = open_blocks_use(p->open, s);
 	if (r < 0) {
 		free(routes);
+		free(task_samples);
 		free(seen);
-		free(tasks);
 		free(before);
+		free(tenants);
 		free(caches);
 		return r;
 	}
 	free_caches(p);
 	free(p->routes);
+	free(p->task_samples);
 	free(p->cache_seen);
-	free(p->destination_tasks);
 	free(p->series_before);
-	p->destination_tasks = tasks;
+	free(p->tenants);
 	p->series_before = before;
+	p->tenants = tenants;
+	p->task_samples = task_samples;
 	p->cache_seen = seen;
 	p->caches = caches;
 	p->routes = routes;
@@ -257,6 +244,9 @@ static void count_request(struct pipeline *p)
 	for (unsigned i = 0; i < _RW_INVALID_MAX; i++)
 		if (t->invalid[i])
 			COUNT(c->invalid[i], t->invalid[i]);
+	for (unsigned i = 0; i < _RW_LABEL_LIMIT_MAX; i++)
+		if (t->label_limits[i])
+			COUNT(c->label_limits[i], t->label_limits[i]);
 	COUNT(c->invalid[RW_TASK_LABEL], p->rejected);
 }
 
@@ -273,6 +263,8 @@ static bool begin(struct pipeline *p, const struct pipeline_body *b, struct pipe
 							"too many symbols in one request\n" };
 	int r = rw_scan_begin(p->scan, b->version, &p->limits, b->body, b->len);
 
+	if (r == -E2BIG)
+		COUNT(p->counters.over[rw_scan_totals(p->scan)->over], 1);
 	if (r == -E2BIG)
 		refuse(a, 413, over[rw_scan_totals(p->scan)->over]);
 	else if (r == -EBADMSG)
@@ -312,6 +304,14 @@ static void note_routes(struct pipeline *p, struct ticket *t)
 			return;
 		t->routes[t->n_routes++] = (struct ticket_route){ (uint32_t)i, (uint32_t)series };
 	}
+}
+
+/* Rows were taken back: nothing of the request is in a queue. */
+static void take_back(struct pipeline *p, struct ticket *t)
+{
+	pipeline_metadata_undo(p);
+	t->failed = true;
+	pipeline_answered(p, t);
 }
 
 static void tell_invalid(struct pipeline *p, struct pipeline_answer *a)
@@ -355,16 +355,13 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 	tell_invalid(p, ret);
 	if (p->no_memory) {
 		open_blocks_rollback(p->open, t);
-		pipeline_metadata_undo(p);
-		t->failed = true;
-		pipeline_answered(p, t);
+		take_back(p, t);
 		refuse(ret, 503, "out of memory\n");
 		return;
 	}
 	if (open_blocks_commit(p->open, t, now_us) < 0) {
-		pipeline_metadata_undo(p);
-		t->failed = true;
-		pipeline_answered(p, t);
+		take_back(p, t);
+		ret->retry_s = headers_retry_after(t->fill);
 		refuse(ret, 503, "a queue is full\n");
 		return;
 	}
@@ -376,10 +373,12 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 	if (t->pending)
 		return;
 	pipeline_answered(p, t);
-	if (t->failed)
+	if (t->failed) {
+		ret->retry_s = headers_retry_after(t->fill);
 		refuse(ret, 503, "a queue did not take the block\n");
-	else
+	} else {
 		ret->status = *ret->text ? 400 : 204;
+	}
 }
 
 void pipeline_answered(struct pipeline *p, const struct ticket *t)
@@ -423,16 +422,6 @@ const struct worker_counters *pipeline_counters(const struct pipeline *p)
 	return &p->counters;
 }
 
-const struct task_counters *pipeline_tasks(const struct pipeline *p, const char *destination,
-					   uint32_t tasks)
-{
-	const struct task_counters *n = __atomic_load_n(&p->tasks, __ATOMIC_ACQUIRE);
-
-	while (n && (n->n != tasks || !streq(n->name, destination)))
-		n = n->next;
-	return n;
-}
-
 void pipeline_route_totals(const struct pipeline *p, const char *name, struct route_counters *sum)
 {
 	const struct named_counters *n = __atomic_load_n(&p->named, __ATOMIC_ACQUIRE);
@@ -442,4 +431,10 @@ void pipeline_route_totals(const struct pipeline *p, const char *name, struct ro
 		n = n->next;
 	for (size_t i = 0; n && i < sizeof(*sum) / sizeof(uint64_t); i++)
 		to[i] += COUNTED(((const uint64_t *)&n->c)[i]);
+}
+
+void pipeline_task_totals(const struct pipeline *p, const char *destination, uint32_t tasks,
+			  uint32_t *sums)
+{
+	task_counts_add(&p->tasks, destination, tasks, sums);
 }

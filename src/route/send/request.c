@@ -16,7 +16,6 @@
 #define DNS_CACHE_S 60L
 #define CONNECTION_AGE_S 60L /* an address that changed is noticed */
 #define HOPS_MAX 3
-#define FLAG_HOPS 7U /* record flags: gateways that the block has passed */
 
 /* --- what comes back --- */
 
@@ -105,7 +104,7 @@ static int add_protocol(const struct sender *n, struct lane_state *l)
 
 static int add_block(struct lane_state *l)
 {
-	unsigned hops = l->block->record.flags & FLAG_HOPS;
+	unsigned hops = l->block->record.flags & RECORD_HOPS;
 	char id[BLOCK_ID_MAX];
 	int r = 0;
 

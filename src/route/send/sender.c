@@ -97,7 +97,7 @@ static uint64_t look_at_node(struct sender *n, uint64_t now_us)
 		refresh_secrets(n);
 	if (n->snappy_only && now_us >= n->snappy_until_us)
 		n->snappy_only = false;
-	for (uint32_t i = 0; i < n->o.lanes; i++) {
+	for (uint32_t i = 0, lanes = queue_lanes(n->queue); i < lanes; i++) {
 		uint64_t at = look_at_lane(n, &n->lanes[i], now_us);
 
 		if (at && (!next || at < next))
@@ -273,7 +273,6 @@ static int copy_options(const struct send_options *o, struct arena **ret_arena,
 		arena_free(a);
 		return -ENOMEM;
 	}
-	ret->lanes = CLAMP(o->lanes, 1U, (uint32_t)LANES_MAX);
 	*ret_arena = a;
 	return 0;
 }
@@ -328,7 +327,6 @@ int sender_change(struct sender *n, const struct send_options *o)
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&n->all->lock);
-	copied.lanes = n->o.lanes; /* blocks of the old layout are still there */
 	take_options(n, arena, &copied);
 	n->stats.rw1_only = n->snappy_only = false;
 	n->breaker.until_us = 0; /* what was wrong may be right now */
@@ -386,7 +384,7 @@ void sender_stats(struct sender *n, struct sender_stats *ret)
 	ret->breaker = n->breaker.state;
 	(void)snprintf(ret->reason, sizeof(ret->reason), "%s",
 		       n->breaker.state == BREAKER_CLOSED ? "" : n->breaker.reason);
-	for (uint32_t i = 0; i < n->o.lanes; i++)
+	for (uint32_t i = 0; i < queue_lanes(n->queue); i++)
 		at = MAX(at, n->lanes[i].not_before_us);
 	at = MAX(at, breaker_next(&n->breaker));
 	ret->retry_wait_us = at > now ? at - now : 0;

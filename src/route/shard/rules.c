@@ -113,6 +113,7 @@ static void begin_key(const struct shard_rules *r, struct made *ret)
 	ret->key = *r->all_labels;
 	ret->key.names = ret->names;
 	ret->key.n_names = 0;
+	ret->key.special = NULL;
 }
 
 /* False: no rule is in @s. */
