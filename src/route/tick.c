@@ -99,6 +99,20 @@ void tick_took(const struct tick *t, uint16_t metric, const char *const *labels,
 
 /* --- workers --- */
 
+/* By the server, before a handler is asked. */
+static uint64_t answered_before(const struct gateway *g, int status)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < g->n_servers; i++) {
+		struct http_server_stats s;
+
+		http_server_stats(g->servers[i], &s);
+		n += status == 401 ? s.unauthorized : s.forbidden;
+	}
+	return n;
+}
+
 static void tick_receive(const struct tick *t)
 {
 	struct gateway *g = t->g;
@@ -116,6 +130,8 @@ static void tick_receive(const struct tick *t)
 	for (int s = 100; s < 600; s++) {
 		uint64_t n = SUM(g, w->counters.status[s]);
 
+		if (s == 401 || s == 403)
+			n += answered_before(g, s);
 		if (!n)
 			continue;
 		(void)snprintf(code, sizeof(code), "%d", s);
