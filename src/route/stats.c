@@ -122,17 +122,17 @@ static void add_route(struct strbuf *b, const struct snapshot *s, size_t at)
 {
 	const struct route_rule_config *r = &s->config->routes[at];
 	const struct destination *d = &s->destinations[r->destination_index];
-	const struct node_config *c = d->config->nodes.items;
+	const struct node_config *c = d->node_configs;
 	struct stats_sum sum = {};
 
-	for (size_t i = 0; i < d->n_nodes; i++)
+	for (size_t i = 0; i < d->n_all; i++)
 		sum_node(&sum, d->nodes[i]);
 	add_text(b, r->name);
 	strbuf_addstr(b, ":{\"name\":");
 	add_text(b, r->name);
 	add_sum(b, &sum);
 	strbuf_addstr(b, ",\"nodes\":{");
-	for (size_t i = 0; i < d->n_nodes; i++) {
+	for (size_t i = 0; i < d->n_all; i++) {
 		strbuf_addstr(b, i ? "," : "");
 		add_node(b, &c[i], d->nodes[i]);
 	}

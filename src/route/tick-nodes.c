@@ -193,9 +193,9 @@ static void place_nodes(const struct tick *t, size_t at)
 {
 	static const char *const protocols[] = { "auto", "rw1", "rw2", "vm" };
 	const struct destination *d = &t->s->destinations[at];
-	const struct node_config *c = d->config->nodes.items;
+	const struct node_config *c = d->node_configs;
 
-	for (size_t i = 0; i < d->n_nodes; i++) {
+	for (size_t i = 0; i < d->n_all; i++) {
 		struct node *n = d->nodes[i];
 
 		n->figures.in_use = true;
@@ -236,7 +236,7 @@ void tick_routes_of_nodes(const struct tick *t, const struct route_rule_config *
 	tick_add(t, CLUSTER_SERIES, L(r->name), first ? sum->enqueued : 0);
 	tick_add(t, CLUSTER_FALSE, L(r->name), first ? sum->lost : 0);
 	tick_add(t, ROUTER_FALSE, L(r->name), first ? sum->lost : 0);
-	for (size_t i = 0; i < d->n_nodes; i++)
+	for (size_t i = 0; i < d->n_all; i++)
 		tick_gauge(t, ROUTER_HEALTH, L(r->name, d->nodes[i]->figures.url),
 			   d->nodes[i]->figures.closed);
 	if (d->n_nodes)

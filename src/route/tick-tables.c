@@ -40,6 +40,15 @@ static void tick_table(const struct tick *t, const struct destination *d)
 	tick_add(t, TABLE_MOVED, L(name), 0);
 }
 
+static void tick_move(const struct tick *t, const struct destination *d)
+{
+	const struct destination_move *last = d->n_moves ? &d->moves[d->n_moves - 1] : NULL;
+	const char *const *name = L(d->config->name);
+
+	tick_gauge(t, TABLE_BOUNDARY, name, last ? (double)last->boundary_ms / 1e3 : 0);
+	tick_gauge(t, TABLE_UNTIL, name, last ? (double)last->until_ms / 1e3 : 0);
+}
+
 static const char *owner(const struct destination *d, uint32_t task)
 {
 	uint16_t node = d->table->nodes[task];
@@ -90,8 +99,10 @@ void tick_tables(const struct tick *t)
 	for (size_t i = 0; i < t->s->n_destinations; i++) {
 		const struct destination *d = &t->s->destinations[i];
 
-		if (d->table)
+		if (d->table) {
 			tick_table(t, d);
+			tick_move(t, d);
+		}
 		tick_hottest(t, d);
 	}
 }

@@ -362,8 +362,8 @@ def test_gw_ob_3_dropped_newest_and_expired(start):
     sink.answer = 204
     wait_for("the end", lambda: g.metric("telamon_route_queue_blocks", node="n0") == 0)
     p = settle(g)
-    assert p.sum("telamon_route_dropped_samples_total", stage="queue", reason="expired") == 2
-    assert p.sum("telamon_route_send_samples_total", result="dropped") == 2
+    assert p.sum("telamon_route_dropped_samples_total", stage="queue", reason="expired") == 3
+    assert p.sum("telamon_route_send_samples_total", result="dropped") == 3
 
 
 # --- GW-OB-4 ---

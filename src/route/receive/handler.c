@@ -161,7 +161,6 @@ static bool take_media(struct upload *u)
 	return false;
 }
 
-/* A worker changes to the newest configuration between requests; one at rest, too, or nodes that are gone would be held by it. */
 void route_worker_use_newest(struct route_worker *w)
 {
 	struct snapshot *s;

@@ -25,7 +25,7 @@ struct pipeline {
 	struct task_counts *tasks; /* atomic head */
 	uint32_t **task_samples; /* per destination of the snapshot */
 	struct rw_limits limits;
-	struct rw_buf canon, key, window[2];
+	struct rw_buf canon, key, window[2], moved[3];
 	struct rw_series inside[2], outside[2]; /* of a window, by its depth */
 	struct rw_label labels[LABELS_MAX];
 	char task_text[16];

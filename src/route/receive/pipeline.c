@@ -71,6 +71,8 @@ struct pipeline *pipeline_free(struct pipeline *p)
 	free(p->told);
 	free(p->tenants);
 	free(p->series_before);
+	for (size_t i = 0; i < ARRAY_SIZE(p->moved); i++)
+		rw_buf_done(&p->moved[i]);
 	free(p->routes);
 	free(p->task_samples);
 	task_counts_free(p->tasks);
@@ -177,10 +179,12 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 	uint64_t *tenants = calloc(s->n_destinations + 1, sizeof(*tenants));
 	/* A key is never longer than the series that the limit lets in. */
 	bool room = rw_buf_room(&p->key, MAX(KEY_BYTES_MIN, s->config->limits->series_bytes));
-	int r = routes && task_samples && seen && before && tenants && room
-			? make_caches(p, s, &caches)
-			: -ENOMEM;
+	/* Where only an old table was dropped, what was decided stays. */
+	bool same = p->snapshot && p->snapshot->config == s->config;
+	int r = routes && task_samples && seen && before && tenants && room ? 0 : -ENOMEM;
 
+	if (r >= 0 && !same)
+		r = make_caches(p, s, &caches);
 	if (r >= 0)
 		r = open_blocks_use(p->open, s);
 	if (r < 0) {
@@ -192,17 +196,21 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 		free(caches);
 		return r;
 	}
-	free_caches(p);
+	if (same) {
+		free(seen);
+	} else {
+		free_caches(p);
+		free(p->cache_seen);
+		p->cache_seen = seen;
+		p->caches = caches;
+	}
 	free(p->routes);
 	free(p->task_samples);
-	free(p->cache_seen);
 	free(p->series_before);
 	free(p->tenants);
 	p->series_before = before;
 	p->tenants = tenants;
 	p->task_samples = task_samples;
-	p->cache_seen = seen;
-	p->caches = caches;
 	p->routes = routes;
 	p->n_routes = s->n_routes;
 	p->limits = limits_of(s->config);

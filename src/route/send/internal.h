@@ -9,7 +9,10 @@
 #include "route/wire/snappy.h"
 
 #define LANES_MAX 64
-#define RANGES_MAX 64 /* further requests for one block that is cut up */
+#define RANGES_MAX 64 /* parts of one block that wait */
+#define POISON_REQUESTS_MAX \
+	64 /* further requests for one block, to find the series that is at fault (GW-TX-10) */
+#define SIZE_REQUESTS_MAX 1024 /* to get under the size that a node takes */
 #define ANSWER_MAX 4096 /* of a body, for the log */
 
 /* A block that is cut up: series ranges of its decoded body that are still to be sent. */
@@ -29,9 +32,11 @@ struct lane_state { /* one request at a time */
 	struct sender *node;
 	uint32_t index;
 	CURL *easy;
-	struct curl_slist *headers;
+	struct curl_slist *headers,
+		*connect_to; /* curl keeps pointers while the request is on the way */
 	struct queue_block *block; /* NULL = idle */
 	struct cut cut;
+	size_t sent_len;
 	uint8_t *made; /* body of another version or encoding than the block's; NULL = the block's own bytes */
 	size_t made_size, made_len;
 	bool in_flight;
@@ -41,7 +46,6 @@ struct lane_state { /* one request at a time */
 	struct backoff backoff;
 	unsigned hops;
 	uint64_t began_us, first_failure_us;
-	size_t sent_bytes;
 	uint32_t sent_series, sent_samples; /* in the request on the way */
 	uint64_t losses[_RW_LOSS_MAX]; /* of its conversion */
 	uint64_t lost; /* histograms that conversions of this block's stored parts left out */
@@ -84,7 +88,11 @@ struct sender {
 	bool snappy_only; /* learnt: zstd was refused */
 	uint64_t snappy_until_us;
 	uint64_t last_success_us;
-	uint64_t max_series; /* of one request, after a 413; 0 = no limit */
+	size_t max_bytes; /* of one request, after a 413; 0 = no limit */
+	uint64_t not_before_us; /* Retry-After: of all lanes */
+	char *verified_url,
+		*host; /* tls.server_name: the URL with that name, and the host that is connected to */
+	char *connect_to;
 	bool removed;
 	struct log_second logs[_SEND_EVENT_MAX];
 	struct sender_stats stats;
@@ -107,9 +115,10 @@ struct senders {
 /* body.c: bytes to send for a lane. 0, -errno; -EBADMSG: the block cannot be decoded. */
 int send_prepare_body(struct sender *n, struct lane_state *l, const uint8_t **ret, size_t *ret_len);
 int send_cut_begin(struct sender *n, struct lane_state *l); /* decodes the block into l->cut */
-bool send_cut_split(
-	struct lane_state *
-		l); /* the current range into two halves; false: one series, or too many requests */
+/* The current range into two halves; false: one series, or more than @requests requests for this block. */
+bool send_cut_split(struct lane_state *l, unsigned requests);
+/* The node took no more (413): of what follows less at once. A single series says nothing of that. */
+void send_too_large(struct sender *n, struct lane_state *l);
 void send_cut_end(struct lane_state *l);
 /* Record and series text of the current range, as a dead letter. @ret_payload is malloc'd. */
 int send_cut_record(struct sender *n, struct lane_state *l, struct record *ret,
@@ -122,8 +131,8 @@ int send_cut_record(struct sender *n, struct lane_state *l, struct record *ret,
 void send_block_id(const struct lane_state *l, char id[BLOCK_ID_MAX]);
 void send_report(struct sender *n, const struct lane_state *l, enum send_event event, int status,
 		 CURLcode code);
-/* The whole block of @l becomes a dead letter. */
-void send_count_dead(struct sender *n, const struct lane_state *l, enum send_dead why);
+void send_count_dead(struct sender *n, uint32_t samples, uint32_t histograms, uint32_t series,
+		     enum send_dead why);
 void send_count_answer(struct sender *n, const struct lane_state *l, CURLcode code, int status,
 		       uint64_t now_us);
 
@@ -131,7 +140,15 @@ void send_count_answer(struct sender *n, const struct lane_state *l, CURLcode co
 int send_start(struct sender *n, struct lane_state *l, const uint8_t *body, size_t len,
 	       uint64_t now_us);
 void send_lane_free(struct lane_state *l);
+int send_set_target(struct sender *n); /* from the options */
+void send_target_done(struct sender *n);
 bool send_redirect(struct lane_state *l); /* follows 307, 308 within the host */
+
+/* lane.c: nothing waits in the lane any more */
+void send_idle(struct lane_state *l);
+/* The block, or the part of it that is on the way, to dead/. */
+void send_dead_block(struct sender *n, struct lane_state *l, int status, const char *reason,
+		     enum send_dead why);
 
 /* secret.c */
 void secret_set(struct secret *s, const char *value, const char *path);

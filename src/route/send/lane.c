@@ -27,7 +27,7 @@ static struct breaker_limits limits_of(const struct sender *n)
 
 /* --- ends of a block --- */
 
-static void idle(struct lane_state *l)
+void send_idle(struct lane_state *l)
 {
 	send_cut_end(l);
 	l->block = NULL;
@@ -73,7 +73,16 @@ static void next_part(struct sender *n, struct lane_state *l, const uint64_t *pa
 	count_sent(n, l, partial);
 	queue_release_cut(n->queue, l->block, l->cut.dead[SEND_FLOAT] + l->cut.dead[SEND_HISTOGRAM],
 			  l->cut.series_dead);
-	idle(l);
+	send_idle(l);
+}
+
+/* Where the disk takes no dead letter (full, or failing), the block stays, and the node is asked again. */
+static bool is_written(struct lane_state *l, int r)
+{
+	if (r >= 0 || r == -EFBIG)
+		return true;
+	l->not_before_us = time_mono_us() + US_PER_SEC;
+	return false;
 }
 
 static void dead_part(struct sender *n, struct lane_state *l, int status, const char *reason,
@@ -88,40 +97,46 @@ static void dead_part(struct sender *n, struct lane_state *l, int status, const 
 		l->not_before_us = time_mono_us() + US_PER_SEC; /* no memory: it is asked again */
 		return;
 	}
-	(void)queue_dead_letter(n->queue, l->block, &r, status, reason, series);
+	if (!is_written(l, queue_dead_letter(n->queue, l->block, &r, status, reason, series)))
+		return;
 	l->cut.dead[SEND_FLOAT] += r.samples - histograms;
 	l->cut.dead[SEND_HISTOGRAM] += histograms;
 	l->cut.series_dead += r.series;
-	n->stats.samples[SEND_FLOAT][SEND_DEAD_LETTER] += r.samples - histograms;
-	n->stats.samples[SEND_HISTOGRAM][SEND_DEAD_LETTER] += histograms;
-	n->stats.dead_samples[why] += r.samples;
-	n->stats.series_dead += r.series;
+	send_count_dead(n, r.samples, histograms, r.series, why);
 	next_part(n, l, NULL);
 }
 
-static void dead_block(struct sender *n, struct lane_state *l, int status, const char *reason,
-		       enum send_dead why)
+void send_dead_block(struct sender *n, struct lane_state *l, int status, const char *reason,
+		     enum send_dead why)
 {
-	send_report(n, l, EVENT_DEAD_LETTER, status, CURLE_OK);
+	const struct record *r = &l->block->record;
+	uint32_t samples = r->samples, series = r->series;
+	uint32_t histograms = MIN(record_histograms(r), samples);
+
+	send_report(n, l, why == DEAD_UNREADABLE ? EVENT_UNREADABLE : EVENT_DEAD_LETTER, status,
+		    CURLE_OK);
 	if (l->cut.body) {
 		dead_part(n, l, status, reason, why);
 		return;
 	}
-	send_count_dead(n, l, why);
-	(void)queue_dead_letter(n->queue, l->block, NULL, status, reason, NULL);
-	idle(l);
+	if (!is_written(l, queue_dead_letter(n->queue, l->block, NULL, status, reason, NULL)))
+		return;
+	send_count_dead(n, samples, histograms, series, why);
+	send_idle(l);
 }
 
 /* Two halves of what was on the way; what cannot be halved is a dead letter. */
 static void halve(struct sender *n, struct lane_state *l, int status, const char *reason,
 		  enum send_dead why)
 {
+	if (status == 413)
+		send_too_large(n, l);
 	if (!l->cut.body && send_cut_begin(n, l) < 0) {
-		dead_block(n, l, status, reason, why);
+		send_dead_block(n, l, status, reason, why);
 		return;
 	}
-	if (!send_cut_split(l))
-		dead_block(n, l, status, reason, why);
+	if (!send_cut_split(l, status == 413 ? SIZE_REQUESTS_MAX : POISON_REQUESTS_MAX))
+		send_dead_block(n, l, status, reason, why);
 	else
 		l->not_before_us = 0;
 }
@@ -133,7 +148,7 @@ static void hold(struct sender *n, struct lane_state *l, int status, uint64_t no
 	char reason[64];
 
 	if (!n->o.client_error_hold_us) {
-		dead_block(n, l, status, "refused by the node as a whole", DEAD_HELD);
+		send_dead_block(n, l, status, "refused by the node as a whole", DEAD_HELD);
 		return;
 	}
 	(void)snprintf(reason, sizeof(reason), "status %d", status);
@@ -210,8 +225,8 @@ static void retry(struct sender *n, struct lane_state *l, CURLcode code, int sta
 			: 0;
 	asked = MIN(asked, n->o.retry_after_max_us);
 	/* What a node asks for holds for all of its lanes. */
-	for (uint32_t i = 0; asked && i < n->o.lanes; i++)
-		n->lanes[i].not_before_us = MAX(n->lanes[i].not_before_us, now_us + asked);
+	if (asked)
+		n->not_before_us = MAX(n->not_before_us, now_us + asked);
 }
 
 static void step_down(struct sender *n, struct lane_state *l, int status, uint64_t now_us)
@@ -269,6 +284,7 @@ void send_finished(struct sender *n, struct lane_state *l, CURLcode code, uint64
 	action = send_judge(&a);
 	if (action == SEND_REDIRECT && send_redirect(l))
 		return;
+	breaker_answered(&n->breaker);
 	if (action == SEND_RELEASE) {
 		stored(n, l, now_us);
 		return;
@@ -281,7 +297,8 @@ void send_finished(struct sender *n, struct lane_state *l, CURLcode code, uint64
 		breaker_success(&n->breaker,
 				&(struct breaker_limits){ n->o.breaker_failures,
 							  n->o.breaker_successes, n->o.open_us });
-		dead_block(n, l, a.status, l->answer_len ? l->answer : "refused", DEAD_REFUSED);
+		send_dead_block(n, l, a.status, l->answer_len ? l->answer : "refused",
+				DEAD_REFUSED);
 		return;
 	case SEND_HALVE:
 		halve(n, l, a.status, "too large", DEAD_TOO_LARGE);

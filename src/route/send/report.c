@@ -109,7 +109,7 @@ void send_count_answer(struct sender *n, const struct lane_state *l, CURLcode co
 	uint64_t took = now_us - l->began_us;
 
 	c->requests++;
-	c->bytes += l->sent_bytes;
+	c->bytes += l->sent_len;
 	c->series += l->sent_series;
 	c->samples += l->sent_samples;
 	durations_note(&c->took, took);
@@ -122,13 +122,11 @@ void send_count_answer(struct sender *n, const struct lane_state *l, CURLcode co
 		n->stats.errors_unknown++;
 }
 
-void send_count_dead(struct sender *n, const struct lane_state *l, enum send_dead why)
+void send_count_dead(struct sender *n, uint32_t samples, uint32_t histograms, uint32_t series,
+		     enum send_dead why)
 {
-	const struct record *r = &l->block->record;
-	uint32_t histograms = MIN(record_histograms(r), r->samples);
-
-	n->stats.samples[SEND_FLOAT][SEND_DEAD_LETTER] += r->samples - histograms;
+	n->stats.samples[SEND_FLOAT][SEND_DEAD_LETTER] += samples - histograms;
 	n->stats.samples[SEND_HISTOGRAM][SEND_DEAD_LETTER] += histograms;
-	n->stats.dead_samples[why] += r->samples;
-	n->stats.series_dead += r->series;
+	n->stats.dead_samples[why] += samples;
+	n->stats.series_dead += series;
 }
