@@ -437,10 +437,12 @@ static void add_limit(struct strbuf *b, const json_t *e)
 		return;
 	strbuf_addstr(b, "  limit     ");
 	cli_add_text(b, e, P "limit.cgroup.path");
-	strbuf_addstr(b, "  ");
-	cli_add_size(b, e, P "limit.usage");
-	strbuf_addstr(b, " used of ");
-	cli_add_size(b, e, P "limit.max");
+	if (has(e, P "limit.usage") || has(e, P "limit.max")) {
+		strbuf_addstr(b, "  ");
+		cli_add_size(b, e, P "limit.usage");
+		strbuf_addstr(b, " used of ");
+		cli_add_size(b, e, P "limit.max");
+	}
 	if (cli_number(e, P "limit.distance", &distance) && distance > 0)
 		strbuf_addf(b, ", %.0f level%s above the victim's cgroup", distance,
 			    distance == 1 ? "" : "s");

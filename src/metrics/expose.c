@@ -144,10 +144,41 @@ static bool add_closed_labels(struct writer *w, size_t index)
 	return first;
 }
 
-static void add_histogram(struct writer *w, size_t index)
+/* Labels of one line; returns whether none was written. */
+static bool add_labels(struct writer *w, size_t index, const struct metric_series *x)
+{
+	const struct family *f = w->f;
+	bool first = true;
+
+	if (!x)
+		return add_closed_labels(w, index);
+	for (unsigned i = 0; i < f->n_labels; i++) {
+		size_t len = strnlen(x->labels[i], METRIC_LABEL_BYTES);
+
+		if (len) /* an empty label is the same as none */
+			add_label(w, &first, f->row->labels[i].name, x->labels[i], len);
+	}
+	return first;
+}
+
+static void add_bound(struct writer *w, size_t i)
 {
 	const struct metric_row *row = w->f->row;
-	_Atomic uint64_t *cells = &w->f->cells[index * w->f->cells_each];
+
+	if (i == row->n_buckets)
+		strbuf_addstr(w->out, "+Inf");
+	else if (row->buckets[i] == floor(row->buckets[i]))
+		strbuf_addf(w->out, w->format == METRICS_OPENMETRICS ? "%.1f" : "%.0f",
+			    row->buckets[i]);
+	else
+		add_shortest(w->out, row->buckets[i]);
+}
+
+/* Combination @index of a closed family, or series @x of an open one. */
+static void add_histogram(struct writer *w, size_t index, const struct metric_series *x)
+{
+	const struct metric_row *row = w->f->row;
+	_Atomic uint64_t *cells = x ? x->cells : &w->f->cells[index * w->f->cells_each];
 	uint64_t count = 0;
 
 	for (size_t i = 0; i <= row->n_buckets; i++) {
@@ -155,28 +186,22 @@ static void add_histogram(struct writer *w, size_t index)
 
 		count += atomic_load_explicit(&cells[i], memory_order_relaxed);
 		strbuf_addf(w->out, "%s_bucket", row->name);
-		first = add_closed_labels(w, index);
+		first = add_labels(w, index, x);
 		strbuf_addstr(w->out, first ? "{le=\"" : ",le=\"");
-		if (i < row->n_buckets && row->buckets[i] == floor(row->buckets[i]))
-			strbuf_addf(w->out, w->format == METRICS_OPENMETRICS ? "%.1f" : "%.0f",
-				    row->buckets[i]);
-		else if (i < row->n_buckets)
-			add_shortest(w->out, row->buckets[i]);
-		else
-			strbuf_addstr(w->out, "+Inf");
+		add_bound(w, i);
 		strbuf_addstr(w->out, "\"} ");
 		strbuf_addu64(w->out, count);
 		strbuf_addch(w->out, '\n');
 	}
 	strbuf_addf(w->out, "%s_sum", row->name);
-	if (!add_closed_labels(w, index))
+	if (!add_labels(w, index, x))
 		strbuf_addch(w->out, '}');
 	strbuf_addch(w->out, ' ');
 	add_shortest(w->out, (double)atomic_load_explicit(&cells[row->n_buckets + 1],
 							  memory_order_relaxed) /
 				     1e9);
 	strbuf_addf(w->out, "\n%s_count", row->name);
-	if (!add_closed_labels(w, index))
+	if (!add_labels(w, index, x))
 		strbuf_addch(w->out, '}');
 	strbuf_addf(w->out, " %llu\n", (unsigned long long)count);
 }
@@ -206,7 +231,7 @@ static void add_closed(struct writer *w)
 			add_header(w);
 		header = true;
 		if (f->row->type == METRIC_HISTOGRAM) {
-			add_histogram(w, i);
+			add_histogram(w, i, NULL);
 			continue;
 		}
 		strbuf_addstr(w->out, f->row->name);
@@ -218,31 +243,29 @@ static void add_closed(struct writer *w)
 	}
 }
 
-/* One line out of a slot; false when the slot changed meanwhile. */
+static void add_line(struct writer *w, const struct metric_series *x)
+{
+	strbuf_addstr(w->out, w->f->row->name);
+	if (!add_labels(w, 0, x))
+		strbuf_addch(w->out, '}');
+	strbuf_addch(w->out, ' ');
+	add_value(w, atomic_load_explicit(&x->value, memory_order_relaxed));
+	strbuf_addch(w->out, '\n');
+}
+
+/* One line, or all of a histogram, out of a slot; false when the slot changed meanwhile. */
 static bool try_series(struct writer *w, struct metric_series *x)
 {
-	const struct family *f = w->f;
 	uint32_t before = atomic_load_explicit(&x->version, memory_order_acquire);
-	bool first = true;
-	uint64_t raw;
 
 	if (before & 1)
 		return false;
 	if (!atomic_load_explicit(&x->used, memory_order_relaxed))
 		return true;
-	strbuf_addstr(w->out, f->row->name);
-	for (unsigned i = 0; i < f->n_labels; i++) {
-		size_t len = strnlen(x->labels[i], METRIC_LABEL_BYTES);
-
-		if (len) /* an empty label is the same as none */
-			add_label(w, &first, f->row->labels[i].name, x->labels[i], len);
-	}
-	if (!first)
-		strbuf_addch(w->out, '}');
-	strbuf_addch(w->out, ' ');
-	raw = atomic_load_explicit(&x->value, memory_order_relaxed);
-	add_value(w, raw);
-	strbuf_addch(w->out, '\n');
+	if (w->f->row->type == METRIC_HISTOGRAM)
+		add_histogram(w, 0, x);
+	else
+		add_line(w, x);
 	atomic_thread_fence(memory_order_acquire);
 	return atomic_load_explicit(&x->version, memory_order_relaxed) == before;
 }

@@ -15,8 +15,9 @@ struct metric_series {
 	_Atomic uint64_t value; /* counter, or the bits of a double */
 	uint64_t touched_us;
 	uint64_t hash;
-	int32_t next; /* in the bucket, -1 = end */
+	uint32_t next; /* in the bucket: index + 1, 0 = end */
 	char (*labels)[LABEL_SLOT]; /* one per label of the row */
+	_Atomic uint64_t *cells; /* histograms: as those of closed families */
 };
 
 /* Values of one row. */
@@ -30,10 +31,10 @@ struct family {
 	unsigned n_values[METRIC_LABELS_MAX];
 	const char *values[METRIC_LABELS_MAX][16];
 	uint8_t value_len[METRIC_LABELS_MAX][16];
-	/* Open. */
+	/* Open. Zeroed is empty, so that a page is taken when its first series comes. Histograms: cells_each cells a slot. */
 	struct metric_series *series;
 	char (*label_memory)[LABEL_SLOT];
-	int32_t *buckets;
+	uint32_t *buckets; /* index + 1, 0 = empty */
 	size_t series_max, n_buckets;
 	_Atomic size_t high; /* slots ever used: scrapes stop there */
 	_Atomic size_t count;

@@ -105,7 +105,6 @@ static int init_open(struct family *f, size_t series_max)
 		series_max +
 		64; /* "_other" series come on top of the limit: one per closed combination */
 
-	assert(f->row->type != METRIC_HISTOGRAM);
 	for (unsigned i = 0; i < f->n_labels; i++)
 		if (f->row->labels[i].values)
 			split_values(f, i);
@@ -115,16 +114,14 @@ static int init_open(struct family *f, size_t series_max)
 		f->n_buckets *= 2;
 	f->series = calloc(slots, sizeof(*f->series));
 	f->label_memory = calloc(slots * f->n_labels, sizeof(*f->label_memory));
-	f->buckets = malloc(f->n_buckets * sizeof(*f->buckets));
+	f->buckets = calloc(f->n_buckets, sizeof(*f->buckets));
 	if (!f->series || !f->label_memory || !f->buckets)
 		return -ENOMEM;
-	for (size_t i = 0; i < f->n_buckets; i++)
-		f->buckets[i] = -1;
-	for (size_t i = 0; i < slots; i++) {
-		f->series[i].labels = f->label_memory + i * f->n_labels;
-		f->series[i].next = -1;
-	}
-	return 0;
+	if (f->row->type != METRIC_HISTOGRAM)
+		return 0;
+	f->cells_each = f->row->n_buckets + 2;
+	f->cells = calloc(slots * f->cells_each, sizeof(*f->cells));
+	return f->cells ? 0 : -ENOMEM;
 }
 
 static int init_family(struct family *f, const struct metric_row *row, size_t series_max)

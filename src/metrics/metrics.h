@@ -75,6 +75,9 @@ struct metric_series *metric_series(struct metric_set *s, uint16_t metric,
 				    const char *const *values, uint64_t now_us);
 void metric_series_add(struct metric_series *x, uint64_t n, uint64_t now_us);
 void metric_series_gauge(struct metric_series *x, double value, uint64_t now_us);
+/* @n_counts is n_buckets + 1 of the row. */
+void metric_series_observe(struct metric_series *x, const uint64_t *counts, size_t n_counts,
+			   uint64_t sum_ns, uint64_t now_us);
 void metric_series_drop(
 	struct metric_set *s, uint16_t metric,
 	const char *const *values); /* gone without a trace (gauges, unused preinit) */

@@ -87,9 +87,9 @@ static bool same_labels(const struct family *f, const struct metric_series *x,
 
 static struct metric_series *find(const struct family *f, const char *const *values, uint64_t hash)
 {
-	for (int32_t i = f->buckets[hash & (f->n_buckets - 1)]; i >= 0; i = f->series[i].next)
-		if (f->series[i].hash == hash && same_labels(f, &f->series[i], values))
-			return &f->series[i];
+	for (uint32_t i = f->buckets[hash & (f->n_buckets - 1)]; i; i = f->series[i - 1].next)
+		if (f->series[i - 1].hash == hash && same_labels(f, &f->series[i - 1], values))
+			return &f->series[i - 1];
 	return NULL;
 }
 
@@ -107,10 +107,16 @@ static void end_write(struct metric_series *x)
 static struct metric_series *fill(struct family *f, struct metric_series *x,
 				  const char *const *values, uint64_t hash, uint64_t now_us)
 {
-	int32_t *bucket = &f->buckets[hash & (f->n_buckets - 1)];
+	uint32_t *bucket = &f->buckets[hash & (f->n_buckets - 1)];
 	size_t index = (size_t)(x - f->series);
 
 	begin_write(x);
+	if (!x->labels) { /* the slot is new */
+		x->labels = f->label_memory + index * f->n_labels;
+		x->cells = f->cells + index * f->cells_each;
+	}
+	for (size_t i = 0; i < f->cells_each; i++)
+		atomic_store_explicit(&x->cells[i], 0, memory_order_relaxed);
 	for (unsigned i = 0; i < f->n_labels; i++)
 		memcpy(x->labels[i], values[i], strlen(values[i]) + 1);
 	x->hash = hash;
@@ -121,7 +127,7 @@ static struct metric_series *fill(struct family *f, struct metric_series *x,
 	end_write(x);
 
 	x->next = *bucket;
-	*bucket = (int32_t)index;
+	*bucket = (uint32_t)index + 1;
 	if (index >= f->high)
 		f->high = index + 1;
 	return x;
@@ -141,17 +147,17 @@ static struct metric_series *free_slot(struct family *f)
 
 static void release(struct family *f, struct metric_series *x)
 {
-	int32_t *p = &f->buckets[x->hash & (f->n_buckets - 1)];
-	int32_t index = (int32_t)(x - f->series);
+	uint32_t *p = &f->buckets[x->hash & (f->n_buckets - 1)];
+	uint32_t index = (uint32_t)(x - f->series) + 1;
 
-	while (*p >= 0 && *p != index)
-		p = &f->series[*p].next;
+	while (*p && *p != index)
+		p = &f->series[*p - 1].next;
 	if (*p == index)
 		*p = x->next;
 	begin_write(x);
 	atomic_store_explicit(&x->used, false, memory_order_relaxed);
 	end_write(x);
-	x->next = -1;
+	x->next = 0;
 	if (!x->is_other)
 		f->count--;
 }
@@ -237,6 +243,22 @@ void metric_series_add(struct metric_series *x, uint64_t n, uint64_t now_us)
 	if (!x)
 		return;
 	atomic_fetch_add_explicit(&x->value, n, memory_order_relaxed);
+	x->touched_us = now_us;
+}
+
+/**
+ * metric_series_observe() - add to a histogram what was counted elsewhere
+ * @counts: of each bucket of the row and, last, of what lies above; not cumulative
+ */
+void metric_series_observe(struct metric_series *x, const uint64_t *counts, size_t n_counts,
+			   uint64_t sum_ns, uint64_t now_us)
+{
+	if (!x)
+		return;
+	for (size_t i = 0; i < n_counts; i++)
+		if (counts[i])
+			atomic_fetch_add_explicit(&x->cells[i], counts[i], memory_order_relaxed);
+	atomic_fetch_add_explicit(&x->cells[n_counts], sum_ns, memory_order_relaxed);
 	x->touched_us = now_us;
 }
 

@@ -3,10 +3,12 @@
 
 #include <curl/curl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/parse.h"
@@ -78,7 +80,7 @@ struct line { /* what the command line said */
 	const char *values[_FLAG_MAX];
 	const char *listen[LISTEN_MAX + 1];
 	unsigned n_listen;
-	char config[4096], port[32];
+	char config[PATH_MAX], storage[PATH_MAX], port[32];
 };
 
 static void print_help(void)
@@ -179,6 +181,26 @@ static int take_overrides(const struct line *l, struct gateway_options *o)
 	return 0;
 }
 
+/* Its queues are named in messages and locked by path: the path does not depend on a working directory. */
+static int absolute_storage(struct line *l, struct gateway_options *o)
+{
+	char cwd[PATH_MAX];
+	int n;
+
+	if (!*o->storage_path)
+		return complain("storage.path", o->storage_path, "a directory");
+	if (o->storage_path[0] == '/')
+		return 0;
+	if (!getcwd(cwd, sizeof(cwd)))
+		return complain("storage.path", o->storage_path,
+				"an absolute path: the working directory has no name");
+	n = snprintf(l->storage, sizeof(l->storage), "%s/%s", cwd, o->storage_path);
+	if (n < 0 || (size_t)n >= sizeof(l->storage))
+		return complain("storage.path", o->storage_path, "a shorter path");
+	o->storage_path = l->storage;
+	return 0;
+}
+
 static int take_options(struct line *l, struct gateway_options *o)
 {
 	uint32_t workers;
@@ -202,9 +224,7 @@ static int take_options(struct line *l, struct gateway_options *o)
 	if (!streq(snappy, "own") && !streq(snappy, "lib"))
 		return complain("send.snappy", snappy, "one of own lib");
 	o->snappy = streq(snappy, "lib") ? RW_SNAPPY_LIB : RW_SNAPPY_OWN;
-	if (o->storage_path[0] != '/')
-		return complain("storage.path", o->storage_path, "an absolute path");
-	return take_overrides(l, o);
+	return absolute_storage(l, o) < 0 ? -1 : take_overrides(l, o);
 }
 
 int main(int argc, char **argv)

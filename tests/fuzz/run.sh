@@ -21,7 +21,7 @@ for name in "$@"; do
 	mkdir -p "$out/$name.corpus"
 	# shellcheck disable=SC2086 # several sources
 	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		-D_GNU_SOURCE -Isrc -I. -Itests/fuzz "tests/fuzz/fuzz_$name.c" $sources src/base/*.c \
+		-D_GNU_SOURCE "-DTELAMON_VERSION=\"fuzz\"" -Isrc -I. -Itests/fuzz "tests/fuzz/fuzz_$name.c" $sources src/base/*.c \
 		$libs -lpthread -lm -o "$out/fuzz_$name"
 	echo "fuzz $name: $seconds s"
 	"$out/fuzz_$name" -max_total_time="$seconds" -max_len=8192 -artifact_prefix="$out/$name-" \

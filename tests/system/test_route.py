@@ -37,6 +37,16 @@ def arrived(sink, *names):
     wait_for(names, lambda: set(names) <= {n for q in list(sink.stored) for n in q.names()})
 
 
+def test_relative_storage_path(start, tmp_path, monkeypatch):
+    """Peers take one; the queue lies in the working directory at the start."""
+    monkeypatch.chdir(tmp_path)
+    sink = start.receiver()
+    g = start(config(sink), options=["--storage.path=here"])
+    assert g.post(one1("up", job="x")).status == 204
+    arrived(sink, "up")
+    assert (tmp_path / "here/queue/d/n0/lock").exists()
+
+
 # --- endpoints ---
 
 def test_gw_ep(start):

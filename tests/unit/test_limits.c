@@ -1,63 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Limit hits over a tree of files: the kernel's rules of counting, without a kernel. */
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include "agent/oom/limits.h"
-#include "base/fs.h"
-#include "base/macro.h"
-#include "base/time.h"
-#include "test.h"
-
-#define SECOND US_PER_SEC
-
-struct world {
-	char root[64];
-	struct cgroup_layout layout;
-	struct identity_cache *cache;
-	struct limits *limits;
-	uint64_t hits[_LIMIT_EVENT_MAX], kills;
-	unsigned no_victims;
-	char last_path[64];
-};
-
-static void on_hit(void *ctx, const struct identity *i, enum limit_event event, uint64_t n)
-{
-	struct world *w = ctx;
-
-	w->hits[event] += n;
-	(void)snprintf(w->last_path, sizeof(w->last_path), "%s", i->path);
-}
-
-static void on_no_victim(void *ctx, const struct identity *i)
-{
-	struct world *w = ctx;
-
-	assert_string_equal(i->path, "/a");
-	w->no_victims++;
-}
-
-static void on_kills(void *ctx, const struct identity *i, uint64_t n)
-{
-	struct world *w = ctx;
-
-	assert_string_equal(i->path, "/a");
-	w->kills += n;
-}
-
-static void put(const struct world *w, const char *path, const char *text)
-{
-	char full[128];
-	FILE *f;
-
-	(void)snprintf(full, sizeof(full), "%s/%s", w->root, path);
-	f = fopen(full, "we");
-	assert_non_null(f);
-	assert_true(fputs(text, f) >= 0);
-	assert_int_equal(fclose(f), 0);
-}
+#include "limits_world.h"
 
 static void events(const struct world *w, unsigned max, unsigned oom, unsigned kills)
 {
@@ -67,50 +11,6 @@ static void events(const struct world *w, unsigned max, unsigned oom, unsigned k
 		       "low 0\nhigh 0\nmax %u\noom %u\noom_kill %u\noom_group_kill 0\n", max, oom,
 		       kills);
 	put(w, "a/memory.events.local", text);
-}
-
-static void setup(struct world *w, enum cgroup_mode mode, enum limits_source source, bool kills)
-{
-	const struct identity_options io = { .entries = 64, .tombstones = 8, .node_name = "n" };
-	const struct limits_calls calls = { on_hit, on_no_victim, kills ? on_kills : NULL, w };
-	struct limits_options o = {
-		.layout = &w->layout, .source = source, .max = 4, .started_us = SECOND
-	};
-	char dir[96];
-
-	memset(w, 0, sizeof(*w));
-	(void)snprintf(w->root, sizeof(w->root), "/tmp/telamon-limits-XXXXXX");
-	assert_non_null(mkdtemp(w->root));
-	(void)snprintf(dir, sizeof(dir), "%s/a", w->root);
-	assert_int_equal(mkdir(dir, 0700), 0);
-	w->layout.mode = mode;
-	w->layout.unified_fd = -EBADF;
-	(void)snprintf(w->layout.memory_root, sizeof(w->layout.memory_root), "%s", w->root);
-	w->layout.memory_fd = open(w->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_int_equal(identity_cache_new(&io, &w->cache), 0);
-	assert_int_equal(limits_new(&o, &calls, &w->limits), 0);
-}
-
-static void teardown(struct world *w)
-{
-	char command[128];
-
-	limits_free(w->limits);
-	identity_cache_free(w->cache);
-	(void)close(w->layout.memory_fd);
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", w->root);
-	assert_int_equal(system(command), 0);
-}
-
-/* @id: of a cgroup that is not there; else it is what the directory says. */
-static struct identity *cgroup(struct world *w, uint64_t id, const char *path, uint64_t now)
-{
-	struct identity *i;
-
-	(void)cgroup_id(w->layout.memory_fd, path + 1, &id);
-	i = identity_add(w->cache, 0, id, path, true, now);
-	assert_non_null(i);
-	return i;
 }
 
 static void test_inotify(void **state)
@@ -231,18 +131,15 @@ static void test_v1_failcnt(void **state)
 {
 	struct world w;
 
-	setup(&w, CGROUP_MODE_HYBRID, LIMITS_POLL, true);
+	setup(&w, CGROUP_MODE_HYBRID, LIMITS_POLL, false);
 	put(&w, "a/memory.limit_in_bytes", "1048576\n");
 	put(&w, "a/memory.failcnt", "0\n");
 	put(&w, "a/memory.memsw.failcnt", "0\n");
-	put(&w, "a/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n");
 	limits_add(w.limits, cgroup(&w, 7, "/a", 10 * SECOND), 10 * SECOND);
 	put(&w, "a/memory.failcnt", "3\n");
 	put(&w, "a/memory.memsw.failcnt", "4\n");
-	put(&w, "a/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
 	limits_tick(w.limits, 11 * SECOND);
 	assert_int_equal(w.hits[LIMIT_FAILCNT], 7);
-	assert_int_equal(w.kills, 2);
 	/* No limit on v1 is a number of 2^63 less a page. */
 	put(&w, "a/memory.limit_in_bytes", "9223372036854771712\n");
 	limits_remove(w.limits, cgroup(&w, 7, "/a", 10 * SECOND));

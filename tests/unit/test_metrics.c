@@ -329,6 +329,44 @@ static void test_observe_bounds(void **state)
 	assert_non_null(strstr(strbuf_str(&f->out), "t_delay_seconds_count{stage=\"bus\"} 4\n"));
 }
 
+/* A histogram with open labels: what others counted is added; a series that goes takes its counts along. */
+static void test_open_histogram(void **state)
+{
+	static const struct metric_row open_rows[] = {
+		{ .name = "t_took_seconds",
+		  .type = METRIC_HISTOGRAM,
+		  .labels = { { "node", NULL } },
+		  .buckets = buckets,
+		  .n_buckets = 3,
+		  .help = "Took." },
+	};
+	const char *const a[] = { "a" }, *const b[] = { "b" };
+	struct fixture *f = *state;
+	struct metric_set *s;
+
+	check_metric_rows(open_rows, 1);
+	assert_int_equal(metrics_register(f->m, "open", open_rows, 1, 2, &s), 0);
+	metric_series_observe(metric_series(s, 0, a, 1), (const uint64_t[]){ 1, 2, 0, 3 }, 4,
+			      1500000000, 1);
+	metric_series_observe(metric_series(s, 0, a, 2), (const uint64_t[]){ 0, 1, 0, 0 }, 4,
+			      250000000, 2);
+	assert_non_null(strstr(expose(f, METRICS_TEXT),
+			       "# TYPE t_took_seconds histogram\n"
+			       "t_took_seconds_bucket{node=\"a\",le=\"0.001\"} 1\n"
+			       "t_took_seconds_bucket{node=\"a\",le=\"0.5\"} 4\n"
+			       "t_took_seconds_bucket{node=\"a\",le=\"2\"} 4\n"
+			       "t_took_seconds_bucket{node=\"a\",le=\"+Inf\"} 7\n"
+			       "t_took_seconds_sum{node=\"a\"} 1.75\n"
+			       "t_took_seconds_count{node=\"a\"} 7\n"));
+	metric_series_drop(s, 0, a);
+	assert_null(strstr(expose(f, METRICS_TEXT), "node=\"a\""));
+	/* The slot is used again, without what stood in it. */
+	metric_series_observe(metric_series(s, 0, b, 3), (const uint64_t[]){ 0, 0, 0, 1 }, 4, 9, 3);
+	metric_series_observe(metric_series(s, 0, a, 3), (const uint64_t[]){ 0, 0, 1, 0 }, 4, 9, 3);
+	assert_non_null(strstr(expose(f, METRICS_TEXT), "t_took_seconds_count{node=\"a\"} 1\n"));
+	assert_non_null(strstr(expose(f, METRICS_TEXT), "t_took_seconds_count{node=\"b\"} 1\n"));
+}
+
 static void test_help_is_escaped(void **state)
 {
 	static const struct metric_row row[] = {
@@ -443,6 +481,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_dropped_series, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_observe_bounds, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_open_histogram, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_help_is_escaped, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_openmetrics_lines, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_concurrent_scrape, setup, teardown),

@@ -23,6 +23,7 @@ static const struct {
 	[CGROUP_FILE_EVENTS] = { "memory.events.local", "memory.oom_control" },
 	[CGROUP_FILE_FAILCNT] = { NULL, "memory.failcnt" },
 	[CGROUP_FILE_SWAP_FAILCNT] = { NULL, "memory.memsw.failcnt" },
+	[CGROUP_FILE_EVENTS_BELOW] = { "memory.events", NULL },
 	[CGROUP_FILE_PRESSURE] = { "memory.pressure", "memory.pressure" },
 };
 
@@ -41,12 +42,17 @@ static int root_of(const struct cgroup_layout *l, unsigned file)
 	return file == CGROUP_FILE_PRESSURE ? l->unified_fd : l->memory_fd;
 }
 
+static bool is_kept(const struct cgroup_layout *l, unsigned file)
+{
+	return file != CGROUP_FILE_EVENTS_BELOW && name_of(l, file) && root_of(l, file) >= 0;
+}
+
 unsigned cgroup_files_count(const struct cgroup_layout *l)
 {
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < _CGROUP_FILE_MAX; i++)
-		n += name_of(l, i) && root_of(l, i) >= 0;
+		n += is_kept(l, i);
 	return n;
 }
 
@@ -86,9 +92,7 @@ int cgroup_files_open(const struct cgroup_layout *l, const char *path, uint64_t 
 	char file[PATH_BYTES];
 
 	for (unsigned i = 0; i < _CGROUP_FILE_MAX; i++) {
-		const char *name = name_of(l, i);
-
-		if (!name || root_of(l, i) < 0 || !path_of(path, name, file))
+		if (!is_kept(l, i) || !path_of(path, name_of(l, i), file))
 			continue;
 		f.fd[i] = openat(root_of(l, i), file, O_RDONLY | O_CLOEXEC);
 		if (f.fd[i] < 0 && (errno == EMFILE || errno == ENFILE)) {

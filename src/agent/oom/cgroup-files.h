@@ -19,6 +19,7 @@ enum cgroup_file {
 	CGROUP_FILE_EVENTS, /* memory.events.local; v1 memory.oom_control */
 	CGROUP_FILE_FAILCNT, /* v1 */
 	CGROUP_FILE_SWAP_FAILCNT, /* v1: memory and swap together */
+	CGROUP_FILE_EVENTS_BELOW, /* v2: memory.events, with what happened below; not kept open */
 	CGROUP_FILE_PRESSURE, /* of the unified hierarchy, which in hybrid mode may have the same path */
 	_CGROUP_FILE_MAX,
 };
@@ -26,9 +27,9 @@ enum cgroup_file {
 struct cgroup_files {
 	int fd[_CGROUP_FILE_MAX]; /* negative: not there, or not open */
 };
-#define CGROUP_FILES_CLOSED                              \
-	{                                                \
-		.fd = { -1, -1, -1, -1, -1, -1, -1, -1 } \
+#define CGROUP_FILES_CLOSED                                  \
+	{                                                    \
+		.fd = { -1, -1, -1, -1, -1, -1, -1, -1, -1 } \
 	}
 
 /* A cgroup whose files are wanted. */

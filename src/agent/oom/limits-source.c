@@ -42,12 +42,12 @@ static void on_no_victim(void *ctx, const struct identity *i)
 							     .identity = i });
 }
 
-static void on_kills(void *ctx, const struct identity *i, uint64_t n)
+static void on_kills(void *ctx, const struct identity *i, const struct identity *limit, uint64_t n)
 {
 	struct oom_state *s = ctx;
 
 	oom_count_blind(s, i, n);
-	oom_publish_unseen(s, n, i);
+	oom_publish_unseen(s, n, i, limit);
 	s->unseen +=
 		n; /* the host's counter may still tell of kills in cgroups that are not known yet */
 }
@@ -172,6 +172,22 @@ void oom_limits_hits(void *ctx, uint64_t id, const struct oom_limit_hits *hits)
 			on_hit(s, i, events[e], hits->hits[e]);
 }
 
+/* All files of all cgroups are read only when the host's counter says that there is something to find. */
+static void find_kills(struct oom_state *s)
+{
+	uint64_t kills;
+
+	if (!s->kills_by_counters || snapshot_kills(s->snapshotter, &kills) < 0)
+		return;
+	if (kills != s->kills_looked)
+		s->kills_looks = LIMITS_KILLS_PASSES;
+	s->kills_looked = kills;
+	if (s->kills_looks == 0)
+		return;
+	s->kills_looks--;
+	limits_find_kills(s->limits);
+}
+
 void oom_limits_tick(struct oom_state *s, uint64_t now_us)
 {
 	struct limits_stats st;
@@ -181,6 +197,7 @@ void oom_limits_tick(struct oom_state *s, uint64_t now_us)
 	if (!s->limits)
 		return;
 	limits_tick(s->limits, now_us);
+	find_kills(s);
 	limits_stats(s->limits, &st);
 	metric_gauge(s->metrics, METRIC(OOM_LIMIT_OPEN), (double)st.watched);
 	metric_store(s->metrics, METRIC(OOM_LIMIT_REFUSED), st.refused);

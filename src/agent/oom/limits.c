@@ -19,7 +19,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
-#include "agent/oom/limits.h"
+#include "agent/oom/limits-part.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/parse.h"
@@ -31,38 +31,9 @@
 #define NO_VICTIM_AFTER_US US_PER_SEC
 #define SIGNALS_MAX 64 /* eventfds looked at in one tick */
 #define WATCHES_MAX 16384 /* cgroups with and without a limit */
-#define SPARES 64 /* of watches, for cgroups that are met first in an OOM record */
 #define GONE_KEPT_US (60 * US_PER_SEC) /* records of a removed cgroup come late */
 
-struct watch {
-	struct hash_node link; /* first */
-	struct identity *identity; /* held */
-	bool watched; /* has a finite limit, and files are open */
-	bool refused; /* counted already */
-	bool seen; /* was watched before: what its files say is no beginning */
-	struct cgroup_files files;
-	int fd; /* v1: eventfd; v2: inotify watch; negative without */
-	uint64_t heat_us; /* when its limit was met last */
-	uint64_t check_us; /* when to look for a limit, 0 = never again */
-	uint64_t killed_us, no_victim_us;
-	uint64_t signals; /* v1: since the last kill */
-	uint64_t last[_LIMIT_EVENT_MAX], kills;
-	bool known[_LIMIT_EVENT_MAX]; /* last[] was told by somebody */
-};
-
-struct limits {
-	struct limits_options o;
-	struct limits_calls calls;
-	struct hash watches; /* by cgroup id */
-	int notify_fd; /* inotify (v2) or epoll (v1) */
-	uint32_t n_watched;
-	struct watch *spares[SPARES];
-	size_t n_spares;
-	uint64_t refused, evicted;
-	char text[1024];
-};
-
-static bool on_v2(const struct limits *l)
+bool limits_on_v2(const struct limits *l)
 {
 	return l->o.layout->mode == CGROUP_MODE_V2;
 }
@@ -150,7 +121,7 @@ static struct cgroup_place place_of(const struct watch *w)
 				      w->watched ? &w->files : NULL };
 }
 
-static bool read_file(struct limits *l, const struct watch *w, enum cgroup_file file)
+bool watch_read(struct limits *l, const struct watch *w, enum cgroup_file file)
 {
 	const struct cgroup_place p = place_of(w);
 
@@ -165,8 +136,7 @@ static bool read_number(struct limits *l, const struct watch *w, enum cgroup_fil
 	return cgroup_file_number(l->o.layout, &p, file, ret) == 0;
 }
 
-/* "max 12\noom 3\n": value of @key in l->text. */
-static bool find_key(const struct limits *l, const char *key, uint64_t *ret)
+bool limits_find_key(const struct limits *l, const char *key, uint64_t *ret)
 {
 	size_t len = strlen(key);
 
@@ -214,17 +184,6 @@ static void note_oom(struct watch *w, uint64_t now_us)
 		w->no_victim_us = now_us + NO_VICTIM_AFTER_US;
 }
 
-static void note_kills(struct limits *l, struct watch *w, bool quiet)
-{
-	uint64_t kills;
-
-	if (!l->calls.kills || !find_key(l, "oom_kill", &kills) || kills == w->kills)
-		return;
-	if (!quiet && kills > w->kills)
-		l->calls.kills(l->calls.ctx, w->identity, kills - w->kills);
-	w->kills = kills;
-}
-
 static void read_v2(struct limits *l, struct watch *w, bool quiet, uint64_t now_us)
 {
 	static const char *const keys[] = {
@@ -232,14 +191,13 @@ static void read_v2(struct limits *l, struct watch *w, bool quiet, uint64_t now_
 	};
 	uint64_t v, oom = w->last[LIMIT_OOM];
 
-	if (!read_file(l, w, CGROUP_FILE_EVENTS))
+	if (!watch_read(l, w, CGROUP_FILE_EVENTS))
 		return;
 	for (unsigned e = 0; e < ARRAY_SIZE(keys); e++)
-		if (find_key(l, keys[e], &v))
+		if (limits_find_key(l, keys[e], &v))
 			observe(l, w, e, v, quiet);
 	if (!quiet && w->last[LIMIT_OOM] > oom)
 		note_oom(w, now_us);
-	note_kills(l, w, quiet);
 }
 
 static void read_v1(struct limits *l, struct watch *w, bool quiet)
@@ -250,15 +208,13 @@ static void read_v1(struct limits *l, struct watch *w, bool quiet)
 		(void)read_number(l, w, CGROUP_FILE_SWAP_FAILCNT, &swap);
 		observe(l, w, LIMIT_FAILCNT, memory + swap, quiet);
 	}
-	if (l->calls.kills && read_file(l, w, CGROUP_FILE_EVENTS))
-		note_kills(l, w, quiet);
 }
 
 static void read_watch(struct limits *l, struct watch *w, bool quiet, uint64_t now_us)
 {
 	if (l->o.source == LIMITS_KERNEL)
 		return;
-	if (on_v2(l))
+	if (limits_on_v2(l))
 		read_v2(l, w, quiet, now_us);
 	else
 		read_v1(l, w, quiet);
@@ -343,6 +299,7 @@ static int watch(struct limits *l, struct watch *w, uint64_t now_us)
 		return r;
 	w->watched = true;
 	l->n_watched++;
+	kills_watched(l, w);
 	r = follow_events(l, w);
 	if (r < 0) {
 		w->fd = -EBADF;
@@ -361,9 +318,13 @@ static void count_refused(struct limits *l, struct watch *w, int error)
 	log_debug_errno(error, "files of cgroup '%s' are not kept open", w->identity->path);
 }
 
+bool watch_is_old(const struct limits *l, const struct watch *w)
+{
+	return w->identity->added_us <= l->o.started_us + US_PER_SEC;
+}
+
 static void look(struct limits *l, struct watch *w, uint64_t now_us)
 {
-	bool old = w->identity->added_us <= l->o.started_us + US_PER_SEC;
 	int r;
 
 	w->check_us = now_us + (w->check_us ? CHECK_LATER_US : CHECK_SOON_US);
@@ -375,7 +336,7 @@ static void look(struct limits *l, struct watch *w, uint64_t now_us)
 		return;
 	}
 	w->check_us = 0;
-	read_watch(l, w, old && !w->seen, now_us);
+	read_watch(l, w, watch_is_old(l, w) && !w->seen, now_us);
 	w->seen = true;
 }
 
@@ -404,6 +365,7 @@ static struct watch *add(struct limits *l, struct identity *i)
 			     .fd = -EBADF,
 			     .files = CGROUP_FILES_CLOSED };
 	(void)hash_insert(&l->watches, &w->link, hash_u64(i->id));
+	kills_known(l, w);
 	return w;
 }
 
@@ -423,8 +385,10 @@ void limits_remove(struct limits *l, const struct identity *i)
 {
 	struct watch *w = find(l, i->id);
 
-	if (w && streq(w->identity->path, i->path))
-		drop(l, w);
+	if (!w || !streq(w->identity->path, i->path))
+		return;
+	kills_gone(l, w);
+	drop(l, w);
 }
 
 void limits_observe(struct limits *l, struct identity *i, enum limit_event event, uint64_t total,
@@ -475,7 +439,7 @@ static void take_inotify(struct limits *l, uint64_t now_us)
 	}
 }
 
-static bool is_below(const struct watch *w, const struct watch *above)
+bool watch_is_below(const struct watch *w, const struct watch *above)
 {
 	size_t len = strlen(above->identity->path);
 
@@ -498,7 +462,7 @@ static void take_eventfds(struct limits *l, uint64_t now_us)
 			continue;
 		read_watch(l, w, false, now_us);
 		for (int k = 0; k < n && topmost; k++)
-			topmost = !is_below(w, events[k].data.ptr);
+			topmost = !watch_is_below(w, events[k].data.ptr);
 		if (topmost) {
 			w->signals += count;
 			note_oom(w, now_us);
@@ -535,7 +499,7 @@ void limits_tick(struct limits *l, uint64_t now_us)
 			drop(l, w);
 			continue;
 		}
-		if (w->watched && (l->o.source == LIMITS_POLL || l->calls.kills))
+		if (w->watched && l->o.source == LIMITS_POLL)
 			read_watch(l, w, false, now_us);
 		if (w->check_us && now_us >= w->check_us)
 			look(l, w, now_us);

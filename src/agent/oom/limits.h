@@ -29,8 +29,12 @@ struct limits_calls {
 	void (*hit)(void *ctx, const struct identity *i, enum limit_event event, uint64_t n);
 	/* An OOM was counted at @i and nobody was killed within a second. May be NULL. */
 	void (*no_victim)(void *ctx, const struct identity *i);
-	/* oom_kill of @i rose by @n: asked for only where no hook reports kills. May be NULL. */
-	void (*kills)(void *ctx, const struct identity *i, uint64_t n);
+	/*
+	 * @n kills in @i, or, where the victim's own cgroup is gone, somewhere below @i; @limit: the nearest cgroup with a
+	 * limit at or above it, NULL = none. Asked for only where no hook reports kills. May be NULL.
+	 */
+	void (*kills)(void *ctx, const struct identity *i, const struct identity *limit,
+		      uint64_t n);
 	void *ctx;
 };
 
@@ -54,6 +58,9 @@ void limits_observe(struct limits *l, struct identity *i, enum limit_event event
 /* Somebody was killed below the limit of @id. */
 void limits_killed(struct limits *l, uint64_t id, uint64_t now_us);
 void limits_tick(struct limits *l, uint64_t now_us); /* each second */
+#define LIMITS_KILLS_PASSES 3
+/* The host's count of OOM kills rose: where? In that second and in those after it, LIMITS_KILLS_PASSES in all. */
+void limits_find_kills(struct limits *l);
 /* Open files of a cgroup with a limit, valid until the next call; NULL when there are none. @l may be NULL. */
 const struct cgroup_files *limits_files(const struct limits *l, uint64_t id);
 struct limits_stats {

@@ -244,9 +244,10 @@ void oom_publish_no_victim(struct oom_state *s, const struct report_no_victim *n
 		(void)publish(s);
 }
 
-void oom_publish_unseen(struct oom_state *s, uint64_t count, const struct identity *where)
+void oom_publish_unseen(struct oom_state *s, uint64_t count, const struct identity *where,
+			const struct identity *limit)
 {
-	if (report_unseen(&s->world, count, time_boot_ns(), where, &s->event) >= 0)
+	if (report_unseen(&s->world, count, time_boot_ns(), where, limit, &s->event) >= 0)
 		(void)publish(s);
 }
 

@@ -72,12 +72,18 @@ int report_no_victim(const struct report_world *w, const struct report_no_victim
 }
 
 int report_unseen(const struct report_world *w, uint64_t count, uint64_t boot_ns,
-		  const struct identity *where, struct event_buf *b)
+		  const struct identity *where, const struct identity *limit, struct event_buf *b)
 {
 	event_begin(b, w->origin, "oom.unseen", SEVERITY_WARN, w->wall(w->ctx, boot_ns), boot_ns);
 	event_u64(b, P "unseen", count);
 	event_str(b, "message", "The kernel counted OOM kills that no hook reported.");
 	add_place(w, where, b);
+	if (limit) { /* whether it was that limit, or memory of the host, no counter tells */
+		event_str(b, P "limit.cgroup.path", limit->path);
+		event_u64_str(b, P "limit.cgroup.id", limit->id);
+		event_str(b, P "limit.kind", cgname_level_name(limit->level));
+		event_bool(b, P "limit.certain", false);
+	}
 	return event_end(b);
 }
 

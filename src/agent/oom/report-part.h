@@ -16,12 +16,11 @@ void report_other_identity(const char *prefix, const struct identity *i, const s
 void report_identity(const struct report_world *w, const struct identity *i, struct event_buf *b);
 void report_keys(const struct identity *i,
 		 struct event_buf *b); /* what filters look at; NULL: nothing */
+uint64_t report_wall(const struct oom_kill *k, uint64_t boot_ns); /* wall time in @k's record */
 void report_decision_id(const struct report_world *w, const struct oom_run *run,
 			struct event_buf *b);
 void report_pages(struct event_buf *b, const char *key,
 		  uint64_t pages); /* as bytes; OOM_UNKNOWN64: nothing */
-/* Wall clock of another time of this victim, by the clock as it stood at the mark: a step since then changes no record. */
-uint64_t report_wall(const struct oom_kill *k, uint64_t boot_ns);
 /* report-lists.c */
 bool report_leaves_out(const struct report_world *w, struct event_buf *b, const char *array);
 void report_levels(const struct report_world *w, const struct oom_victim *v, struct event_buf *b);

@@ -101,11 +101,6 @@ static bool add_command_line(const struct report_world *w, const struct oom_kill
 	return true;
 }
 
-uint64_t report_wall(const struct oom_kill *k, uint64_t boot_ns)
-{
-	return k->wall_ns + (boot_ns - k->boot_ns);
-}
-
 static void add_entity(const struct report_world *w, struct event_buf *b, const char *key,
 		       uint32_t tgid, uint64_t start)
 {
@@ -141,6 +136,12 @@ static void add_ancestors(const struct report_world *w, const struct oom_victim 
 		}
 	}
 	event_array_end(b);
+}
+
+/* By the clock as it stood when the record came: it may have been set since (OOM-303). */
+uint64_t report_wall(const struct oom_kill *k, uint64_t boot_ns)
+{
+	return k->wall_ns + (boot_ns - k->boot_ns);
 }
 
 static void add_victim(const struct report_world *w, const struct oom_kill *k, struct event_buf *b,
@@ -287,8 +288,7 @@ static void add_trigger(const struct report_world *w, const struct oom_run *run,
 		return;
 	}
 	event_u64(b, P "trigger.pid", v->trigger_tgid);
-	if (!k->spilled)
-		event_u64(b, P "trigger.thread", v->trigger_tid);
+	event_u64(b, P "trigger.thread", v->trigger_tid);
 	event_str(b, P "trigger.comm", v->trigger_comm);
 	if (len) {
 		event_strn(b, P "trigger.executable.path", exe, len);

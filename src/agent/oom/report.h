@@ -26,7 +26,7 @@ struct report_world {
 	size_t (*exe_of)(void *ctx, uint32_t pid, uint64_t start_boot_ns, char *buf, size_t size);
 	/* Command line from /proc, NUL-separated; length or 0. */
 	size_t (*args_of)(void *ctx, uint32_t pid, uint64_t start_boot_ns, char *buf, size_t size);
-	uint64_t (*wall)(void *ctx, uint64_t boot_ns);
+	uint64_t (*wall)(void *ctx, uint64_t boot_ns); /* of what is told as it happens */
 	/* Memory trend and largest processes, from providers; nothing when there are none. */
 	bool (*add_trend)(void *ctx, struct event_buf *b, const struct oom_run *run,
 			  const struct oom_kill *k);
@@ -53,8 +53,8 @@ struct report_no_victim {
 };
 int report_no_victim(const struct report_world *w, const struct report_no_victim *n,
 		     struct event_buf *b);
-/* @where: NULL = somewhere on this host. */
+/* @where: NULL = somewhere on this host; @limit: the nearest cgroup with a limit at or above it, NULL = none known. */
 int report_unseen(const struct report_world *w, uint64_t count, uint64_t boot_ns,
-		  const struct identity *where, struct event_buf *b);
+		  const struct identity *where, const struct identity *limit, struct event_buf *b);
 int report_lost(const struct report_world *w, uint64_t count, uint64_t boot_ns,
 		struct event_buf *b);

@@ -16,7 +16,7 @@
 
 /* One series at one stage of its way. */
 struct item {
-	struct rw_series series; /* samples, and labels as received */
+	const struct rw_series *series; /* samples, and labels as received */
 	const struct rw_label *labels; /* as they are now */
 	size_t n_labels;
 	bool changed;
@@ -91,11 +91,12 @@ static bool leaving_labels(struct pipeline *p, const struct destination *d, cons
 static uint16_t make_extra(struct pipeline *p, const struct destination *d, const struct item *it)
 {
 	const struct config_strings *split = &d->config->batch.split_by_labels;
+	const char *tenant = p->body->tenants[d - p->snapshot->destinations];
 	size_t len = 0;
 
-	if (d->config->tenant.from_request && *p->body->tenant)
-		len += record_extra_put(p->extra, sizeof(p->extra), EXTRA_TENANT, p->body->tenant,
-					strlen(p->body->tenant));
+	if (d->config->tenant.from_request && *tenant)
+		len += record_extra_put(p->extra, sizeof(p->extra), EXTRA_TENANT, tenant,
+					strlen(tenant));
 	for (size_t i = 0; i < split->n; i++) {
 		size_t name_len = strlen(split->items[i]);
 		const struct rw_label *l =
@@ -119,7 +120,7 @@ static uint16_t make_extra(struct pipeline *p, const struct destination *d, cons
 static enum rw_version block_version(const struct destination *d, uint16_t node,
 				     enum rw_version own)
 {
-	const struct node_config *c = d->config->nodes.items;
+	const struct node_config *c = d->node_configs;
 
 	switch (c[node].send.protocol) {
 	case SEND_RW1:
@@ -139,7 +140,7 @@ static void add_row(struct pipeline *p, const struct destination *d, struct item
 	struct block_key k = { .d = d,
 			       .node = node,
 			       .lane = place->lane,
-			       .version = block_version(d, node, it->series.version),
+			       .version = block_version(d, node, it->series->version),
 			       .flags = (uint16_t)p->body->hops,
 			       .extra = p->extra };
 	struct rw_block *rows;
@@ -147,30 +148,79 @@ static void add_row(struct pipeline *p, const struct destination *d, struct item
 	if (d->config->tenant.from_request || d->config->batch.split_by_labels.n)
 		k.extra_len = make_extra(p, d, it);
 	rows = open_blocks_get(p->open, p->ticket, &k);
-	if (!rows || rw_block_add(rows, &it->series, labels, n_labels) < 0)
+	if (!rows || rw_block_add(rows, it->series, labels, n_labels) < 0)
 		p->no_memory = true;
+}
+
+/* By the old table of @m, or by the present one. */
+static void deliver_by(struct pipeline *p, const struct destination *d,
+		       const struct destination_move *m, struct item *it,
+		       const struct placement *place)
+{
+	const struct rw_label *labels = it->changed ? it->labels : NULL;
+	size_t n = it->changed ? it->n_labels : 0;
+	uint32_t replicas = m ? m->table->replicas : d->replicas;
+
+	if (leaving_labels(p, d, it, place->task, &n))
+		labels = p->labels;
+	for (uint32_t rank = 0; rank < replicas; rank++) {
+		uint16_t node = m ? m->table->nodes[(size_t)rank * m->table->tasks + place->task]
+				  : destination_node(d, place, rank, labels ? labels : it->labels,
+						     labels ? n : it->n_labels);
+
+		if (node != SHARD_NO_NODE)
+			add_row(p, d, it, place, node, labels, n);
+	}
+}
+
+/* Samples up to the boundary of each old table go by it, the oldest first; what is newer by the present one. */
+static void deliver_moving(struct pipeline *p, const struct destination *d, struct item *it,
+			   const struct placement *place)
+{
+	struct rw_series whole = *it->series, upto, after;
+	struct item part = *it;
+	unsigned at = 0; /* of the three scratches: where the rest lies */
+
+	for (size_t i = 0; i < d->n_moves; i++) {
+		const struct destination_move *m = &d->moves[i];
+		struct placement before;
+
+		if (whole.min_ts > m->boundary_ms)
+			continue;
+		before = destination_place_before(m, place, p->keys, it->labels, it->n_labels,
+						  it->canon, p->key.data, p->key.size);
+		if (whole.max_ts <= m->boundary_ms) {
+			part.series = &whole;
+			deliver_by(p, d, m, &part, &before);
+			return;
+		}
+		if (!window_split(m->boundary_ms, &whole, &p->moved[(at + 1) % 3],
+				  &p->moved[(at + 2) % 3], &upto, &after)) {
+			p->no_memory = true;
+			return;
+		}
+		at = (at + 2) % 3;
+		part.series = &upto;
+		deliver_by(p, d, m, &part, &before);
+		whole = after;
+	}
+	part.series = &whole;
+	deliver_by(p, d, NULL, &part, place);
 }
 
 /* False: its task label was not wanted, the series is invalid here. */
 static bool deliver(struct pipeline *p, const struct destination *d, struct item *it,
 		    const struct placement *place)
 {
-	const struct rw_label *labels = it->changed ? it->labels : NULL;
-	size_t n = it->changed ? it->n_labels : 0;
-
 	if (place->reject) {
 		p->rejected++;
 		return false;
 	}
-	if (leaving_labels(p, d, it, place->task, &n))
-		labels = p->labels;
-	for (uint32_t rank = 0; rank < d->replicas; rank++) {
-		uint16_t node = destination_node(d, place, rank, labels ? labels : it->labels,
-						 labels ? n : it->n_labels);
-
-		if (node != SHARD_NO_NODE)
-			add_row(p, d, it, place, node, labels, n);
-	}
+	if (__builtin_expect(d->n_moves > 0, false) &&
+	    it->series->min_ts <= d->moves[d->n_moves - 1].boundary_ms)
+		deliver_moving(p, d, it, place);
+	else
+		deliver_by(p, d, NULL, it, place);
 	return true;
 }
 
@@ -179,6 +229,11 @@ static bool deliver(struct pipeline *p, const struct destination *d, struct item
 static uint64_t items_of(const struct rw_series *s)
 {
 	return (uint64_t)s->n_samples + s->n_histograms;
+}
+
+static void count_task(uint32_t *samples, uint32_t task, const struct rw_series *s)
+{
+	__atomic_store_n(&samples[task], samples[task] + (uint32_t)items_of(s), __ATOMIC_RELAXED);
 }
 
 static bool matches(struct pipeline *p, const struct route_rule_config *r, const struct item *it)
@@ -288,23 +343,27 @@ static bool take_route(struct pipeline *p, size_t at, struct item *it, bool wind
 static bool apply_window(struct pipeline *p, const struct window_config *config, int route,
 			 struct item *it, uint64_t *dropped, unsigned depth)
 {
-	struct window w = window_of(p, config);
-	struct rw_series inside;
+	struct window w;
+	struct rw_series *inside = &p->inside[depth], *outside = &p->outside[depth];
 	struct window_cut cut;
 
-	if ((!config->max_age && !config->max_ahead) || window_holds(&w, &it->series))
+	if (!config->max_age && !config->max_ahead)
 		return true;
-	if (!items_of(&it->series))
+	w = window_of(p, config);
+	if (window_holds(&w, it->series))
+		return true;
+	if (!items_of(it->series))
 		return true; /* exemplars alone have no age here */
 	if (config->action == WINDOW_ROUTE && route >= 0) {
-		struct item outside = *it;
+		struct item beyond = *it;
 
-		if (!window_apply(&w, &it->series, true, &p->window[depth], &outside.series, &cut))
+		if (!window_apply(&w, it->series, true, &p->window[depth], outside, &cut))
 			p->no_memory = true;
-		else if (items_of(&outside.series))
-			(void)take_route(p, (size_t)route, &outside, false);
+		beyond.series = outside;
+		if (!p->no_memory && items_of(outside))
+			(void)take_route(p, (size_t)route, &beyond, false);
 	}
-	if (!window_apply(&w, &it->series, false, &p->window[depth], &inside, &cut)) {
+	if (!window_apply(&w, it->series, false, &p->window[depth], inside, &cut)) {
 		p->no_memory = true;
 		return false;
 	}
@@ -313,7 +372,7 @@ static bool apply_window(struct pipeline *p, const struct window_config *config,
 		COUNT(dropped[DROP_FUTURE], cut.future);
 	}
 	it->series = inside;
-	return items_of(&inside) > 0;
+	return items_of(inside) > 0;
 }
 
 /* True: the route took it. */
@@ -325,7 +384,7 @@ static bool take_route(struct pipeline *p, size_t at, struct item *before, bool 
 	struct item it;
 	struct decision decision = { .result = RELABEL_UNCHANGED, .matched = true };
 	struct placement where = {};
-	uint64_t n = items_of(&before->series);
+	uint64_t n = items_of(before->series);
 
 	/* Once a series: p->canon holds the bytes of its labels after the global rules, for all routes. */
 	if (p->caches[at] || d->key)
@@ -348,9 +407,10 @@ static bool take_route(struct pipeline *p, size_t at, struct item *before, bool 
 		return false;
 	if (!deliver(p, d, &it, &where))
 		return false;
-	COUNT(c->accepted, items_of(&it.series));
+	COUNT(c->accepted, items_of(it.series));
 	COUNT(c->series, 1);
-	note_lag(p, c, it.series.max_ts);
+	count_task(p->task_samples[r->destination_index], where.task, it.series);
+	note_lag(p, c, it.series->max_ts);
 	return true;
 }
 
@@ -363,7 +423,7 @@ static void route_item(struct pipeline *p, struct item *it)
 		if ((int)i == c->default_route)
 			continue;
 		if (stopped) {
-			COUNT(p->routes[i]->skipped, items_of(&it->series));
+			COUNT(p->routes[i]->skipped, items_of(it->series));
 			continue;
 		}
 		if (!take_route(p, i, it, true))
@@ -372,12 +432,12 @@ static void route_item(struct pipeline *p, struct item *it)
 		stopped = c->routing_mode == ROUTING_FIRST_MATCH || c->routes[i].stop;
 	}
 	if (taken && c->default_route >= 0)
-		COUNT(p->routes[c->default_route]->skipped, items_of(&it->series));
+		COUNT(p->routes[c->default_route]->skipped, items_of(it->series));
 	if (taken)
 		return;
 	if (c->default_route >= 0 && take_route(p, (size_t)c->default_route, it, true))
 		return;
-	COUNT(p->counters.dropped[DROP_NO_ROUTE], items_of(&it->series));
+	COUNT(p->counters.dropped[DROP_NO_ROUTE], items_of(it->series));
 }
 
 /* --- a series --- */
@@ -386,7 +446,7 @@ void pipeline_series(struct pipeline *p, const struct rw_series *s)
 {
 	const struct route_config *c = p->snapshot->config;
 	struct item it = {
-		.series = *s, .labels = s->labels, .n_labels = s->n_labels, .canon = s->canon
+		.series = s, .labels = s->labels, .n_labels = s->n_labels, .canon = s->canon
 	};
 	enum relabel_result result;
 

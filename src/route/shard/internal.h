@@ -17,4 +17,9 @@ struct shard_key {
 	size_t n_names;
 	struct name task_label;
 	uint64_t seed;
+	/*
+	 * Names that are not taken as they are, by their length (63 = that and more): a bit per first character. Most labels are told to be none
+	 * by it. NULL: every name is looked at.
+	 */
+	uint64_t *special;
 };

@@ -16,6 +16,7 @@
 
 static const char name_label[] = "__name__";
 #define NAME_LABEL_LEN (sizeof(name_label) - 1)
+#define LENGTH_MAX 63 /* of names that are told apart by their length */
 
 static bool same(const struct name *n, const char *text, size_t len)
 {
@@ -48,6 +49,30 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(((const struct name *)a)->text, ((const struct name *)b)->text);
 }
 
+static void note_special(struct shard_key *k, const char *name, size_t len)
+{
+	if (len)
+		k->special[MIN(len, (size_t)LENGTH_MAX)] |= UINT64_C(1) << (name[0] & 63);
+}
+
+static int find_special(struct shard_key *k)
+{
+	k->special = arena_alloc(k->arena, (LENGTH_MAX + 1) * sizeof(*k->special));
+	if (!k->special)
+		return -ENOMEM;
+	memset(k->special, 0, (LENGTH_MAX + 1) * sizeof(*k->special));
+	note_special(k, k->task_label.text, k->task_label.len);
+	for (size_t i = 0; i < k->n_names; i++)
+		note_special(k, k->names[i].text, k->names[i].len);
+	if (!k->family)
+		return 0;
+	note_special(k, "le", 2);
+	note_special(k, "vmrange", 7);
+	note_special(k, "quantile", 8);
+	note_special(k, name_label, NAME_LABEL_LEN);
+	return 0;
+}
+
 int shard_key_new(const struct shard_key_options *o, struct shard_key **ret)
 {
 	_cleanup_(shard_key_freep) struct shard_key *k = calloc(1, sizeof(*k));
@@ -77,6 +102,8 @@ int shard_key_new(const struct shard_key_options *o, struct shard_key **ret)
 	for (size_t i = 0; i < kept; i++)
 		if (!k->n_names || !streq(k->names[k->n_names - 1].text, k->names[i].text))
 			k->names[k->n_names++] = k->names[i];
+	if (find_special(k) < 0)
+		return -ENOMEM;
 	*ret = TAKE_PTR(k);
 	return 0;
 }
@@ -144,21 +171,11 @@ size_t shard_key_bytes(const struct shard_key *k, const struct rw_label *labels,
 
 /* --- a key out of the canonical bytes --- */
 
-static inline uint64_t length_bit(size_t len)
+static inline bool is_special(const struct shard_key *k, const struct rw_label *l)
 {
-	return UINT64_C(1) << MIN(len, (size_t)63);
-}
+	size_t len = MIN(l->name_len, (uint32_t)LENGTH_MAX);
 
-/* Lengths of all names that are not taken as they are: most labels are, and are told by nothing else. */
-static inline uint64_t special_lengths(const struct shard_key *k)
-{
-	uint64_t bits = k->task_label.len ? length_bit(k->task_label.len) : 0;
-
-	if (k->family) /* le, vmrange, quantile, __name__ */
-		bits |= length_bit(2) | length_bit(7) | length_bit(8);
-	for (size_t i = 0; i < k->n_names; i++)
-		bits |= length_bit(k->names[i].len);
-	return bits;
+	return !k->special || (len && k->special[len] >> (l->name[0] & 63) & 1);
 }
 
 static inline size_t field_len(const struct rw_label *l)
@@ -168,10 +185,42 @@ static inline size_t field_len(const struct rw_label *l)
 	return inner < 0x80 ? 2 + inner : rw_canon_len(l, 1);
 }
 
+/* Where label @i stands in @canon: labels that lie there tell it themselves. */
+static inline const uint8_t *field_at(const struct rw_label *labels, size_t i, struct rw_span canon)
+{
+	uintptr_t name = (uintptr_t)labels[i].name, start = (uintptr_t)canon.at;
+	const uint8_t *field = canon.at;
+
+	if (name >= start + 4 && name < start + canon.len)
+		return (const uint8_t *)labels[i].name -
+		       (field_len(&labels[i]) - 2 - labels[i].value_len - labels[i].name_len);
+	for (size_t j = 0; j < i; j++)
+		field += field_len(&labels[j]);
+	return field;
+}
+
 static inline uint8_t *put_run(uint8_t *at, const uint8_t *from, const uint8_t *to)
 {
 	memcpy(at, from, (size_t)(to - from));
 	return at + (to - from);
+}
+
+/* As put(), where there is room. */
+static inline uint8_t *put_cut(uint8_t *at, const struct rw_label *l, uint32_t value_len)
+{
+	size_t inner = 4 + (size_t)l->name_len + value_len;
+	struct rw_label cut = { l->name, l->value, l->name_len, value_len };
+
+	if (inner >= 0x80)
+		return rw_canon_label(at, &cut);
+	*at++ = 0x0a;
+	*at++ = (uint8_t)inner;
+	*at++ = 0x0a;
+	*at++ = (uint8_t)l->name_len;
+	at = (uint8_t *)memcpy(at, l->name, l->name_len) + l->name_len;
+	*at++ = 0x12;
+	*at++ = (uint8_t)value_len;
+	return (uint8_t *)memcpy(at, l->value, value_len) + value_len;
 }
 
 /*
@@ -181,28 +230,31 @@ static inline uint8_t *put_run(uint8_t *at, const uint8_t *from, const uint8_t *
 static struct rw_span cut_out(const struct shard_key *k, const struct rw_label *labels, size_t n,
 			      struct rw_span canon, uint8_t *scratch)
 {
-	const uint8_t *field = canon.at, *run = canon.at, *next;
-	uint64_t special = special_lengths(k);
+	const uint8_t *run = canon.at, *field;
 	uint8_t *at = scratch;
 
-	for (size_t i = 0; i < n; i++, field = next) {
+	for (size_t i = 0; i < n; i++) {
 		const struct rw_label *l = &labels[i];
+		size_t value_len;
 
-		next = field + field_len(l);
-		if (!(special & length_bit(l->name_len)))
+		if (!is_special(k, l))
 			continue;
+		value_len = key_value_len(k, l);
 		if (left_out(k, l)) {
+			field = field_at(labels, i, canon);
 			at = put_run(at, run, field);
-			run = next;
-		} else if (key_value_len(k, l) != l->value_len) {
+		} else if (value_len != l->value_len) {
+			field = field_at(labels, i, canon);
 			at = put_run(at, run, field);
-			put(k, l, &at, at + (next - field));
-			run = next;
+			at = put_cut(at, l, (uint32_t)value_len);
+		} else {
+			continue;
 		}
+		run = field + field_len(l);
 	}
 	if (run == canon.at)
 		return canon;
-	at = put_run(at, run, field);
+	at = put_run(at, run, canon.at + canon.len);
 	return (struct rw_span){ scratch, (size_t)(at - scratch) };
 }
 

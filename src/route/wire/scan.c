@@ -284,6 +284,8 @@ static void finish_labels(struct rw_scan *s, struct rw_series *x)
 	int r = rw_labels_finish(&s->labels, &s->limits, s->version == RW2 ? &s->symbols : NULL,
 				 &empty, &culprit);
 
+	if (r == RW_LABEL_LIMIT && s->reason < 0)
+		s->totals.label_limits[s->labels.over]++;
 	if (r >= 0)
 		invalid(s, (enum rw_invalid)r, culprit.at, culprit.len);
 	else if (r == -ENOMEM)
@@ -575,8 +577,9 @@ int rw_scan_begin(struct rw_scan *s, enum rw_version version, const struct rw_li
 		return r;
 	s->totals.series = (uint32_t)s->walk.count[RW_OVER_SERIES];
 	s->labels.body_end = (const uint8_t *)body + len;
-	s->at = s->metadata_at = body;
+	s->at = body;
 	s->end = s->at + len;
+	s->metadata_at = s->walk.has_metadata ? s->at : s->end;
 	return 0;
 }
 

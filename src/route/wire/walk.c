@@ -150,6 +150,7 @@ static int check_field(struct rw_walk *w, unsigned form, const struct rw_field *
 	default:
 		if (f->type != RW_BYTES)
 			return -EBADMSG;
+		w->has_metadata |= form == MESSAGE + METADATA1;
 		return check_message(w, form - MESSAGE, f->at, f->at + f->len);
 	}
 	return right ? 0 : -EBADMSG;
@@ -242,6 +243,7 @@ int rw_walk(struct rw_walk *w, enum rw_version version, const uint8_t *body, siz
 {
 	memset(w->count, 0, sizeof(w->count));
 	w->over = RW_OVER_NONE;
+	w->has_metadata = false;
 	w->seen.len = 0;
 	w->seen_full = false;
 	w->usual_end = len > USUAL_LABEL_MAX ? body + len - USUAL_LABEL_MAX : body;

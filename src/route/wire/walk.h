@@ -13,6 +13,7 @@
 struct rw_walk {
 	uint64_t max[_RW_OVER_MAX], count[_RW_OVER_MAX]; /* by enum rw_over */
 	enum rw_over over;
+	bool has_metadata; /* RW1: messages of metadata were seen */
 	struct rw_span *symbols; /* kept for the next body */
 	size_t symbols_size;
 	const struct rw_limits *limits; /* set by the caller, as max; none of them 0 */
