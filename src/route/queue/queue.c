@@ -315,7 +315,9 @@ static int append_locked(struct queue *q, struct record *r, bool *ret_ready)
 		to_disk = false;
 	if (to_disk && q->no_space)
 		return -EAGAIN;
-	if (!to_disk && q->memory + block_weight(r->payload_len) > q->o.memory && q->window)
+	/* Rows were admitted by their bytes; how many blocks they would be was not known then. */
+	if (!to_disk && q->window &&
+	    q->memory + r->payload_len > q->o.memory + q->o.lanes * sizeof(struct block))
 		return -EAGAIN;
 	r->index = q->next_index;
 	r->epoch = q->o.epoch;
@@ -353,6 +355,12 @@ int queue_append(struct queue *q, struct record *r)
 	if (e == -EAGAIN && q->o.full == QUEUE_FULL_DROP_OLDEST &&
 	    make_room(q, (uint64_t)r->extra_len + r->payload_len))
 		e = append_locked(q, r, &ready);
+	if (q->o.full == QUEUE_FULL_DROP_NEWEST &&
+	    (e == -EAGAIN || e == -ENOSPC || e == -EDQUOT)) {
+		q->stats.dropped_newest_samples += r->samples;
+		q->stats.dropped_newest_series += r->series;
+		e = 0;
+	}
 	pthread_mutex_unlock(&q->lock);
 	if (ready && q->ready)
 		q->ready(q->ready_ctx, r->lane % queue_lanes(q));
