@@ -459,9 +459,10 @@ static void tick_route(const struct tick *t, const struct snapshot *s, size_t at
 
 static void tick_queue(const struct tick *t, const struct node *n, const struct queue_stats *q)
 {
-	static const char *const events[_QUEUE_EVENT_MAX] = { "enqueued", "sent",      "dropped",
-							      "dead",	  "recovered", "torn",
-							      "corrupt",  "expired" };
+	static const char *const events[_QUEUE_EVENT_MAX] = {
+		"enqueued", "sent",    "dropped", "dead",	 "recovered",
+		"torn",	    "corrupt", "expired", "dead_dropped"
+	};
 	static const char *const errors[_QUEUE_ERROR_MAX] = { "nospace", "quota", "io", "other" };
 	const char *d = n->destination, *name = n->name;
 
