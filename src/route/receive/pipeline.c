@@ -177,7 +177,6 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 	bool same = p->snapshot && p->snapshot->config == s->config;
 	int r = routes && task_samples && seen && room ? 0 : -ENOMEM;
 
-
 	if (r >= 0 && !same)
 		r = make_caches(p, s, &caches);
 	if (r >= 0)
