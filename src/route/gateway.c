@@ -193,6 +193,8 @@ static int load(struct gateway *g, struct strbuf *text)
 		route_config_free(config);
 		return r;
 	}
+	if (snapshot_apply(fresh) < 0)
+		log_error("out of memory, some nodes keep their old options");
 	log_moves(fresh);
 	swap_tokens(g, tokens);
 	swap(g, fresh);

@@ -113,6 +113,8 @@ const struct task_load *gateway_task_load(struct gateway *g, const struct destin
 
 /* receive/handler.c */
 extern const struct http_upload_ops route_upload;
+/* Between requests, and when there are none: a node that is gone is held by nobody for long. */
+void route_worker_use_newest(struct route_worker *w);
 /* receive/upload.c */
 void route_worker_done(struct route_worker *w); /* frees what uploads left */
 

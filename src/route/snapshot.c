@@ -208,6 +208,23 @@ int snapshot_after(const struct snapshot *before, int64_t now_ms, struct route_c
 	return 0;
 }
 
+int snapshot_apply(struct snapshot *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->n_destinations; i++) {
+		struct destination *d = &s->destinations[i];
+		const struct node_config *c = d->config->nodes.items;
+
+		for (size_t n = 0; n < d->n_nodes; n++) {
+			int e = nodes_change(s->registry, d->nodes[n], d->config, &c[n]);
+
+			r = r < 0 ? r : e;
+		}
+	}
+	return r;
+}
+
 int snapshot_new(struct route_config *config, struct nodes *registry, struct diags *warnings,
 		 char *why, size_t why_size, struct snapshot **ret)
 {

@@ -54,6 +54,8 @@ struct snapshot {
  */
 int snapshot_new(struct route_config *config, struct nodes *registry, struct diags *warnings,
 		 char *why, size_t why_size, struct snapshot **ret);
+/* Nodes that were there before get their new options: only when the snapshot is whole and will be used. */
+int snapshot_apply(struct snapshot *s);
 /* The same after @before, whose tables stay in force up to the boundaries of moves: for a reload at @now_ms. */
 int snapshot_after(const struct snapshot *before, int64_t now_ms, struct route_config *config,
 		   struct nodes *registry, struct diags *warnings, char *why, size_t why_size,

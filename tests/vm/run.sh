@@ -73,7 +73,9 @@ rows='5.10 lab v2 short
 6.12 facts v2 full
 7.2 facts v2 full
 6.1 facts hybrid full
-5.10 facts hybrid full'
+5.10 facts hybrid full
+5.10 kmem v1 full
+6.1 kmem v1 full'
 
 command -v qemu-system-x86_64 >/dev/null 2>&1 || true
 logs=$build/vm

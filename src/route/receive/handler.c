@@ -161,8 +161,7 @@ static bool take_media(struct upload *u)
 	return false;
 }
 
-/* A worker changes to the newest configuration between requests. */
-static void use_newest(struct route_worker *w)
+void route_worker_use_newest(struct route_worker *w)
 {
 	struct snapshot *s;
 	const char **tenants;
@@ -199,7 +198,7 @@ static bool begin(struct http_request *q, void *ctx)
 		http_reply_text(q, 405, "method not allowed\n");
 		return false;
 	}
-	use_newest(w);
+	route_worker_use_newest(w);
 	u = upload_new(w);
 	if (!u) {
 		http_reply_text(q, 503, "out of memory\n");
