@@ -23,9 +23,10 @@ static uint64_t lost_series(const struct queue_stats *q)
 
 static void tick_queue(const struct tick *t, const struct node *n, const struct queue_stats *now)
 {
-	static const char *const events[_QUEUE_EVENT_MAX] = { "enqueued", "sent",      "dropped",
-							      "dead",	  "recovered", "torn",
-							      "corrupt",  "expired" };
+	static const char *const events[_QUEUE_EVENT_MAX] = {
+		"enqueued", "sent",    "dropped", "dead",	 "recovered",
+		"torn",	    "corrupt", "expired", "dead_dropped"
+	};
 	static const char *const errors[_QUEUE_ERROR_MAX] = { "nospace", "quota", "io", "other" };
 	const struct queue_stats *before = &n->figures.queue;
 	const char *d = n->destination, *name = n->name;

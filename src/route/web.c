@@ -163,9 +163,12 @@ static void write_table(const struct destination *d, const struct task_load *loa
 	}
 	strbuf_addstr(b, "]");
 	if (d->table) {
-		strbuf_addf(b, ",\"replicas\":%u,\"source\":\"%s\",\"hash\":\"%016llx\",",
+		strbuf_addf(b,
+			    ",\"replicas\":%u,\"source\":\"%s\",\"hash\":\"%016llx\","
+			    "\"over_cap\":%llu,",
 			    d->replicas, *d->config->shard.table_file ? "pinned" : "computed",
-			    (unsigned long long)d->table->hash);
+			    (unsigned long long)d->table->hash,
+			    (unsigned long long)d->table->over_cap);
 		add_tasks(b, d->table);
 		if (d->n_moves)
 			write_moves(d, b);

@@ -91,7 +91,7 @@ def check_process(died):
     assert f"-{r['process.pid']}-" in r["telamon.process.id"]
     parents = r["telamon.process.ancestors"]
     assert (parents[0]["pid"], parents[0]["comm"]) == (died.parent, "unshare")
-    assert parents[1]["pid"] == os.getpid()
+    assert (parents[1]["pid"], parents[1]["path"]) == (os.getpid(), os.readlink("/proc/self/exe"))
     assert r["telamon.oom.comm"] == "victim"
     assert r["telamon.oom.thread"] == r["process.pid"]
     assert r["telamon.oom.threads"] == 1
@@ -139,6 +139,9 @@ def check_limit(died):
     assert r["telamon.oom.limit.peak"] >= r["telamon.oom.limit.usage"] - (1 << 20)
     assert r["telamon.oom.limit.kind"] == "other"
     assert (r["telamon.oom.limit.distance"], r["telamon.oom.limit.certain"]) == (0, True)
+    if os.path.exists(os.path.join(died.group.directory, "memory.memsw.limit_in_bytes")):
+        assert r["telamon.oom.limit.memsw.max"] == LIMIT
+        assert abs(r["telamon.oom.limit.memsw.usage"] - r["telamon.oom.limit.usage"]) < 1 << 20
     levels = r["telamon.oom.levels"]
     assert [levels[0]["id"], levels[0]["max"]] == [str(died.group.id()), LIMIT]
     assert len(levels) == 2 and "max" not in levels[1] and "telamon.oom.levels_truncated" not in r

@@ -403,7 +403,7 @@ static void split(void **state)
 			       .n_samples = 4,
 			       .n_histograms = 1,
 			       .n_exemplars = 3 },
-			 upto, after;
+			 older, after;
 
 	for (size_t i = 0; i < ARRAY_SIZE(samples); i++)
 		at = put_sample(at, 0x12, 2, samples[i]);
@@ -416,21 +416,21 @@ static void split(void **state)
 	at = put_sample(at, 0x22, 15, 40);
 	s.histograms = (struct rw_span){ mid, (size_t)(at - mid) };
 	/* The boundary itself belongs to the old table. */
-	assert_true(window_split(20, &s, &scratch[0], &scratch[1], &upto, &after));
-	assert_int_equal(upto.n_samples, 2);
-	assert_int_equal(upto.n_histograms, 0);
-	assert_int_equal(upto.n_exemplars, 2);
-	assert_int_equal(upto.min_ts, 10);
-	assert_int_equal(upto.max_ts, 20);
+	assert_true(window_split(20, &s, &scratch[0], &scratch[1], &older, &after));
+	assert_int_equal(older.n_samples, 2);
+	assert_int_equal(older.n_histograms, 0);
+	assert_int_equal(older.n_exemplars, 2);
+	assert_int_equal(older.min_ts, 10);
+	assert_int_equal(older.max_ts, 20);
 	assert_int_equal(after.n_samples, 2);
 	assert_int_equal(after.n_histograms, 1);
 	assert_int_equal(after.n_exemplars, 1);
 	assert_int_equal(after.min_ts, 21);
 	assert_int_equal(after.max_ts, 40);
-	assert_int_equal(upto.samples.len + after.samples.len, s.samples.len);
-	assert_memory_equal(upto.samples.at, s.samples.at, upto.samples.len);
-	assert_memory_equal(after.samples.at, s.samples.at + upto.samples.len, after.samples.len);
-	assert_int_equal(upto.exemplars.len + after.exemplars.len, s.exemplars.len);
+	assert_int_equal(older.samples.len + after.samples.len, s.samples.len);
+	assert_memory_equal(older.samples.at, s.samples.at, older.samples.len);
+	assert_memory_equal(after.samples.at, s.samples.at + older.samples.len, after.samples.len);
+	assert_int_equal(older.exemplars.len + after.exemplars.len, s.exemplars.len);
 	assert_memory_equal(after.histograms.at, s.histograms.at, s.histograms.len);
 	rw_buf_done(&scratch[0]);
 	rw_buf_done(&scratch[1]);

@@ -50,6 +50,14 @@ static inline bool pipeline_decides(const struct route_rule_config *r)
 	return r->relabel || r->match.n;
 }
 
+/* --- pipeline-caches.c --- */
+/* For a snapshot; NULL for those that _keep() then takes over from the present ones, with what of them was counted. 0 or -ENOMEM */
+int pipeline_caches_new(const struct pipeline *p, const struct snapshot *s,
+			struct decision_cache ***ret);
+void pipeline_caches_keep(struct pipeline *p, const struct snapshot *s,
+			  struct decision_cache **caches, struct decision_cache_stats *seen);
+void pipeline_caches_free(struct decision_cache **caches, size_t n);
+
 /* --- pipeline-series.c: one series of the request at work, to all of its destinations --- */
 void pipeline_series(struct pipeline *p, const struct rw_series *s);
 /* What @node gets for a body of version @own. */

@@ -214,7 +214,7 @@ static void deliver_by(struct pipeline *p, const struct destination *d,
 static void deliver_moving(struct pipeline *p, const struct destination *d, struct item *it,
 			   const struct placement *place)
 {
-	struct rw_series whole = *it->series, upto, after;
+	struct rw_series whole = *it->series, older, after;
 	struct item part = *it;
 	unsigned at = 0; /* of the three scratches: where the rest lies */
 
@@ -232,12 +232,12 @@ static void deliver_moving(struct pipeline *p, const struct destination *d, stru
 			return;
 		}
 		if (!window_split(m->boundary_ms, &whole, &p->moved[(at + 1) % 3],
-				  &p->moved[(at + 2) % 3], &upto, &after)) {
+				  &p->moved[(at + 2) % 3], &older, &after)) {
 			p->no_memory = true;
 			return;
 		}
 		at = (at + 2) % 3;
-		part.series = &upto;
+		part.series = &older;
 		deliver_by(p, d, m, &part, &before);
 		whole = after;
 	}

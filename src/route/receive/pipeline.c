@@ -38,20 +38,11 @@ int pipeline_new(const struct pipeline_shared *shared, struct pipeline **ret)
 	return 0;
 }
 
-static void free_caches(struct pipeline *p)
-{
-	for (size_t i = 0; p->caches && i < p->n_routes; i++)
-		if (p->caches[i])
-			decision_cache_free(p->caches[i]);
-	free(p->caches);
-	p->caches = NULL;
-}
-
 struct pipeline *pipeline_free(struct pipeline *p)
 {
 	if (!p)
 		return NULL;
-	free_caches(p);
+	pipeline_caches_free(p->caches, p->n_routes);
 	open_blocks_free(p->open);
 	if (p->scan)
 		rw_scan_free(p->scan);
@@ -88,25 +79,6 @@ struct pipeline *pipeline_free(struct pipeline *p)
 }
 
 /* --- snapshots --- */
-
-static int make_caches(struct pipeline *p, const struct snapshot *s, struct decision_cache ***ret)
-{
-	struct decision_cache **caches = calloc(s->n_routes + 1, sizeof(struct decision_cache *));
-	size_t deciding = 0;
-	uint64_t each;
-
-	if (!caches)
-		return -ENOMEM;
-	for (size_t i = 0; i < s->n_routes; i++)
-		deciding += pipeline_decides(&s->config->routes[i]);
-	each = deciding ? s->config->relabel_cache_bytes / p->shared.workers / deciding : 0;
-	for (size_t i = 0; i < s->n_routes && each; i++)
-		if (pipeline_decides(&s->config->routes[i]) &&
-		    decision_cache_new(each, p->shared.cache_seed, &caches[i]) < 0)
-			caches[i] = NULL; /* without it the rules are applied each time */
-	*ret = caches;
-	return 0;
-}
 
 static struct rw_limits limits_of(const struct route_config *c)
 {
@@ -179,12 +151,10 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 	uint64_t *tenants = calloc(s->n_destinations + 1, sizeof(*tenants));
 	/* A key is never longer than the series that the limit lets in. */
 	bool room = rw_buf_room(&p->key, MAX(KEY_BYTES_MIN, s->config->limits->series_bytes));
-	/* Where only an old table was dropped, what was decided stays. */
-	bool same = p->snapshot && p->snapshot->config == s->config;
-	int r = routes && task_samples && seen && before && tenants && room ? 0 : -ENOMEM;
+	int r = routes && task_samples && seen && before && tenants && room
+			? pipeline_caches_new(p, s, &caches)
+			: -ENOMEM;
 
-	if (r >= 0 && !same)
-		r = make_caches(p, s, &caches);
 	if (r >= 0)
 		r = open_blocks_use(p->open, s);
 	if (r < 0) {
@@ -193,17 +163,14 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 		free(seen);
 		free(before);
 		free(tenants);
-		free(caches);
+		pipeline_caches_free(caches, s->n_routes);
 		return r;
 	}
-	if (same) {
-		free(seen);
-	} else {
-		free_caches(p);
-		free(p->cache_seen);
-		p->cache_seen = seen;
-		p->caches = caches;
-	}
+	pipeline_caches_keep(p, s, caches, seen);
+	pipeline_caches_free(p->caches, p->n_routes);
+	free(p->cache_seen);
+	p->cache_seen = seen;
+	p->caches = caches;
 	free(p->routes);
 	free(p->task_samples);
 	free(p->series_before);
