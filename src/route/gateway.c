@@ -118,6 +118,29 @@ static void take_flags(const struct gateway *g, struct route_config *c)
 	}
 }
 
+static void log_moves(const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->n_destinations; i++) {
+		const struct destination *d = &s->destinations[i];
+
+		for (size_t k = 0; k < d->n_moves; k++) {
+			struct strbuf text = STRBUF_INIT;
+
+			time_add_rfc3339(&text, (uint64_t)d->moves[k].boundary_ms * NS_PER_MSEC, 3);
+			strbuf_addstr(&text, ", until ");
+			time_add_rfc3339(&text, (uint64_t)d->moves[k].until_ms * NS_PER_MSEC, 3);
+			log_info("destination %s: an old table is for samples up to %s",
+				 d->config->name, strbuf_str(&text));
+			strbuf_done(&text);
+		}
+	}
+}
+
+static int64_t wall_ms(void)
+{
+	return (int64_t)(time_wall_ns() / NS_PER_MSEC);
+}
+
 enum http_bearer gateway_bearer(void *ctx, const char *token, size_t len)
 {
 	struct gateway *g = ctx;
@@ -159,7 +182,8 @@ static int load(struct gateway *g, struct strbuf *text)
 	add_diags(&config->warnings, NULL, true);
 	r = tokens_load(&config->receive->bearer_token_files, why, sizeof(why), &tokens);
 	if (r >= 0)
-		r = snapshot_new(config, g->nodes, &warnings, why, sizeof(why), &fresh);
+		r = snapshot_after(g->snapshot, wall_ms(), config, g->nodes, &warnings, why,
+				   sizeof(why), &fresh);
 	add_diags(&warnings, NULL, true);
 	if (r < 0) {
 		log_error("%s", why);
@@ -171,9 +195,33 @@ static int load(struct gateway *g, struct strbuf *text)
 	}
 	if (snapshot_apply(fresh) < 0)
 		log_error("out of memory, some nodes keep their old options");
+	log_moves(fresh);
 	swap_tokens(g, tokens);
 	swap(g, fresh);
 	return 0;
+}
+
+/* The same configuration without the old tables whose time is over; nodes that only they had retire. */
+static void end_moves(struct gateway *g)
+{
+	int64_t until = snapshot_moves_until(g->snapshot), now = wall_ms();
+	struct diags warnings = {};
+	struct snapshot *fresh;
+	char why[512] = "";
+	int r;
+
+	if (!until || now < until)
+		return;
+	r = snapshot_after(g->snapshot, now, route_config_ref(g->snapshot->config), g->nodes,
+			   &warnings, why, sizeof(why), &fresh);
+	if (r < 0) {
+		route_config_free(g->snapshot->config); /* the reference alone */
+		log_warning_limited("old tables are not dropped yet: %s",
+				    *why ? why : strerror(-r));
+		return;
+	}
+	swap(g, fresh);
+	log_info("old tables were dropped");
 }
 
 int gateway_reload(struct gateway *g, struct strbuf *text)
@@ -344,6 +392,7 @@ static void on_tick(void *ctx, uint64_t now)
 
 	loop_timer_at(g->timer, now + US_PER_SEC);
 	pthread_mutex_lock(&g->reload_lock);
+	end_moves(g);
 	nodes_tick(g->nodes, now);
 	free_retired(g);
 	for (unsigned i = 0; i < MIN(g->n_servers, 1U); i++)

@@ -14,6 +14,7 @@ static const struct identity everything = {
 	.id = 1ULL << 60,
 	.kind = CGNAME_K8S,
 	.level = CGLEVEL_CONTAINER,
+	.runtime = CGRUNTIME_CRIO,
 	.confirmed = true,
 	.rootless = true,
 	.uid = 1000,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/durations.h"
+#include "route/queue/ballast.h"
 #include "route/queue/segment.h"
 
 /*
@@ -24,6 +25,8 @@ struct queue_options {
 	enum queue_drain drain;
 	uint32_t lanes;
 	uint64_t epoch; /* random per start */
+	struct ballast
+		*ballast; /* of all queues of the storage; NULL = reservations are not backed */
 };
 
 enum queue_event {
@@ -35,6 +38,7 @@ enum queue_event {
 	QUEUE_TORN,
 	QUEUE_CORRUPT,
 	QUEUE_EXPIRED,
+	QUEUE_DEAD_DROPPED, /* dead letters that made room for newer ones, or did not fit */
 	_QUEUE_EVENT_MAX
 };
 enum queue_error { QUEUE_NOSPACE, QUEUE_QUOTA, QUEUE_IO, QUEUE_OTHER, _QUEUE_ERROR_MAX };
@@ -48,7 +52,6 @@ struct queue_stats {
 	uint64_t waiting_samples;
 	int64_t oldest_enqueued_ms, oldest_sample_ts; /* of what is unsent; 0 / INT64_MAX = empty */
 	struct durations syncs; /* fdatasync */
-	uint64_t dead_dropped; /* dead letters that had to make room, in segments, or did not fit */
 	bool full;
 };
 
@@ -70,7 +73,8 @@ void queue_change(struct queue *q, const struct queue_options *o);
 /* --- workers: any thread --- */
 /*
  * Space for a request's rows before they are appended (GW-RX-5). 0; -EAGAIN full (`block`). drop_newest answers 1: leave this
- * node's rows out, counted by queue_drop(). drop_oldest makes room.
+ * node's rows out, counted by queue_drop(). drop_oldest makes room. What was reserved is taken by queue_append() whatever happens to the limits and the
+ * free space meanwhile.
  */
 int queue_reserve(struct queue *q, uint64_t bytes);
 void queue_unreserve(struct queue *q, uint64_t bytes);
