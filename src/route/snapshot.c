@@ -224,6 +224,7 @@ int snapshot_apply(struct snapshot *s)
 		for (size_t n = 0; n < d->n_nodes; n++) {
 			int e = nodes_change(s->registry, d->nodes[n], d->config, &c[n]);
 
+			rw_told_interval(d->nodes[n]->told, s->config->metadata->interval);
 			r = r < 0 ? r : e;
 		}
 	}
