@@ -121,6 +121,8 @@ static void tick_sender(const struct tick *t, const struct node *n, const struct
 	tick_took(t, SEND_SECONDS, L(d, name), &now->took, &before->took);
 	tick_samples(t, n, now);
 	tick_codes(t, n, now);
+	t->g->files_changed[FILES_NODE] += SINCE(files_changed);
+	t->g->files_bad[FILES_NODE] += SINCE(files_bad);
 	for (unsigned i = 0; i < _RW_LOSS_MAX; i++)
 		t->g->figures->losses[i] += SINCE(losses[i]);
 }

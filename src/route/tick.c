@@ -157,6 +157,16 @@ static void tick_wire(const struct tick *t)
 	tick_total(t, ROUTER_SERIES, L("all"), SUM(g, c->series[RW1]) + SUM(g, c->series[RW2]));
 }
 
+static void tick_files(const struct tick *t)
+{
+	struct gateway *g = t->g;
+
+	for (uint8_t i = 0; i < _FILE_KIND_MAX; i++) {
+		metric_store(g->set, METRIC(FILE_RELOADS, i, 0), g->files_changed[i]);
+		metric_store(g->set, METRIC(FILE_RELOADS, i, 1), g->files_bad[i]);
+	}
+}
+
 static void tick_families(const struct tick *t)
 {
 	struct rw_families_stats s;
@@ -416,6 +426,7 @@ static void tick_all(const struct tick *t)
 	tick_files(t);
 	tick_lag(t);
 	tick_nodes(t);
+	tick_files(t); /* behind the nodes, which have some of them */
 	tick_drops(t); /* behind the nodes, whose conversions it shows */
 	for (size_t i = 0; i < t->s->n_routes; i++)
 		tick_route(t, i);

@@ -22,7 +22,7 @@ def rules(name):
     return os.path.join(DIRECTORY, f"telamon-{name}.rules.yml")
 
 
-def tests(name):
+def cases_of(name):
     return os.path.join(DIRECTORY, f"telamon-{name}.test.yml")
 
 
@@ -42,7 +42,7 @@ def test_rules_are_valid(name):
 @pytest.mark.parametrize("name", ALERTS)
 def test_alerts_fire_and_keep_quiet(name):
     need("promtool")
-    done = run("promtool", "test", "rules", tests(name))
+    done = run("promtool", "test", "rules", cases_of(name))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -51,7 +51,7 @@ def test_each_alert_has_both_cases_and_words(name, alert):
     rule = read(rules(name)).split(f"- alert: {alert}\n")[1].split("- alert: ")[0]
     assert re.search(r"severity: (info|warning|critical)\n", rule)
     assert "summary: " in rule and "description: " in rule
-    cases = re.findall(rf"alertname: {alert}\n( +exp_alerts:)?", read(tests(name)))
+    cases = re.findall(rf"alertname: {alert}\n( +exp_alerts:)?", read(cases_of(name)))
     assert any(cases), "no test in which it fires"
     assert not all(cases), "no test in which it keeps quiet"
 
