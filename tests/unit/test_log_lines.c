@@ -256,7 +256,8 @@ static void test_no_room(void **state)
 	assert_null(log_lines_take(&lines, 1000, 1000, 1, 50)); /* the oldest made room */
 	assert_non_null(log_lines_take(&lines, 1001, 1001, 1, 50));
 	memset(text, 'x', sizeof(text));
-	assert_int_equal(log_lines_read(&lines, &k, text, sizeof(text), 1)->len, sizeof(l.text) - 1);
+	assert_int_equal(log_lines_read(&lines, &k, text, sizeof(text), 1)->len,
+			 sizeof(l.text) - 1);
 	/* Whole lines or none. */
 	memset(l.text, 'x', sizeof(l.text) - 1);
 	log_line_apply(&l, &run, &kill_of_run);
