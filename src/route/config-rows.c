@@ -370,14 +370,17 @@ const struct config_row route_shard_rows[] = {
 		   .max = "100%", RELOAD, .help = "What a node may have above its share."),
 	CONFIG_ROW("table_file", struct shard_config, table_file, CONFIG_STRING, .def = "", RELOAD,
 		   .help = "Pinned table, made by telamon route plan."),
-	CONFIG_ROW("move_at", struct shard_config, move_at, CONFIG_ENUM, .def = "now",
-		   .names = moves, RELOAD,
-		   .help = "When a new table takes over; in this version now."),
-	CONFIG_ROW("move_interval", struct shard_config, move_interval, CONFIG_DURATION,
-		   .def = "5m", .min = "1s", .max = "1d", RELOAD,
-		   .help = "Boundaries at which it may."),
+	CONFIG_ROW(
+		"move_at", struct shard_config, move_at, CONFIG_ENUM, .def = "now", .names = moves,
+		RELOAD,
+		.help = "When a new table takes over: now, or for samples after a boundary of time."),
+	CONFIG_ROW(
+		"move_interval", struct shard_config, move_interval, CONFIG_DURATION, .def = "5m",
+		.min = "1s", .max = "1d", RELOAD,
+		.help = "Boundaries at which it may; with aggregation rules their common interval."),
 	CONFIG_ROW("effective_at", struct shard_config, effective_at, CONFIG_STRING, .def = "",
-		   .check = check_time, RELOAD, .help = "The time itself, RFC 3339."),
+		   .check = check_time, RELOAD,
+		   .help = "The boundary itself, RFC 3339, the same on all gateways."),
 	MAP("task_label", struct shard_config, task_label, task_label_rows, "Label of the task."),
 	{},
 };
@@ -530,7 +533,7 @@ static const struct config_row defaults_rows[] = {
 
 /* --- routes --- */
 
-static const struct config_row route_rows[] = {
+const struct config_row route_rule_rows[] = {
 	CONFIG_ROW("name", struct route_rule_config, name, CONFIG_STRING, .check = check_name,
 		   .flags = CONFIG_REQUIRED | CONFIG_RELOAD, .help = "Name of the route."),
 	CONFIG_ROW("destination", struct route_rule_config, destination, CONFIG_STRING,
@@ -601,7 +604,7 @@ static const struct config_row root_rows[] = {
 	CONFIG_ROW("destinations", struct root_config, destinations, CONFIG_LIST,
 		   .rows = destination_rows, .item_size = sizeof(struct destination_config),
 		   .max_items = 1000, RELOAD, .help = "Where routes lead."),
-	CONFIG_ROW("routes", struct root_config, routes, CONFIG_LIST, .rows = route_rows,
+	CONFIG_ROW("routes", struct root_config, routes, CONFIG_LIST, .rows = route_rule_rows,
 		   .item_size = sizeof(struct route_rule_config), .max_items = 1000, RELOAD,
 		   .help = "Which series go where."),
 	GONE("router_rule", "no version reads this key: write router_rules"),
@@ -637,6 +640,6 @@ int route_blank(struct arena *arena, struct destination_config *d, struct node_c
 	if (e >= 0)
 		e = config_set_defaults(node_rows, arena, memset(n, 0, sizeof(*n)));
 	if (e >= 0)
-		e = config_set_defaults(route_rows, arena, memset(r, 0, sizeof(*r)));
+		e = config_set_defaults(route_rule_rows, arena, memset(r, 0, sizeof(*r)));
 	return e;
 }

@@ -105,6 +105,10 @@ const struct metric_row route_metric_rows[] = {
 	[RELOAD_SECONDS] = { .name = "telamon_route_config_last_reload_success_timestamp_seconds",
 			     .type = METRIC_GAUGE,
 			     .help = "Time of the last reload that did." },
+	[FILE_RELOADS] = { .name = "telamon_route_file_reloads_total",
+			   .type = METRIC_COUNTER,
+			   .labels = { { "kind", "web tokens node" }, { "result", "ok error" } },
+			   .help = "Certificates, users, tokens and passwords that were read again because they had changed." },
 	[RECEIVED] = { .name = "telamon_route_received_total",
 		       .type = METRIC_COUNTER,
 		       .labels = { { "version", "rw1 rw2" },
@@ -219,6 +223,14 @@ const struct metric_row route_metric_rows[] = {
 	[CONNECTIONS] = { .name = "telamon_route_connections",
 			  .type = METRIC_GAUGE,
 			  .help = "Connections of senders." },
+	[TABLE_BOUNDARY] = { .name = "telamon_route_table_boundary_timestamp_seconds",
+			     .type = METRIC_GAUGE,
+			     .labels = { { "destination", NULL } },
+			     .help = "Samples up to this time go by the old table; 0: there is none." },
+	[TABLE_UNTIL] = { .name = "telamon_route_table_old_until_timestamp_seconds",
+			  .type = METRIC_GAUGE,
+			  .labels = { { "destination", NULL } },
+			  .help = "When the last old table is dropped; 0: there is none." },
 	[WORKER_LAG] = { .name = "telamon_route_worker_lag_seconds",
 			 .type = METRIC_GAUGE,
 			 .help = "Time since the slowest worker turned." },
@@ -451,9 +463,10 @@ static void tick_route(const struct tick *t, const struct snapshot *s, size_t at
 
 static void tick_queue(const struct tick *t, const struct node *n, const struct queue_stats *q)
 {
-	static const char *const events[_QUEUE_EVENT_MAX] = { "enqueued", "sent",      "dropped",
-							      "dead",	  "recovered", "torn",
-							      "corrupt",  "expired" };
+	static const char *const events[_QUEUE_EVENT_MAX] = {
+		"enqueued", "sent",    "dropped", "dead",	 "recovered",
+		"torn",	    "corrupt", "expired", "dead_dropped"
+	};
 	static const char *const errors[_QUEUE_ERROR_MAX] = { "nospace", "quota", "io", "other" };
 	const char *d = n->destination, *name = n->name;
 
@@ -510,6 +523,30 @@ static void tick_node(void *ctx, struct node *n)
 	      q.samples[QUEUE_CORRUPT]);
 }
 
+static void sum_files(void *ctx, struct node *n)
+{
+	uint64_t *sum = ctx;
+	struct sender_stats s;
+
+	sender_stats(n->sender, &s);
+	sum[0] += s.files_changed;
+	sum[1] += s.files_bad;
+}
+
+static void tick_files(const struct tick *t)
+{
+	struct gateway *g = t->g;
+	uint64_t node[2] = {};
+
+	nodes_for_each(g->nodes, sum_files, node);
+	g->files_changed[FILES_NODE] = MAX(g->files_changed[FILES_NODE], node[0]);
+	g->files_bad[FILES_NODE] = MAX(g->files_bad[FILES_NODE], node[1]);
+	for (uint8_t i = 0; i < _FILE_KIND_MAX; i++) {
+		metric_store(g->set, METRIC(FILE_RELOADS, i, 0), g->files_changed[i]);
+		metric_store(g->set, METRIC(FILE_RELOADS, i, 1), g->files_bad[i]);
+	}
+}
+
 static void tick_urls(const struct tick *t, const struct snapshot *s)
 {
 	for (size_t i = 0; i < s->n_destinations; i++) {
@@ -532,6 +569,20 @@ static void tick_urls(const struct tick *t, const struct snapshot *s)
 	}
 }
 
+static void tick_moves(const struct tick *t, const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->n_destinations; i++) {
+		const struct destination *d = &s->destinations[i];
+		const struct destination_move *last = d->n_moves ? &d->moves[d->n_moves - 1] : NULL;
+		const char *const name[] = { d->config->name };
+
+		if (!d->table)
+			continue;
+		gauge(t, TABLE_BOUNDARY, name, last ? (double)last->boundary_ms / 1e3 : 0);
+		gauge(t, TABLE_UNTIL, name, last ? (double)last->until_ms / 1e3 : 0);
+	}
+}
+
 void route_metrics_tick(struct gateway *g)
 {
 	struct tick t = { g, time_mono_us(), (int64_t)(time_wall_ns() / NS_PER_MSEC) };
@@ -546,10 +597,12 @@ void route_metrics_tick(struct gateway *g)
 	tick_receive(&t);
 	tick_wire(&t);
 	tick_limits(&t);
+	tick_files(&t);
 	tick_drops(&t);
 	for (size_t i = 0; i < s->n_routes; i++)
 		tick_route(&t, s, i);
 	nodes_for_each(g->nodes, tick_node, &t);
 	tick_urls(&t, s);
+	tick_moves(&t, s);
 	gateway_put_snapshot(g, s);
 }

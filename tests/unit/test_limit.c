@@ -83,6 +83,10 @@ static const struct situation {
 	{ .name = "v1: failcnt stays 0 (6.18), the kernel's count rose", .levels = { V1(1000, 1000, 1, 0, 1000, 1000, 0, 0, 0, 0), FREE, FREE, FREE }, .v1 = true, .level = 0, .counter = "memsw", .source = LIMIT_FROM_COUNTS },
 	{ .name = "v1: failcnt stays 0 and no count: usage", .levels = { V1(1000, 1000, 0, NONE, 1000, 2000, 0, NONE, 0, NONE), FREE, FREE, FREE }, .v1 = true, .level = 0, .source = LIMIT_FROM_USAGE },
 	{ .name = "v1: memory + swap is full, memory is not", .levels = { V1(500, 1000, 0, 0, 1500, 1500, 0, 0, 0, 0), FREE, FREE, FREE }, .v1 = true, .level = 0, .counter = "memsw", .source = LIMIT_FROM_USAGE },
+	/* Memory of the kernel is charged to memory (and memsw) first; only these ask for a victim. A full kmem fails the allocation. */
+	{ .name = "v1: the kernel's own memory meets the limit of memory", .levels = { V1(1000, 1000, 1, 0, 1000, NONE, 4, 3, 0, 0), FREE, FREE, FREE }, .v1 = true, .level = 0, .counter = "memory", .source = LIMIT_FROM_COUNTS },
+	{ .name = "v1: the kernel's own memory meets memory + swap", .levels = { V1(1000, 2000, 1, 0, 1000, 1000, 3, 3, 4, 3), FREE, FREE, FREE }, .v1 = true, .level = 0, .counter = "memsw", .source = LIMIT_FROM_COUNTS },
+	{ .name = "v1: a full kmem below limits with room is no limit", .levels = { V1(500, 1000, 0, 0, 500, 2000, 3, 3, 3, 3), FREE, FREE, FREE }, .v1 = true, .level = -2 },
 	{ .name = "v2: full swap is no limit", .levels = { { 500, 1000, 0, 0, 50, 50, 0, 0, 0, 0 }, FULL, FREE, FREE }, .level = 1, .source = LIMIT_FROM_USAGE },
 	{ .name = "v2: swap counts are not looked at", .levels = { { 500, 1000, 0, 0, 50, 50, 9, 1, 9, 1 }, FULL, FREE, FREE }, .level = 1, .source = LIMIT_FROM_USAGE },
 	/* (5) usage */

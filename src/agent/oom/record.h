@@ -46,7 +46,7 @@ struct oom_limit_found {
 	bool found, certain;
 	enum oom_limit_source source;
 	int level; /* index into the chosen victim's levels, -1 = known by path or id only */
-	const char *counter; /* memory, memsw */
+	const char *counter; /* memory; v1: memsw where that one was full */
 	uint64_t id;
 	char path[OOM_PATH_MAX];
 };

@@ -38,20 +38,11 @@ int pipeline_new(const struct pipeline_shared *shared, struct pipeline **ret)
 	return 0;
 }
 
-static void free_caches(struct pipeline *p)
-{
-	for (size_t i = 0; p->caches && i < p->n_routes; i++)
-		if (p->caches[i])
-			decision_cache_free(p->caches[i]);
-	free(p->caches);
-	p->caches = NULL;
-}
-
 struct pipeline *pipeline_free(struct pipeline *p)
 {
 	if (!p)
 		return NULL;
-	free_caches(p);
+	pipeline_caches_free(p->caches, p->n_routes);
 	open_blocks_free(p->open);
 	if (p->scan)
 		rw_scan_free(p->scan);
@@ -67,6 +58,8 @@ struct pipeline *pipeline_free(struct pipeline *p)
 	rw_buf_done(&p->key);
 	rw_buf_done(&p->window[0]);
 	rw_buf_done(&p->window[1]);
+	for (size_t i = 0; i < ARRAY_SIZE(p->moved); i++)
+		rw_buf_done(&p->moved[i]);
 	free(p->routes);
 	free(p->task_samples);
 	task_counts_free(p->tasks);
@@ -82,25 +75,6 @@ struct pipeline *pipeline_free(struct pipeline *p)
 }
 
 /* --- snapshots --- */
-
-static int make_caches(struct pipeline *p, const struct snapshot *s, struct decision_cache ***ret)
-{
-	struct decision_cache **caches = calloc(s->n_routes + 1, sizeof(struct decision_cache *));
-	size_t deciding = 0;
-	uint64_t each;
-
-	if (!caches)
-		return -ENOMEM;
-	for (size_t i = 0; i < s->n_routes; i++)
-		deciding += pipeline_decides(&s->config->routes[i]);
-	each = deciding ? s->config->relabel_cache_bytes / p->shared.workers / deciding : 0;
-	for (size_t i = 0; i < s->n_routes && each; i++)
-		if (pipeline_decides(&s->config->routes[i]) &&
-		    decision_cache_new(each, p->shared.cache_seed, &caches[i]) < 0)
-			caches[i] = NULL; /* without it the rules are applied each time */
-	*ret = caches;
-	return 0;
-}
 
 static struct rw_limits limits_of(const struct route_config *c)
 {
@@ -171,7 +145,8 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 	struct decision_cache_stats *seen = calloc(s->n_routes + 1, sizeof(*seen));
 	/* A key is never longer than the series that the limit lets in. */
 	bool room = rw_buf_room(&p->key, MAX(KEY_BYTES_MIN, s->config->limits->series_bytes));
-	int r = routes && task_samples && seen && room ? make_caches(p, s, &caches) : -ENOMEM;
+	int r = routes && task_samples && seen && room ? pipeline_caches_new(p, s, &caches)
+						       : -ENOMEM;
 
 	if (r >= 0)
 		r = open_blocks_use(p->open, s);
@@ -179,16 +154,17 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 		free(routes);
 		free(task_samples);
 		free(seen);
-		free(caches);
+		pipeline_caches_free(caches, s->n_routes);
 		return r;
 	}
-	free_caches(p);
-	free(p->routes);
-	free(p->task_samples);
+	pipeline_caches_keep(p, s, caches, seen);
+	pipeline_caches_free(p->caches, p->n_routes);
 	free(p->cache_seen);
-	p->task_samples = task_samples;
 	p->cache_seen = seen;
 	p->caches = caches;
+	free(p->routes);
+	free(p->task_samples);
+	p->task_samples = task_samples;
 	p->routes = routes;
 	p->n_routes = s->n_routes;
 	p->limits = limits_of(s->config);
