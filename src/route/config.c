@@ -144,6 +144,7 @@ static int load(struct config *config, struct diags *diags, struct route_config 
 		config_free(config);
 		return -ENOMEM;
 	}
+	c->refs = 1;
 	c->config = config;
 	r = finish(c, diags);
 	if (r < 0)
@@ -169,9 +170,15 @@ int route_config_parse(const char *text, size_t len, const char *name, struct di
 	return r < 0 ? r : load(config, diags, ret);
 }
 
+struct route_config *route_config_ref(struct route_config *c)
+{
+	c->refs++;
+	return c;
+}
+
 struct route_config *route_config_free(struct route_config *c)
 {
-	if (!c)
+	if (!c || --c->refs)
 		return NULL;
 	for (size_t i = 0; i < c->n_routes; i++) {
 		struct route_rule_config *route = &c->routes[i];

@@ -118,6 +118,29 @@ static void take_flags(const struct gateway *g, struct route_config *c)
 	}
 }
 
+static void log_moves(const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->n_destinations; i++) {
+		const struct destination *d = &s->destinations[i];
+
+		for (size_t k = 0; k < d->n_moves; k++) {
+			struct strbuf text = STRBUF_INIT;
+
+			time_add_rfc3339(&text, (uint64_t)d->moves[k].boundary_ms * NS_PER_MSEC, 3);
+			strbuf_addstr(&text, ", until ");
+			time_add_rfc3339(&text, (uint64_t)d->moves[k].until_ms * NS_PER_MSEC, 3);
+			log_info("destination %s: an old table is for samples up to %s",
+				 d->config->name, strbuf_str(&text));
+			strbuf_done(&text);
+		}
+	}
+}
+
+static int64_t wall_ms(void)
+{
+	return (int64_t)(time_wall_ns() / NS_PER_MSEC);
+}
+
 enum http_bearer gateway_bearer(void *ctx, const char *token, size_t len)
 {
 	struct gateway *g = ctx;
@@ -159,7 +182,8 @@ static int load(struct gateway *g, struct strbuf *text)
 	add_diags(&config->warnings, NULL, true);
 	r = tokens_load(&config->receive->bearer_token_files, why, sizeof(why), &tokens);
 	if (r >= 0)
-		r = snapshot_new(config, g->nodes, &warnings, why, sizeof(why), &fresh);
+		r = snapshot_after(g->snapshot, wall_ms(), config, g->nodes, &warnings, why,
+				   sizeof(why), &fresh);
 	add_diags(&warnings, NULL, true);
 	if (r < 0) {
 		log_error("%s", why);
@@ -171,9 +195,33 @@ static int load(struct gateway *g, struct strbuf *text)
 	}
 	if (snapshot_apply(fresh) < 0)
 		log_error("out of memory, some nodes keep their old options");
+	log_moves(fresh);
 	swap_tokens(g, tokens);
 	swap(g, fresh);
 	return 0;
+}
+
+/* The same configuration without the old tables whose time is over; nodes that only they had retire. */
+static void end_moves(struct gateway *g)
+{
+	int64_t until = snapshot_moves_until(g->snapshot), now = wall_ms();
+	struct diags warnings = {};
+	struct snapshot *fresh;
+	char why[512] = "";
+	int r;
+
+	if (!until || now < until)
+		return;
+	r = snapshot_after(g->snapshot, now, route_config_ref(g->snapshot->config), g->nodes,
+			   &warnings, why, sizeof(why), &fresh);
+	if (r < 0) {
+		route_config_free(g->snapshot->config); /* the reference alone */
+		log_warning_limited("old tables are not dropped yet: %s",
+				    *why ? why : strerror(-r));
+		return;
+	}
+	swap(g, fresh);
+	log_info("old tables were dropped");
 }
 
 int gateway_reload(struct gateway *g, struct strbuf *text)
@@ -307,18 +355,51 @@ static void on_signal(void *ctx, uint32_t events)
 	}
 }
 
+const struct task_load *gateway_task_load(struct gateway *g, const struct destination *d)
+{
+	return task_load_find(g->task_loads, d->config->name, d->config->shard.tasks);
+}
+
+static void tick_tasks(struct gateway *g, const struct destination *d, uint64_t now)
+{
+	const char *name = d->config->name;
+	uint32_t tasks = d->config->shard.tasks;
+	struct task_load *t = task_load_find(g->task_loads, name, tasks);
+	_cleanup_(freep) uint32_t *sums = calloc(tasks, sizeof(*sums));
+
+	if (!sums || (!t && task_load_new(name, tasks, &t) < 0))
+		return; /* the next second again */
+	if (!gateway_task_load(g, d))
+		task_load_link(&g->task_loads, t);
+	for (unsigned i = 0; i < g->n_workers; i++)
+		pipeline_task_totals(g->workers[i].pipeline, name, tasks, sums);
+	task_load_take(t, sums, now);
+}
+
+static void tick_all_tasks(struct gateway *g, uint64_t now)
+{
+	struct snapshot *s = gateway_take_snapshot(g);
+
+	for (size_t i = 0; i < s->n_destinations; i++)
+		tick_tasks(g, &s->destinations[i], now);
+	gateway_put_snapshot(g, s);
+	task_load_sweep(&g->task_loads);
+}
+
 static void on_tick(void *ctx, uint64_t now)
 {
 	struct gateway *g = ctx;
 
 	loop_timer_at(g->timer, now + US_PER_SEC);
 	pthread_mutex_lock(&g->reload_lock);
+	end_moves(g);
 	nodes_tick(g->nodes, now);
 	free_retired(g);
 	for (unsigned i = 0; i < MIN(g->n_servers, 1U); i++)
 		http_server_tick(g->servers[i]);
 	if (g->admin)
 		http_server_tick(g->admin);
+	tick_all_tasks(g, now);
 	route_metrics_tick(g);
 	pthread_mutex_unlock(&g->reload_lock);
 }
@@ -411,6 +492,8 @@ static void stop(struct gateway *g)
 		snapshot_free(g->snapshot);
 	free_retired(g);
 	nodes_free(g->nodes);
+	task_load_sweep(&g->task_loads); /* the first only forgets that they were used */
+	task_load_sweep(&g->task_loads);
 	metrics_free(g->metrics);
 	loop_source_free(g->signals);
 	loop_timer_free(g->timer);

@@ -6,6 +6,7 @@
 #include "route/gateway.h"
 #include "route/receive/rate.h"
 #include "route/receive/tokens.h"
+#include "route/task-load.h"
 #include "sys/loop.h"
 
 /* What the files of the gateway share. */
@@ -83,6 +84,7 @@ struct gateway {
 	pthread_mutex_t reload_lock; /* one reload, or the tick, at a time: owns the nodes */
 	pthread_mutex_t lock; /* snapshots and their references */
 	struct snapshot *snapshot, *retired;
+	struct task_load *task_loads; /* under the reload lock */
 	_Atomic uint64_t generation;
 	atomic_bool stopping, stopped, ready;
 	uint64_t held_bytes; /* bytes of decoded bodies */
@@ -105,6 +107,9 @@ struct snapshot *gateway_take_snapshot(struct gateway *g);
 void gateway_put_snapshot(struct gateway *g, struct snapshot *s);
 /* Reads the file again. 0; -EINVAL with all diagnostics in @text. Main thread, or a handler while it waits. */
 int gateway_reload(struct gateway *g, struct strbuf *text);
+
+/* What the tasks of @d had to do in the last minute; NULL: not known yet. The reload lock is held. */
+const struct task_load *gateway_task_load(struct gateway *g, const struct destination *d);
 
 /* receive/handler.c */
 extern const struct http_upload_ops route_upload;

@@ -19,12 +19,14 @@ struct nodes {
 	char storage[4096];
 	uint64_t epoch;
 	enum rw_snappy snappy;
+	struct ballast *ballast;
 };
 
 int nodes_new(const char *storage_path, const char *gateway, uint64_t epoch, enum rw_snappy snappy,
 	      struct nodes **ret)
 {
 	struct nodes *n = calloc(1, sizeof(*n));
+	char directory[4200];
 	int r;
 
 	if (!n)
@@ -32,8 +34,14 @@ int nodes_new(const char *storage_path, const char *gateway, uint64_t epoch, enu
 	(void)snprintf(n->storage, sizeof(n->storage), "%s", storage_path);
 	n->epoch = epoch;
 	n->snappy = snappy;
-	r = senders_new(gateway, epoch, &n->senders);
+	(void)snprintf(directory, sizeof(directory), "%s/queue", storage_path);
+	r = ballast_new(directory, &n->ballast);
+	if (r < 0)
+		log_error("%s: %s", directory, strerror(-r));
+	if (r >= 0)
+		r = senders_new(gateway, epoch, &n->senders);
 	if (r < 0) {
+		ballast_free(n->ballast);
 		free(n);
 		return r;
 	}
@@ -63,6 +71,7 @@ static struct queue_options queue_options(const struct nodes *n, const struct de
 		.drain = (enum queue_drain)q->drain,
 		.lanes = c->send.lanes,
 		.epoch = n->epoch,
+		.ballast = n->ballast,
 	};
 }
 
@@ -276,6 +285,7 @@ void nodes_tick(struct nodes *n, uint64_t now_us)
 {
 	int64_t now_ms = (int64_t)(time_wall_ns() / NS_PER_MSEC);
 
+	ballast_tick(n->ballast);
 	for (struct node *x = n->list, *next; x; x = next) {
 		next = x->next;
 		queue_tick(x->queue, now_ms);
@@ -304,6 +314,7 @@ struct nodes *nodes_free(struct nodes *n)
 		n->list->sender = NULL; /* went with the thread */
 		free_node(n, n->list);
 	}
+	ballast_free(n->ballast);
 	free(n);
 	return NULL;
 }

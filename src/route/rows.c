@@ -219,6 +219,14 @@ const struct metric_row route_metric_rows[] = {
 	[CONNECTIONS] = { .name = "telamon_route_connections",
 			  .type = METRIC_GAUGE,
 			  .help = "Connections of senders." },
+	[TABLE_BOUNDARY] = { .name = "telamon_route_table_boundary_timestamp_seconds",
+			     .type = METRIC_GAUGE,
+			     .labels = { { "destination", NULL } },
+			     .help = "Samples up to this time go by the old table; 0: there is none." },
+	[TABLE_UNTIL] = { .name = "telamon_route_table_old_until_timestamp_seconds",
+			  .type = METRIC_GAUGE,
+			  .labels = { { "destination", NULL } },
+			  .help = "When the last old table is dropped; 0: there is none." },
 	[WORKER_LAG] = { .name = "telamon_route_worker_lag_seconds",
 			 .type = METRIC_GAUGE,
 			 .help = "Time since the slowest worker turned." },
@@ -533,6 +541,20 @@ static void tick_urls(const struct tick *t, const struct snapshot *s)
 	}
 }
 
+static void tick_moves(const struct tick *t, const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->n_destinations; i++) {
+		const struct destination *d = &s->destinations[i];
+		const struct destination_move *last = d->n_moves ? &d->moves[d->n_moves - 1] : NULL;
+		const char *const name[] = { d->config->name };
+
+		if (!d->table)
+			continue;
+		gauge(t, TABLE_BOUNDARY, name, last ? (double)last->boundary_ms / 1e3 : 0);
+		gauge(t, TABLE_UNTIL, name, last ? (double)last->until_ms / 1e3 : 0);
+	}
+}
+
 void route_metrics_tick(struct gateway *g)
 {
 	struct tick t = { g, time_mono_us(), (int64_t)(time_wall_ns() / NS_PER_MSEC) };
@@ -552,5 +574,6 @@ void route_metrics_tick(struct gateway *g)
 		tick_route(&t, s, i);
 	nodes_for_each(g->nodes, tick_node, &t);
 	tick_urls(&t, s);
+	tick_moves(&t, s);
 	gateway_put_snapshot(g, s);
 }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nothing acknowledged is lost: processes die and freeze, disks fill up, nodes fail, while clients send and try again."""
 
+import contextlib
+import os
 import random
 import time
 
@@ -8,7 +10,7 @@ import pytest
 
 from conftest import free_port, wait_for
 from route_chaos import FAST, LONG, PER_REQUEST, Clients, check, check_order, fill, small_tmpfs, world  # noqa: F401  pylint: disable=unused-import
-from route_common import config, one1
+from route_common import Gateway, config, one1
 
 
 @pytest.mark.parametrize("ack", ["disk", "fsync"])
@@ -92,6 +94,48 @@ def test_gw_ts_9_full_disk(world):
         assert doubled <= allowed + sum(c.tries for c in clients.all) * PER_REQUEST
         assert sum(map(check_order, sinks)) == 3 * 50
         assert g.stop() == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    with small_tmpfs(tmp_path / "small", "2m") as directory:
+        yield directory
+
+
+def test_gw_rx_5_no_room_for_all_is_room_for_none(world, small_disk):
+    """Four nodes, and room for the blocks of one or two: none gets its block, so that the sender's repetition comes to each node once."""
+    nodes = [world.receiver() for _ in range(4)]
+    g = Gateway(world.directory / "g", config(*nodes, queue="{min_free_disk: 0, segment: 1MiB, disk: 1GiB, memory: 64KiB}"))
+    g.storage = str(small_disk / "storage")
+    draw = random.Random(5)
+    try:
+        g.start()
+        sent, refused = [], 0
+        for round_ in range(8):
+            free = small_disk / "others"
+            with contextlib.suppress(OSError), open(free, "wb", buffering=0) as f:
+                while True:
+                    f.write(bytes(4096))
+            room = (round_ + 1) * 40_000
+            os.truncate(free, max(0, free.stat().st_size - room))
+            values = [draw.random() for _ in range(800)]
+            body = b"".join(one1("room", v, i=draw.randbytes(100).hex()) for v in values)
+            a = g.post(body)
+            assert a.status in (204, 503)
+            if a.status == 503:
+                refused += 1
+                assert int(a.headers["Retry-After"]) > 1
+                free.unlink()
+                wait_for("room", lambda b=body: g.post(b).status == 204)
+            else:
+                free.unlink()
+            sent += values
+        assert refused
+        wait_for("all", lambda: set(sent) <= {v for n in nodes for v in n.values()}, 30)
+        assert sorted(sent) == sorted(v for n in nodes for v in n.values())
+        assert sum(1 for n in nodes if n.values()) == 4
+    finally:
+        g.clean_up()
 
 
 # --- one of four: GW-TS-10 ---

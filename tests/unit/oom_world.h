@@ -137,7 +137,11 @@ static inline void ring_spill(struct ring *r, size_t i)
 		.start_boot_ns = v->start_boot_ns,
 		.cgroup_id = v->cgroup_id,
 		.rss_pages = v->rss_anon + v->rss_file + v->rss_shmem,
+		.decision = v->decision,
 		.trigger_tgid = v->trigger_tgid,
+		.trigger_tid = v->trigger_tid,
+		.role = (uint16_t)v->role,
+		.flags = (uint16_t)(v->flags & OOM_CORE_FLAGS),
 		.kind = v->kind,
 		.adj = (int16_t)v->adj,
 	};

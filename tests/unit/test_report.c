@@ -76,8 +76,10 @@ static void make_reserve(struct ring *r)
 static void spill(struct ring *r)
 {
 	for (size_t i = 1; i < 7; i++)
-		if (r->records[i]->type == OOM_RECORD_VICTIM)
+		if (r->records[i]->type == OOM_RECORD_VICTIM) {
+			victim_at(r, i)->role = OOM_ROLE_MEMBER;
 			ring_spill(r, i);
+		}
 	ring_move(r, 1, r->n - 1);
 	for (size_t i = 0; i < 4; i++)
 		ring_move(r, 2, r->n - 1);

@@ -5,6 +5,7 @@
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -274,6 +275,79 @@ static void full_blocks(void **state)
 	assert_int_equal(queue_reserve(q, PAYLOAD + 200), -EAGAIN);
 	assert_int_equal(drain(q, seen, n), n);
 	assert_int_equal(queue_reserve(q, PAYLOAD + 200), 0);
+}
+
+static void fill_up(const char *directory)
+{
+	char path[600], page[4096] = "";
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/others", directory);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	while (write(fd, page, sizeof(page)) > 0)
+		;
+	assert_int_equal(errno, ENOSPC);
+	(void)close(fd);
+}
+
+/* What was reserved is written, though others took all of the device meanwhile (GW-RX-5). */
+static void reservations_are_real(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	const char *dir = scratch.path;
+	_cleanup_(ballast_freep) struct ballast *ballast = NULL;
+	struct queue_options o[2] = { options(dir), options(dir) };
+	struct queue *q[2];
+	struct queue_stats s;
+	const uint64_t bytes = 200 << 10;
+
+	if (mount("tmpfs", dir, "tmpfs", 0, "size=2m") < 0)
+		skip(); /* only root may */
+	assert_int_equal(ballast_new(dir, &ballast), 0);
+	o[1].node = "node-1";
+	for (unsigned i = 0; i < 2; i++) {
+		o[i].ballast = ballast;
+		o[i].memory = 64 << 10;
+		q[i] = open_queue(&o[i]);
+		assert_int_equal(queue_reserve(q[i], bytes), 0);
+	}
+	fill_up(dir);
+	for (unsigned i = 0; i < 2; i++) {
+		/* More than was promised does not fit: told now, not when it is written. */
+		assert_int_equal(queue_reserve(q[i], 1 << 20), -EAGAIN);
+		for (uint64_t n = 0; n < 20; n++)
+			assert_int_equal(append(q[i], n, (uint16_t)(n % 4), 10 << 10), 0);
+		queue_unreserve(q[i], bytes);
+		queue_stats(q[i], &s);
+		assert_int_equal(s.records[QUEUE_ENQUEUED], 20);
+		assert_int_equal(s.errors[QUEUE_NOSPACE], 1);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		queue_close(q[i]);
+	ballast = ballast_free(ballast);
+	assert_int_equal(umount2(dir, MNT_DETACH), 0);
+}
+
+/* It holds what is promised at a time, not what has passed; after a while it gives back. */
+static void ballast_follows_the_need(void **state)
+{
+	_cleanup_(scratch_done) struct scratch scratch = new_scratch();
+	_cleanup_(ballast_freep) struct ballast *b = NULL;
+
+	(void)state;
+	assert_int_equal(ballast_new(scratch.path, &b), 0);
+	for (unsigned i = 0; i < 1000; i++) {
+		assert_true(ballast_reserve(b, 1 << 20));
+		ballast_unreserve(b, 1 << 20);
+	}
+	assert_in_range(ballast_size(b), 1 << 20, 4 << 20);
+	assert_true(ballast_reserve(b, 64 << 20));
+	assert_true(ballast_size(b) >= 64 << 20);
+	ballast_unreserve(b, 64 << 20);
+	for (unsigned i = 0; i < 200; i++)
+		ballast_tick(b);
+	assert_true(ballast_size(b) <= 1 << 20);
 }
 
 static void full_drops_oldest(void **state)
@@ -681,6 +755,8 @@ int main(void)
 		cmocka_unit_test(killed),
 		cmocka_unit_test(memory_goes_to_disk_at_close),
 		cmocka_unit_test(full_blocks),
+		cmocka_unit_test(reservations_are_real),
+		cmocka_unit_test(ballast_follows_the_need),
 		cmocka_unit_test(full_drops_oldest),
 		cmocka_unit_test(full_drops_newest),
 		cmocka_unit_test(old_blocks_expire),

@@ -288,8 +288,7 @@ static void add_trigger(const struct report_world *w, const struct oom_run *run,
 		return;
 	}
 	event_u64(b, P "trigger.pid", v->trigger_tgid);
-	if (!k->spilled)
-		event_u64(b, P "trigger.thread", v->trigger_tid);
+	event_u64(b, P "trigger.thread", v->trigger_tid);
 	event_str(b, P "trigger.comm", v->trigger_comm);
 	if (len) {
 		event_strn(b, P "trigger.executable.path", exe, len);

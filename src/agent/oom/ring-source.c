@@ -79,7 +79,6 @@ void oom_ring_read(struct oom_state *s)
 	if (!s->ring_source)
 		return;
 	s->victims_read = 0;
-	clock_map_renew(s->agent->clock); /* it may have been set, and that be told after this */
 	r = oom_hooks_consume(s->hooks);
 	if (r == -EAGAIN) {
 		pause_ring(s);

@@ -82,6 +82,7 @@ struct queue {
 
 	uint64_t next_index, next_sequence;
 	uint64_t memory, disk, dead, reserved; /* bytes */
+	uint64_t backed; /* of what is reserved: promised by the ballast */
 	bool no_space; /* the device or its reserve, until a tick finds room */
 	int64_t oldest_ms_floor;
 

@@ -146,6 +146,8 @@ struct queue *queue_close(struct queue *q)
 		flush(q);
 		cursor_write(q, true);
 	}
+	if (q->backed)
+		ballast_unreserve(q->o.ballast, q->backed);
 	disk_close_all(q);
 	while (q->oldest) {
 		struct block *b = q->oldest;

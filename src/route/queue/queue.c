@@ -161,6 +161,22 @@ static bool make_room(struct queue *q, uint64_t bytes)
 	return true;
 }
 
+/* Room on the device itself; a queue that may keep it in memory needs none. */
+static bool back(struct queue *q, uint64_t bytes)
+{
+	if (!q->o.ballast || !q->o.disk)
+		return true;
+	if (!q->no_space && ballast_reserve(q->o.ballast, bytes)) {
+		q->backed += bytes;
+		return true;
+	}
+	if (!q->no_space) {
+		q->no_space = true; /* until the tick: not one try for each request */
+		disk_count_error(q, -ENOSPC);
+	}
+	return fits(q, bytes);
+}
+
 int queue_reserve(struct queue *q, uint64_t bytes)
 {
 	int r = 0;
@@ -170,7 +186,7 @@ int queue_reserve(struct queue *q, uint64_t bytes)
 		disk_drop_sent(q);
 	if (q->o.full == QUEUE_FULL_DROP_OLDEST && !fits(q, bytes))
 		(void)make_room(q, bytes);
-	if (!fits(q, bytes))
+	if (!fits(q, bytes) || !back(q, bytes))
 		r = q->o.full == QUEUE_FULL_DROP_NEWEST ? 1 : -EAGAIN;
 	else
 		q->reserved += bytes;
@@ -181,8 +197,14 @@ int queue_reserve(struct queue *q, uint64_t bytes)
 
 void queue_unreserve(struct queue *q, uint64_t bytes)
 {
+	uint64_t backed;
+
 	pthread_mutex_lock(&q->lock);
 	q->reserved -= MIN(bytes, q->reserved);
+	backed = MIN(bytes, q->backed);
+	q->backed -= backed;
+	if (backed)
+		ballast_unreserve(q->o.ballast, backed);
 	pthread_mutex_unlock(&q->lock);
 }
 
@@ -301,6 +323,23 @@ static int wait_durable(struct queue *q, uint64_t number)
 	return q->lost >= number ? -EIO : 0;
 }
 
+/* Was the block that comes admitted by a reservation? Then no limit is asked again: other nodes may have theirs already. */
+static bool admitted(const struct queue *q)
+{
+	return q->reserved > 0;
+}
+
+static int write_block(struct queue *q, struct record *r, struct segment_file **ret,
+		       uint64_t *ret_offset)
+{
+	int e = disk_append(q, r, ret, ret_offset);
+
+	if ((e == -ENOSPC || e == -EDQUOT) && q->backed &&
+	    ballast_give(q->o.ballast, record_size(r)))
+		e = disk_append(q, r, ret, ret_offset);
+	return e;
+}
+
 static int append_locked(struct queue *q, struct record *r, bool *ret_ready)
 {
 	/* Never memory alone behind what is on disk: at the close it is written before that. */
@@ -313,16 +352,15 @@ static int append_locked(struct queue *q, struct record *r, bool *ret_ready)
 
 	if (!q->o.disk)
 		to_disk = false;
-	if (to_disk && q->no_space)
+	if (to_disk && q->no_space && !admitted(q))
 		return -EAGAIN;
-	/* Rows were admitted by their bytes; how many blocks they would be was not known then. */
-	if (!to_disk && q->window &&
-	    q->memory + r->payload_len > q->o.memory + q->o.lanes * sizeof(struct block))
+	if (!to_disk && !admitted(q) && q->memory + block_weight(r->payload_len) > q->o.memory &&
+	    q->window)
 		return -EAGAIN;
 	r->index = q->next_index;
 	r->epoch = q->o.epoch;
 	if (to_disk) {
-		e = disk_append(q, r, &s, &offset);
+		e = write_block(q, r, &s, &offset);
 		if (e < 0) {
 			disk_count_error(q, e);
 			q->no_space |= e == -ENOSPC || e == -EDQUOT || e == -EIO;

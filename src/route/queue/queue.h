@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/durations.h"
+#include "route/queue/ballast.h"
 #include "route/queue/segment.h"
 
 /*
@@ -24,6 +25,8 @@ struct queue_options {
 	enum queue_drain drain;
 	uint32_t lanes;
 	uint64_t epoch; /* random per start */
+	struct ballast
+		*ballast; /* of all queues of the storage; NULL = reservations are not backed */
 };
 
 enum queue_event {
@@ -70,7 +73,8 @@ void queue_change(struct queue *q, const struct queue_options *o);
 /* --- workers: any thread --- */
 /*
  * Space for a request's rows before they are appended (GW-RX-5). 0; -EAGAIN full (`block`). drop_newest answers 1: leave this
- * node's rows out, counted by queue_drop(). drop_oldest makes room.
+ * node's rows out, counted by queue_drop(). drop_oldest makes room. What was reserved is taken by queue_append() whatever happens to the limits and the
+ * free space meanwhile.
  */
 int queue_reserve(struct queue *q, uint64_t bytes);
 void queue_unreserve(struct queue *q, uint64_t bytes);

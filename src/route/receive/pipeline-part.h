@@ -2,6 +2,7 @@
 /* What the files of the pipeline share. */
 #pragma once
 #include "route/receive/pipeline.h"
+#include "route/receive/tasks.h"
 
 #define LABELS_MAX 1152 /* of a series with what rules and destinations add */
 
@@ -20,8 +21,10 @@ struct pipeline {
 	struct named_counters *named; /* atomic head */
 	struct route_counters **routes; /* per route of the snapshot */
 	size_t n_routes;
+	struct task_counts *tasks; /* atomic head */
+	uint32_t **task_samples; /* per destination of the snapshot */
 	struct rw_limits limits;
-	struct rw_buf canon, key, window[2];
+	struct rw_buf canon, key, window[2], moved[3];
 	struct rw_series inside[2], outside[2]; /* of a window, by its depth */
 	struct rw_label labels[LABELS_MAX];
 	char task_text[16];
@@ -38,6 +41,14 @@ static inline bool pipeline_decides(const struct route_rule_config *r)
 {
 	return r->relabel || r->match.n;
 }
+
+/* --- pipeline-caches.c --- */
+/* For a snapshot; NULL for those that _keep() then takes over from the present ones, with what of them was counted. 0 or -ENOMEM */
+int pipeline_caches_new(const struct pipeline *p, const struct snapshot *s,
+			struct decision_cache ***ret);
+void pipeline_caches_keep(struct pipeline *p, const struct snapshot *s,
+			  struct decision_cache **caches, struct decision_cache_stats *seen);
+void pipeline_caches_free(struct decision_cache **caches, size_t n);
 
 /* --- pipeline-series.c: one series of the request at work, to all of its destinations --- */
 void pipeline_series(struct pipeline *p, const struct rw_series *s);

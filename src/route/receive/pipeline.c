@@ -38,20 +38,11 @@ int pipeline_new(const struct pipeline_shared *shared, struct pipeline **ret)
 	return 0;
 }
 
-static void free_caches(struct pipeline *p)
-{
-	for (size_t i = 0; p->caches && i < p->n_routes; i++)
-		if (p->caches[i])
-			decision_cache_free(p->caches[i]);
-	free(p->caches);
-	p->caches = NULL;
-}
-
 struct pipeline *pipeline_free(struct pipeline *p)
 {
 	if (!p)
 		return NULL;
-	free_caches(p);
+	pipeline_caches_free(p->caches, p->n_routes);
 	open_blocks_free(p->open);
 	if (p->scan)
 		rw_scan_free(p->scan);
@@ -67,7 +58,11 @@ struct pipeline *pipeline_free(struct pipeline *p)
 	rw_buf_done(&p->key);
 	rw_buf_done(&p->window[0]);
 	rw_buf_done(&p->window[1]);
+	for (size_t i = 0; i < ARRAY_SIZE(p->moved); i++)
+		rw_buf_done(&p->moved[i]);
 	free(p->routes);
+	free(p->task_samples);
+	task_counts_free(p->tasks);
 	free(p->cache_seen);
 	while (p->named) {
 		struct named_counters *n = p->named;
@@ -80,25 +75,6 @@ struct pipeline *pipeline_free(struct pipeline *p)
 }
 
 /* --- snapshots --- */
-
-static int make_caches(struct pipeline *p, const struct snapshot *s, struct decision_cache ***ret)
-{
-	struct decision_cache **caches = calloc(s->n_routes + 1, sizeof(struct decision_cache *));
-	size_t deciding = 0;
-	uint64_t each;
-
-	if (!caches)
-		return -ENOMEM;
-	for (size_t i = 0; i < s->n_routes; i++)
-		deciding += pipeline_decides(&s->config->routes[i]);
-	each = deciding ? s->config->relabel_cache_bytes / p->shared.workers / deciding : 0;
-	for (size_t i = 0; i < s->n_routes && each; i++)
-		if (pipeline_decides(&s->config->routes[i]) &&
-		    decision_cache_new(each, p->shared.cache_seed, &caches[i]) < 0)
-			caches[i] = NULL; /* without it the rules are applied each time */
-	*ret = caches;
-	return 0;
-}
 
 static struct rw_limits limits_of(const struct route_config *c)
 {
@@ -145,28 +121,50 @@ static struct route_counters **list_counters(struct pipeline *p, const struct sn
 	return routes;
 }
 
+static uint32_t **list_tasks(struct pipeline *p, const struct snapshot *s)
+{
+	uint32_t **samples = calloc(s->n_destinations + 1, sizeof(uint32_t *));
+
+	for (size_t i = 0; samples && i < s->n_destinations; i++) {
+		const struct destination_config *d = s->destinations[i].config;
+
+		samples[i] = task_counts_get(&p->tasks, d->name, d->shard.tasks);
+		if (!samples[i]) {
+			free(samples);
+			return NULL;
+		}
+	}
+	return samples;
+}
+
 int pipeline_use(struct pipeline *p, const struct snapshot *s)
 {
 	struct route_counters **routes = list_counters(p, s);
+	uint32_t **task_samples = list_tasks(p, s);
 	struct decision_cache **caches = NULL;
 	struct decision_cache_stats *seen = calloc(s->n_routes + 1, sizeof(*seen));
 	/* A key is never longer than the series that the limit lets in. */
 	bool room = rw_buf_room(&p->key, MAX(KEY_BYTES_MIN, s->config->limits->series_bytes));
-	int r = routes && seen && room ? make_caches(p, s, &caches) : -ENOMEM;
+	int r = routes && task_samples && seen && room ? pipeline_caches_new(p, s, &caches)
+						       : -ENOMEM;
 
 	if (r >= 0)
 		r = open_blocks_use(p->open, s);
 	if (r < 0) {
 		free(routes);
+		free(task_samples);
 		free(seen);
-		free(caches);
+		pipeline_caches_free(caches, s->n_routes);
 		return r;
 	}
-	free_caches(p);
-	free(p->routes);
+	pipeline_caches_keep(p, s, caches, seen);
+	pipeline_caches_free(p->caches, p->n_routes);
 	free(p->cache_seen);
 	p->cache_seen = seen;
 	p->caches = caches;
+	free(p->routes);
+	free(p->task_samples);
+	p->task_samples = task_samples;
 	p->routes = routes;
 	p->n_routes = s->n_routes;
 	p->limits = limits_of(s->config);
@@ -339,4 +337,10 @@ void pipeline_route_totals(const struct pipeline *p, const char *name, struct ro
 		n = n->next;
 	for (size_t i = 0; n && i < sizeof(*sum) / sizeof(uint64_t); i++)
 		to[i] += COUNTED(((const uint64_t *)&n->c)[i]);
+}
+
+void pipeline_task_totals(const struct pipeline *p, const char *destination, uint32_t tasks,
+			  uint32_t *sums)
+{
+	task_counts_add(&p->tasks, destination, tasks, sums);
 }

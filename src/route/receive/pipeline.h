@@ -39,5 +39,8 @@ void pipeline_run(struct pipeline *p, uint64_t now_us);
 void pipeline_flush(struct pipeline *p);
 uint64_t pipeline_next(const struct pipeline *p);
 const struct worker_counters *pipeline_counters(const struct pipeline *p);
+/* Samples per task of a destination are added to @sums[tasks]; counts wrap. From any thread. */
+void pipeline_task_totals(const struct pipeline *p, const char *destination, uint32_t tasks,
+			  uint32_t *sums);
 /* Sums of the route called @name are added to @sum; from any thread. */
 void pipeline_route_totals(const struct pipeline *p, const char *name, struct route_counters *sum);
