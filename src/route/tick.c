@@ -231,32 +231,6 @@ static void tick_limits(const struct tick *t)
 		tick_total(t, LIMIT_REFUSED, L(limit_names[i]), n[i]);
 }
 
-/* --- files that are watched --- */
-
-static void sum_files(void *ctx, struct node *n)
-{
-	uint64_t *sum = ctx;
-	struct sender_stats s;
-
-	sender_stats(n->sender, &s);
-	sum[0] += s.files_changed;
-	sum[1] += s.files_bad;
-}
-
-static void tick_files(const struct tick *t)
-{
-	struct gateway *g = t->g;
-	uint64_t node[2] = {};
-
-	nodes_for_each(g->nodes, sum_files, node);
-	g->files_changed[FILES_NODE] = MAX(g->files_changed[FILES_NODE], node[0]);
-	g->files_bad[FILES_NODE] = MAX(g->files_bad[FILES_NODE], node[1]);
-	for (uint8_t i = 0; i < _FILE_KIND_MAX; i++) {
-		metric_store(g->set, METRIC(FILE_RELOADS, i, 0), g->files_changed[i]);
-		metric_store(g->set, METRIC(FILE_RELOADS, i, 1), g->files_bad[i]);
-	}
-}
-
 static void tick_lag(const struct tick *t)
 {
 	struct figures *f = t->g->figures;
@@ -423,7 +397,6 @@ static void tick_all(const struct tick *t)
 	tick_wire(t);
 	tick_families(t);
 	tick_limits(t);
-	tick_files(t);
 	tick_lag(t);
 	tick_nodes(t);
 	tick_files(t); /* behind the nodes, which have some of them */
