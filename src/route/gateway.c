@@ -136,6 +136,14 @@ static void log_moves(const struct snapshot *s)
 	}
 }
 
+static void tell_restart(void *ctx, const char *key, const char *before, const char *after,
+			 bool reloadable)
+{
+	(void)ctx;
+	if (!reloadable)
+		log_warning("%s needs a restart to change from %s to %s", key, before, after);
+}
+
 static int64_t wall_ms(void)
 {
 	return (int64_t)(time_wall_ns() / NS_PER_MSEC);
@@ -195,6 +203,8 @@ static int load(struct gateway *g, struct strbuf *text)
 	}
 	if (snapshot_apply(fresh) < 0)
 		log_error("out of memory, some nodes keep their old options");
+	if (g->snapshot)
+		config_diff(g->snapshot->config->config, config->config, tell_restart, NULL);
 	log_moves(fresh);
 	swap_tokens(g, tokens);
 	swap(g, fresh);
