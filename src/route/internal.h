@@ -2,6 +2,7 @@
 #pragma once
 #include <pthread.h>
 #include <stdatomic.h>
+#include "base/filewatch.h"
 #include "http/server.h"
 #include "route/gateway.h"
 #include "route/receive/rate.h"
@@ -46,6 +47,9 @@ enum route_limit {
 	LIMIT_TENANTS,
 	_ROUTE_LIMIT_MAX,
 };
+
+/* Files that are read again when they change (GW-CF-3): of the server, of senders' tokens, of nodes. */
+enum file_kind { FILES_WEB, FILES_TOKENS, FILES_NODE, _FILE_KIND_MAX };
 
 struct http_counters { /* of one worker, as worker_counters */
 	uint64_t status[600];
@@ -95,6 +99,8 @@ struct gateway {
 	struct metric_set *set;
 	uint64_t reload_ok_ms;
 	bool last_reload_ok;
+	struct file_watch tokens_watch;
+	uint64_t files_changed[_FILE_KIND_MAX], files_bad[_FILE_KIND_MAX];
 	uint64_t epoch;
 	uint64_t stop_by_us;
 };
@@ -117,6 +123,10 @@ extern const struct http_upload_ops route_upload;
 void route_worker_use_newest(struct route_worker *w);
 /* receive/upload.c */
 void route_worker_done(struct route_worker *w); /* frees what uploads left */
+
+/* watch.c: each second, with the reload lock held */
+void gateway_look_at_files(struct gateway *g);
+void gateway_swap_tokens(struct gateway *g, struct tokens *fresh);
 
 /* worker.c */
 int workers_start(struct gateway *g);

@@ -221,6 +221,19 @@ static int new_node(struct nodes *n, const struct queue_options *q, const struct
 	return 0;
 }
 
+int nodes_check(struct nodes *n, const struct destination_config *d, const struct node_config *c,
+		char *why, size_t why_size)
+{
+	static const struct lines none;
+	const struct send_options o = send_options(n, d, c, &none);
+	char text[512] = "";
+	int r = send_tls_check(&o.tls, text, sizeof(text));
+
+	if (r < 0)
+		(void)snprintf(why, why_size, "%s/%s: %s", d->name, c->name, text);
+	return r;
+}
+
 int nodes_get(struct nodes *n, const struct destination_config *d, const struct node_config *c,
 	      char *why, size_t why_size, struct node **ret)
 {

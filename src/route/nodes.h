@@ -28,6 +28,9 @@ struct nodes *nodes_free(struct nodes *n);
 /* Found, as it is, or made, with the options of @c. One reference more. @why: one sentence. */
 int nodes_get(struct nodes *n, const struct destination_config *d, const struct node_config *c,
 	      char *why, size_t why_size, struct node **ret);
+/* Certificates of @c: can they be read, are they sound? 0; -errno with @why. */
+int nodes_check(struct nodes *n, const struct destination_config *d, const struct node_config *c,
+		char *why, size_t why_size);
 /* What a configuration says that is in force from now on. */
 int nodes_change(struct nodes *n, struct node *x, const struct destination_config *d,
 		 const struct node_config *c);

@@ -105,6 +105,10 @@ const struct metric_row route_metric_rows[] = {
 	[RELOAD_SECONDS] = { .name = "telamon_route_config_last_reload_success_timestamp_seconds",
 			     .type = METRIC_GAUGE,
 			     .help = "Time of the last reload that did." },
+	[FILE_RELOADS] = { .name = "telamon_route_file_reloads_total",
+			   .type = METRIC_COUNTER,
+			   .labels = { { "kind", "web tokens node" }, { "result", "ok error" } },
+			   .help = "Certificates, users, tokens and passwords that were read again because they had changed." },
 	[RECEIVED] = { .name = "telamon_route_received_total",
 		       .type = METRIC_COUNTER,
 		       .labels = { { "version", "rw1 rw2" },
@@ -519,6 +523,30 @@ static void tick_node(void *ctx, struct node *n)
 	      q.samples[QUEUE_CORRUPT]);
 }
 
+static void sum_files(void *ctx, struct node *n)
+{
+	uint64_t *sum = ctx;
+	struct sender_stats s;
+
+	sender_stats(n->sender, &s);
+	sum[0] += s.files_changed;
+	sum[1] += s.files_bad;
+}
+
+static void tick_files(const struct tick *t)
+{
+	struct gateway *g = t->g;
+	uint64_t node[2] = {};
+
+	nodes_for_each(g->nodes, sum_files, node);
+	g->files_changed[FILES_NODE] = MAX(g->files_changed[FILES_NODE], node[0]);
+	g->files_bad[FILES_NODE] = MAX(g->files_bad[FILES_NODE], node[1]);
+	for (uint8_t i = 0; i < _FILE_KIND_MAX; i++) {
+		metric_store(g->set, METRIC(FILE_RELOADS, i, 0), g->files_changed[i]);
+		metric_store(g->set, METRIC(FILE_RELOADS, i, 1), g->files_bad[i]);
+	}
+}
+
 static void tick_urls(const struct tick *t, const struct snapshot *s)
 {
 	for (size_t i = 0; i < s->n_destinations; i++) {
@@ -569,6 +597,7 @@ void route_metrics_tick(struct gateway *g)
 	tick_receive(&t);
 	tick_wire(&t);
 	tick_limits(&t);
+	tick_files(&t);
 	tick_drops(&t);
 	for (size_t i = 0; i < s->n_routes; i++)
 		tick_route(&t, s, i);

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from conftest import BUILD, hog_command, need, run, wait_for
+from conftest import BUILD, hog_command, kernel_kills, need, run, wait_for
 
 KILLS = os.path.join(BUILD, "tests/system/shim/kills")
 LIMIT = 8 << 20
@@ -56,11 +56,6 @@ def test_kill_in_the_limited_cgroup(blind, cgroup, own):
         assert limited.spawn(*hog_command()).wait(60) == -signal.SIGKILL
         events = wait_for("the event", lambda: len(told(blind, own)) == n and told(blind, own))
     assert {e["telamon.cgroup.path"] for e in events} == {e["telamon.oom.limit.cgroup.path"] for e in events} == {limited.path}
-
-
-def kernel_kills():
-    with open("/proc/vmstat", encoding="ascii") as f:
-        return next(int(line.split()[1]) for line in f if line.startswith("oom_kill "))
 
 
 def test_counted_once(blind, cgroup, own):

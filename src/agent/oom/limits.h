@@ -50,6 +50,8 @@ int limits_new(const struct limits_options *o, const struct limits_calls *calls,
 	       struct limits **ret);
 struct limits *limits_free(struct limits *l);
 DEFINE_CLEANUP(struct limits *, limits_free);
+/* Cgroups that were added after @now_us are new. */
+void limits_started(struct limits *l, uint64_t now_us);
 void limits_add(struct limits *l, struct identity *i, uint64_t now_us);
 void limits_remove(struct limits *l, const struct identity *i);
 /* A total from elsewhere. @i is added when it is not watched yet. Allocates nothing. */

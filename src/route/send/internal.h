@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <pthread.h>
 #include "base/arena.h"
+#include "base/filewatch.h"
 #include "route/send/policy.h"
 #include "route/send/send.h"
 #include "route/wire/snappy.h"
@@ -56,8 +57,20 @@ struct lane_state { /* one request at a time */
 struct secret { /* a value in the file, or a file that is read again when it changes */
 	const char *value, *path;
 	char text[4096];
-	struct timespec mtime;
-	off_t size;
+	struct file_id id;
+	bool known, told; /* text is that of a file; that it cannot be read was logged */
+	uint64_t failures;
+};
+
+enum tls_file { TLS_CA, TLS_CERT, TLS_KEY, _TLS_FILE_MAX };
+struct tls_copies { /* in memory, by names that libcurl opens; "" = none */
+	int fds[_TLS_FILE_MAX];
+	char names[_TLS_FILE_MAX][32];
+};
+struct node_tls {
+	struct tls_copies now, old;
+	struct file_watch watch;
+	uint64_t failures;
 };
 
 struct sender {
@@ -69,7 +82,8 @@ struct sender {
 	struct lane_state lanes[LANES_MAX];
 	struct breaker breaker;
 	struct secret password, credentials;
-	bool credentials_changed;
+	struct node_tls tls;
+	uint64_t looked_us; /* at its certificates */
 	bool snappy_only; /* learnt: zstd was refused */
 	uint64_t snappy_until_us;
 	uint64_t last_success_us;
@@ -124,6 +138,11 @@ void send_dead_block(struct sender *n, struct lane_state *l, int status, const c
 /* secret.c */
 void secret_set(struct secret *s, const char *value, const char *path);
 bool secret_refresh(struct secret *s); /* true when it changed */
+
+/* tls.c: the files of @o checked and copied; an error leaves what was there. */
+int tls_load(struct node_tls *t, const struct send_tls *o, char *why, size_t why_size);
+bool tls_refresh(struct node_tls *t, const struct send_options *o); /* true when they changed */
+void tls_done(struct node_tls *t);
 
 /* lane.c: the answer came */
 void send_finished(struct sender *n, struct lane_state *l, CURLcode code, uint64_t now_us);

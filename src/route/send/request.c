@@ -155,18 +155,18 @@ static int set_headers(struct sender *n, struct lane_state *l)
 
 /* --- the handle --- */
 
-static void set_tls(CURL *c, const struct send_tls *t)
+static void set_tls(CURL *c, const struct send_tls *t, const struct tls_copies *copies)
 {
 	(void)curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, t->insecure_skip_verify ? 0L : 1L);
 	(void)curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, t->insecure_skip_verify ? 0L : 2L);
 	(void)curl_easy_setopt(c, CURLOPT_SSLVERSION,
 			       (long)(t->tls13 ? CURL_SSLVERSION_TLSv1_3
 					       : CURL_SSLVERSION_TLSv1_2));
-	if (t->ca_file && *t->ca_file)
-		(void)curl_easy_setopt(c, CURLOPT_CAINFO, t->ca_file);
-	if (t->cert_file && *t->cert_file) {
-		(void)curl_easy_setopt(c, CURLOPT_SSLCERT, t->cert_file);
-		(void)curl_easy_setopt(c, CURLOPT_SSLKEY, t->key_file);
+	if (*copies->names[TLS_CA])
+		(void)curl_easy_setopt(c, CURLOPT_CAINFO, copies->names[TLS_CA]);
+	if (*copies->names[TLS_CERT]) {
+		(void)curl_easy_setopt(c, CURLOPT_SSLCERT, copies->names[TLS_CERT]);
+		(void)curl_easy_setopt(c, CURLOPT_SSLKEY, copies->names[TLS_KEY]);
 	}
 }
 
@@ -193,7 +193,7 @@ static int set_handle(struct sender *n, struct lane_state *l, const uint8_t *bod
 		return -ENOMEM;
 	curl_easy_reset(l->easy); /* connections stay with the multi handle */
 	set_limits(l->easy, &n->o);
-	set_tls(l->easy, &n->o.tls);
+	set_tls(l->easy, &n->o.tls, &n->tls.now);
 	if (n->o.user && *n->o.user) {
 		(void)curl_easy_setopt(l->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
 		(void)curl_easy_setopt(l->easy, CURLOPT_USERNAME, n->o.user);
@@ -235,8 +235,6 @@ int send_start(struct sender *n, struct lane_state *l, const uint8_t *body, size
 {
 	int r;
 
-	n->credentials_changed |= secret_refresh(&n->password);
-	n->credentials_changed |= secret_refresh(&n->credentials);
 	l->hops = 0;
 	r = set_headers(n, l);
 	if (r >= 0)

@@ -49,7 +49,11 @@ struct sender_stats {
 	int64_t last_request_ms, last_success_ms, last_failure_ms;
 	uint64_t retry_wait_us; /* until the next try, 0 = none */
 	uint64_t losses[_RW_LOSS_MAX];
+	uint64_t files_changed, files_bad; /* secrets and certificates that were read again */
 };
+
+/* Can the files be read, are they what they should be, does the key belong to the certificate? 0; -errno with one sentence. */
+int send_tls_check(const struct send_tls *o, char *why, size_t why_size);
 
 struct senders; /* the thread */
 /* @epoch: of this start, part of the block ids. */
