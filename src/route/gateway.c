@@ -184,10 +184,10 @@ static int load(struct gateway *g, struct strbuf *text)
 		log_error("some nodes keep their old options");
 	log_moves(fresh);
 	gateway_swap_tokens(g, tokens);
-	if (g->families)
-		rw_families_limit(g->families, fresh->config->metadata->families);
 	if (g->snapshot)
 		config_diff(g->snapshot->config->config, config->config, tell_restart, NULL);
+	if (g->families)
+		rw_families_limit(g->families, fresh->config->metadata->families);
 	swap(g, fresh);
 	if (file_watch_set(&g->tokens_watch, config->receive->bearer_token_files.items,
 			   config->receive->bearer_token_files.n) < 0)
