@@ -2,6 +2,7 @@
 #pragma once
 #include "route/wire/block.h"
 #include "route/wire/intern.h"
+#include "route/wire/pack.h"
 #include "route/wire/write.h"
 
 #define RECENT_LABELS 64
@@ -10,7 +11,9 @@
 struct rw_block {
 	enum rw_version version;
 	struct rw_convert_options options;
-	struct rw_buf data; /* series (RW1: and metadata) with tag and length */
+	struct rw_buf
+		data; /* series (RW1: and metadata) with tag and length; packed: the last of them */
+	struct rw_pack *pack; /* NULL: rows are kept as they are */
 	struct rw_buf labels; /* of the series in work: those that are not the sender's */
 	struct rw_intern symbols; /* RW2 */
 	/* Symbols of the request whose id this is, as symbols of the block + 1, 0 = not met yet: interned once a request, not once a series. */

@@ -318,6 +318,7 @@ static inline void series_init(const struct rw_scan *s, struct rw_series *x)
 	x->version = s->version;
 	x->canon = x->metadata = none;
 	x->samples = x->histograms = x->exemplars = RW_EMPTY;
+	x->readable = s->labels.body_end;
 	x->n_samples = x->n_histograms = x->n_exemplars = x->n_starts = 0;
 	x->min_ts = INT64_MAX;
 	x->max_ts = INT64_MIN;
