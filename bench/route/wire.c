@@ -71,8 +71,11 @@ static void scan_with(struct body *b, bool hash, bool all)
 	struct rw_series s;
 	uint64_t sum = 0;
 
-	if (rw_scan_begin(b->scan, b->version, &limits, b->raw.data, b->raw.len) < 0)
+	if ((!all || b->version != RW1) &&
+	    rw_scan_begin(b->scan, b->version, &limits, b->raw.data, b->raw.len) < 0)
 		return;
+	if (all && b->version == RW1)
+		rw_scan_begin_rw1(b->scan, &limits, b->raw.data, b->raw.len);
 	while (all && rw_scan_next(b->scan, &s) == 1)
 		if (hash)
 			sum += XXH3_64bits(s.canon.at, s.canon.len);
@@ -143,7 +146,7 @@ static void fill_block(struct body *b, struct rw_block *block, bool change)
 		if (rw_block_add(block, &s, change ? labels : NULL,
 				 change ? insert(&s, &task, labels) : 0) < 0)
 			return;
-	b->bytes = rw_block_info(block).raw_bytes;
+	b->bytes = rw_block_info(block)->raw_bytes;
 }
 
 static void block1(struct body *b)
@@ -171,9 +174,9 @@ static void spread_over(struct body *b, struct rw_block **lanes)
 
 	for (unsigned i = 0; i < LANES; i++)
 		rw_block_reset(lanes[i]);
-	if (b->version != RW1 ||
-	    rw_scan_begin(b->scan, b->version, &limits, b->raw.data, b->raw.len) < 0)
+	if (b->version != RW1)
 		return;
+	rw_scan_begin_rw1(b->scan, &limits, b->raw.data, b->raw.len);
 	while (rw_scan_next(b->scan, &s) == 1)
 		if (rw_block_add(lanes[XXH3_64bits(s.canon.at, s.canon.len) % LANES], &s, NULL, 0) <
 		    0)

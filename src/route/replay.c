@@ -265,7 +265,7 @@ static enum post_verdict send_rows(struct replay *p, const struct record *r, str
 	struct rw_span body;
 	int e;
 
-	if (!rw_block_info(t->rows[version]).series)
+	if (!rw_block_info(t->rows[version])->series)
 		return POST_DELIVERED;
 	e = rw_block_seal(t->rows[version], p->encoder, RW_CODEC_SNAPPY, RW_SNAPPY_OWN, &body);
 	if (e < 0) {

@@ -53,5 +53,11 @@ struct placement destination_place(const struct destination *d, struct relabel_c
 				   const struct rw_label *labels, size_t n, struct rw_span canon,
 				   uint8_t *scratch, size_t scratch_size);
 /* Node of rank @rank (0..replicas-1) for that placement; SHARD_NO_NODE = none. */
-uint16_t destination_node(const struct destination *d, const struct placement *p, uint32_t rank,
-			  const struct rw_label *labels, size_t n);
+uint16_t destination_node_compat(const struct destination *d, const struct placement *p,
+				 const struct rw_label *labels, size_t n);
+static inline uint16_t destination_node(const struct destination *d, const struct placement *p,
+					uint32_t rank, const struct rw_label *labels, size_t n)
+{
+	return d->table ? d->table->nodes[(size_t)rank * d->table->tasks + p->task]
+			: destination_node_compat(d, p, labels, n);
+}

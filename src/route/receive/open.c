@@ -208,10 +208,10 @@ static bool fits_key(const struct open_block *b, const struct block_key *k)
 
 static bool is_full(const struct open_block *b)
 {
-	struct rw_block_info i = rw_block_info(b->rows);
+	const struct rw_block_info *i = rw_block_info(b->rows);
 
-	return i.samples >= b->d->config->batch.max_samples ||
-	       i.raw_bytes >= b->d->config->batch.max_bytes;
+	return i->samples >= b->d->config->batch.max_samples ||
+	       i->raw_bytes >= b->d->config->batch.max_bytes;
 }
 
 static bool touch(struct open_block *b, struct ticket *t)
@@ -221,7 +221,7 @@ static bool touch(struct open_block *b, struct ticket *t)
 	if (rw_block_mark(b->rows, &b->mark) < 0)
 		return false;
 	b->touched_by = t;
-	b->mark_bytes = rw_block_info(b->rows).raw_bytes;
+	b->mark_bytes = rw_block_info(b->rows)->raw_bytes;
 	b->touched_next = t->touched;
 	t->touched = b;
 	return true;
@@ -274,7 +274,7 @@ static void count_losses(struct open_blocks *o, const struct open_block *b)
 
 static int append(struct open_blocks *o, const struct open_block *b)
 {
-	struct rw_block_info info = rw_block_info(b->rows);
+	struct rw_block_info info = *rw_block_info(b->rows);
 	struct rw_span payload;
 	struct record r = {
 		.enqueued_ms = (int64_t)(time_wall_ns() / NS_PER_MSEC),
@@ -303,7 +303,7 @@ static void seal(struct open_blocks *o, struct open_block *b)
 	struct queue *q = b->d->nodes[b->node]->queue;
 	int r = 0;
 
-	if (rw_block_info(b->rows).raw_bytes)
+	if (rw_block_info(b->rows)->raw_bytes)
 		r = append(o, b);
 	queue_unreserve(q, b->reserved);
 	b->reserved = 0;
@@ -338,12 +338,12 @@ static int wait_for(struct open_block *b, struct ticket *t)
 
 static uint64_t added_bytes(const struct open_block *b)
 {
-	return rw_block_info(b->rows).raw_bytes - b->mark_bytes;
+	return rw_block_info(b->rows)->raw_bytes - b->mark_bytes;
 }
 
 static void drop_rows(struct open_block *b)
 {
-	uint32_t samples = rw_block_info(b->rows).samples - b->mark.samples;
+	uint32_t samples = rw_block_info(b->rows)->samples - b->mark.samples;
 
 	queue_drop_newest(b->d->nodes[b->node]->queue, samples);
 	rw_block_rollback(b->rows, &b->mark);
@@ -389,7 +389,7 @@ void open_blocks_rollback(struct open_blocks *o, struct ticket *t)
 		b->touched_by = NULL;
 		if (b->full)
 			seal(o, b); /* what others put in, if anything */
-		else if (!rw_block_info(b->rows).raw_bytes && !b->n_waiters)
+		else if (!rw_block_info(b->rows)->raw_bytes && !b->n_waiters)
 			give_back(o, b);
 	}
 	t->touched = NULL;

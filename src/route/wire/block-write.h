@@ -9,6 +9,7 @@
 
 /* Inside of an open block: between block.c, convert.c and body.c. */
 struct rw_block {
+	struct rw_block_info info; /* first: rw_block_info() */
 	enum rw_version version;
 	struct rw_convert_options options;
 	struct rw_buf
@@ -22,7 +23,6 @@ struct rw_block {
 	uint64_t remap_id;
 	/* Symbols of name and value of the last series by position: in the next, most texts are the same. Believed after comparison only. */
 	uint32_t recent[2 * RECENT_LABELS];
-	struct rw_block_info info; /* raw_bytes is made when asked for */
 	uint64_t losses[_RW_LOSS_MAX];
 	struct rw_metadata metadata; /* of the next series */
 	bool has_metadata;

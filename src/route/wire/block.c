@@ -10,6 +10,8 @@
 #include "route/wire/block-write.h"
 #include "route/wire/encoder.h"
 
+_Static_assert(offsetof(struct rw_block, info) == 0, "rw_block_info() looks there");
+
 const char *const rw_loss_names[_RW_LOSS_MAX] = {
 	[RW_LOSS_START_TIMESTAMP] = "start_timestamp",
 	[RW_LOSS_CUSTOM_BUCKETS] = "custom_buckets",
@@ -83,6 +85,12 @@ void rw_block_next_metadata(struct rw_block *b, const struct rw_metadata *m)
 	b->has_metadata = true;
 }
 
+static void note_bytes(struct rw_block *b)
+{
+	b->info.raw_bytes = b->data.len + (b->info.series ? b->symbols.bytes.len : 0) +
+			    (b->pack ? b->pack->base : 0);
+}
+
 static struct rw_block_mark mark_of(const struct rw_block *b)
 {
 	struct rw_block_mark m = {
@@ -123,6 +131,7 @@ static void back_to(struct rw_block *b, const struct rw_block_mark *m)
 	b->info.min_ts = m->min_ts;
 	b->info.max_ts = m->max_ts;
 	memcpy(b->losses, m->losses, sizeof(b->losses));
+	note_bytes(b);
 }
 
 void rw_block_rollback(struct rw_block *b, const struct rw_block_mark *m)
@@ -132,16 +141,6 @@ void rw_block_rollback(struct rw_block *b, const struct rw_block_mark *m)
 	else
 		b->data.len = m->bytes;
 	back_to(b, m);
-}
-
-struct rw_block_info rw_block_info(const struct rw_block *b)
-{
-	struct rw_block_info i = b->info;
-
-	i.raw_bytes = b->data.len + (i.series ? b->symbols.bytes.len : 0);
-	if (b->pack)
-		i.raw_bytes += b->pack->base;
-	return i;
 }
 
 size_t rw_block_memory(const struct rw_block *b)
@@ -295,6 +294,7 @@ static int add_same1(struct rw_block *b, const struct rw_series *s, const struct
 		return -ENOMEM;
 	}
 	rw_block_counted(b, s->n_samples + s->n_histograms, s);
+	note_bytes(b);
 	return 0;
 }
 
@@ -328,6 +328,7 @@ int rw_block_add(struct rw_block *b, const struct rw_series *s, const struct rw_
 		b->data.len = mark.bytes;
 		back_to(b, &mark);
 	}
+	note_bytes(b);
 	return r;
 }
 
@@ -352,6 +353,7 @@ int rw_block_add_metadata(struct rw_block *b, uint32_t type, struct rw_span fami
 		o.no_memory = rw_pack_row(b->pack, &b->data, before, 0, NULL, NULL, 0) < 0;
 	if (o.no_memory)
 		b->data.len = before;
+	note_bytes(b);
 	return o.no_memory ? -ENOMEM : 0;
 }
 

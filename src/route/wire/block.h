@@ -67,7 +67,11 @@ struct rw_block_info {
 	uint32_t series, samples; /* samples + histograms */
 	int64_t min_ts, max_ts;
 };
-struct rw_block_info rw_block_info(const struct rw_block *b);
+/* Stands first in every block and is true after each call. */
+static inline const struct rw_block_info *rw_block_info(const struct rw_block *b)
+{
+	return (const struct rw_block_info *)b;
+}
 size_t rw_block_memory(const struct rw_block *b); /* that it holds, empty or not */
 const uint64_t *rw_block_losses(const struct rw_block *b); /* [_RW_LOSS_MAX] since reset */
 
