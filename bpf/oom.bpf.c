@@ -46,6 +46,7 @@ static __always_inline int report_mark(void *ctx, struct task_struct *task, cons
 		v->kind = OOM_VICTIM_KILL;
 	else
 		v->kind = OOM_VICTIM_RESERVE;
+	v->role = role_of_mark(t, v->tgid);
 	remember_mark(t, v);
 	if (v->kind != OOM_VICTIM_RESERVE)
 		follow(v);
@@ -75,6 +76,7 @@ static __always_inline int report_mark_tid(void *ctx, u32 tid, const enum read_h
 		v->kind = OOM_VICTIM_UNSURE;
 	else
 		v->kind = stashed ? OOM_VICTIM_KILL : OOM_VICTIM_RESERVE;
+	v->role = role_of_mark(t, v->tgid);
 	remember_mark(t, v);
 	if (v->kind != OOM_VICTIM_RESERVE)
 		follow(v);

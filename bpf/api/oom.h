@@ -39,6 +39,9 @@ enum oom_victim_kind {
 	OOM_VICTIM_UNSURE = 4, /* oom_signal has no variant: kill or reserve */
 };
 
+/* As far as the programs can tell; the kernel stack, where there is one, knows better. */
+enum oom_victim_role { OOM_ROLE_UNKNOWN, OOM_ROLE_CHOSEN, OOM_ROLE_MEMBER };
+
 enum oom_victim_flags {
 	OOM_VICTIM_STACK = 1 << 0, /* stack[] is filled */
 	OOM_VICTIM_V1 = 1 << 1, /* the memory controller lives on cgroup v1 */
@@ -164,7 +167,8 @@ struct oom_victim {
 	__u32 reclaim_gfp;
 	__s16 reclaim_order;
 	__u16 reclaim_kind; /* enum oom_reclaim_kind */
-	__u32 n_levels, n_stack, n_ancestors, pad;
+	__u32 n_levels, n_stack, n_ancestors;
+	__u32 role; /* enum oom_victim_role */
 	struct oom_level levels[OOM_LEVELS_MAX];
 	__u64 stack[OOM_STACK_MAX];
 	struct oom_ancestor ancestors[OOM_ANCESTORS_MAX];
@@ -184,12 +188,18 @@ struct oom_core {
 	__u64 start_boot_ns;
 	__u64 cgroup_id;
 	__u64 rss_pages; /* anon + file + shmem */
-	__u32 trigger_tgid;
+	__u64 decision; /* number per host, 0 = not hooked */
+	__u32 trigger_tgid, trigger_tid;
 	__u16 kind; /* enum oom_victim_kind */
 	__s16 adj;
+	__u16 role; /* enum oom_victim_role */
+	__u16 flags; /* OOM_CORE_FLAGS of enum oom_victim_flags */
 	char comm[COMM_MAX];
 };
-_Static_assert(sizeof(struct oom_core) == 80, "both sides agree on the size");
+#define OOM_CORE_FLAGS                                                                           \
+	(OOM_VICTIM_V1 | OOM_VICTIM_SAME_MM | OOM_VICTIM_TRIGGER_KTHREAD | OOM_VICTIM_DECISION | \
+	 OOM_VICTIM_SNAPSHOT)
+_Static_assert(sizeof(struct oom_core) == 96, "both sides agree on the size");
 
 enum oom_constraint_kind { /* as the kernel's enum oom_constraint */
 			   OOM_CONSTRAINT_NONE,

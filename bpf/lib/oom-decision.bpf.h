@@ -31,6 +31,7 @@ static __always_inline int report_decision(struct oom_control *oc, const enum re
 	if (t) {
 		t->decision = number;
 		t->decision_cgroup = memcg_id(memcg, how);
+		t->chosen_tgid = chosen ? READ(how, chosen, tgid) : 0;
 		t->mark_ns = 0; /* what was marked before explains no shared mm */
 	}
 	d = bpf_ringbuf_reserve(&oom_ring, sizeof(*d), 0);

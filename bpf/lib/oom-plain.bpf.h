@@ -57,6 +57,7 @@ int on_mark_tracepoint(void *ctx)
 		v->kind = OOM_VICTIM_KILL;
 	else
 		v->kind = OOM_VICTIM_RESERVE;
+	v->role = role_of_mark(t, v->tgid);
 	remember_mark(t, v);
 	if (v->kind != OOM_VICTIM_RESERVE)
 		follow(v);

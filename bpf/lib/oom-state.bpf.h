@@ -105,7 +105,11 @@ static __always_inline void spill(const struct oom_victim *v)
 	core.cgroup_id = v->cgroup_id;
 	core.rss_pages = v->rss_anon == OOM_UNKNOWN64 ? OOM_UNKNOWN64
 						      : v->rss_anon + v->rss_file + v->rss_shmem;
+	core.decision = v->decision;
 	core.trigger_tgid = v->trigger_tgid;
+	core.trigger_tid = v->trigger_tid;
+	core.role = v->role;
+	core.flags = v->flags & OOM_CORE_FLAGS;
 	core.kind = v->kind;
 	core.adj = v->adj;
 	__builtin_memcpy(core.comm, v->comm, sizeof(core.comm));
@@ -174,6 +178,21 @@ static __always_inline void follow(const struct oom_victim *v)
 	u64 start = v->start_boot_ns;
 
 	bpf_map_update_elem(&followed, &tgid, &start, BPF_ANY);
+}
+
+/*
+ * A thread reclaims before it asks for a victim. So what it marks without having reclaimed since its last mark is a member of
+ * the same group.
+ */
+static __always_inline u32 role_of_mark(const struct thread_state *t, u32 tgid)
+{
+	if (!t)
+		return OOM_ROLE_UNKNOWN;
+	if (t->decision && t->chosen_tgid)
+		return t->chosen_tgid == tgid ? OOM_ROLE_CHOSEN : OOM_ROLE_MEMBER;
+	if (!t->reclaim_ns)
+		return OOM_ROLE_UNKNOWN;
+	return t->mark_ns > t->reclaim_ns ? OOM_ROLE_MEMBER : OOM_ROLE_CHOSEN;
 }
 
 static __always_inline void remember_mark(struct thread_state *t, const struct oom_victim *v)

@@ -30,7 +30,7 @@ struct thread_state {
 	u64 reclaim_ns;
 	s16 reclaim_order;
 	u16 reclaim_kind;
-	u32 pad;
+	u32 chosen_tgid; /* of that decision */
 };
 
 /* memory.stat for the mark that is being handled. oom_lock serialises decisions of the whole host, so one is enough. */

@@ -59,6 +59,10 @@ void cli_add_parameter(struct strbuf *query, const char *name,
 
 bool cli_colours(void);
 const char *cli_colour(const char *code); /* "" unless stdout is a terminal */
+#define WIDTH_MIN 40
+uint32_t cli_width(void); /* columns of the terminal; 0 unless stdout is one */
+/* Lines that are longer than @width columns are broken at spaces, and go on below the first text behind their label. 0: never. */
+void cli_wrap(struct strbuf *b, uint32_t width);
 void cli_print(struct strbuf *b); /* to stdout, then empties it */
 const char *cli_text(const json_t *event, const char *key); /* "" when absent */
 bool cli_number(const json_t *event, const char *key, double *ret);

@@ -288,7 +288,8 @@ static void free_client(void *ctx)
 static bool own_strings(struct client *x, const struct event_filter *f)
 {
 	const char **fields[] = { &x->filter.type, &x->filter.container, &x->filter.namespace,
-				  &x->filter.pod,  &x->filter.workload,	 &x->filter.cgroup };
+				  &x->filter.pod,  &x->filter.workload,	 &x->filter.cgroup,
+				  &x->filter.scope };
 
 	x->filter = *f;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {

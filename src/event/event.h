@@ -33,6 +33,8 @@ struct event_keys {
 	uint64_t sequence; /* given by event_begin() */
 	const char *container_id, *container_name, *namespace, *pod, *workload, *cgroup;
 	uint32_t pid;
+	const char *json; /* the whole event, for what is no key of its own; NULL = not at hand */
+	size_t json_len;
 };
 
 struct event_buf {

@@ -385,6 +385,13 @@ static void read_keys(sqlite3_stmt *s, struct event_keys *k)
 	};
 }
 
+/* Apart, because a long one lies on pages of its own. */
+static void read_json(sqlite3_stmt *s, struct event_keys *k)
+{
+	k->json = sqlite3_column_blob(s, 11);
+	k->json_len = (size_t)sqlite3_column_bytes(s, 11);
+}
+
 static int call(sqlite3_stmt *s, journal_fn fn, void *ctx)
 {
 	return fn(ctx, (const char *)sqlite3_column_text(s, 0),
@@ -413,6 +420,8 @@ static int find_newest(struct journal *j, const struct event_filter *f, size_t l
 		struct event_keys k;
 
 		read_keys(s, &k);
+		if (f->scope)
+			read_json(s, &k);
 		if (k.name && event_filter_match(f, &k))
 			seqs[(*ret_n)++] = sqlite3_column_int64(s, 12);
 	}
@@ -521,6 +530,7 @@ int journal_after(struct journal *j, int64_t *row, const struct event_filter *f,
 
 		*row = sqlite3_column_int64(s, 12);
 		read_keys(s, &k);
+		read_json(s, &k);
 		if (!k.name || !event_filter_match(f, &k))
 			continue;
 		rows++;

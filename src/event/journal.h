@@ -21,6 +21,7 @@ struct event_filter { /* the parameters of /api/v1/events; NULL, "" or 0 = any *
 	uint64_t since_ns, until_ns;
 	const char *container; /* id, prefix of ≥ 8 hex digits, or name */
 	const char *namespace, *pod, *workload, *cgroup; /* cgroup: glob */
+	const char *scope; /* telamon.oom.scope */
 	int severity; /* minimum */
 	uint64_t after_sequence; /* with after_start: events after that id */
 	uint32_t pid;

@@ -145,6 +145,8 @@ void queued_keys(const struct queued *e, struct event_keys *ret)
 		.workload = strings + e->offsets[5],
 		.cgroup = strings + e->offsets[6],
 		.pid = e->pid,
+		.json = queued_json(e),
+		.json_len = e->json_len,
 	};
 }
 

@@ -3,8 +3,8 @@
  * Who is connected, and who has to go
  *
  * libmicrohttpd closes what exceeds its limits without telling, and counts a byte each 29 s as life: a few clients could
- * hold every connection for ever. So connections are counted here, at most half of them for one address, and whoever has
- * not brought a whole request within the timeout is cut off when the next one knocks.
+ * hold every connection for ever. So connections are counted here, in all and by address, and whoever is too slow with its headers or its
+ * body, or has nothing to ask for too long, is cut off. A server without a tick of its own does that when the next one knocks.
  */
 
 #include <arpa/inet.h>
@@ -12,48 +12,86 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include "base/hash.h"
 #include "base/time.h"
 #include "http/internal.h"
 
+#define SLACK 16U /* between the question and the start of a connection another may come */
+#define CUT_EVERY_US (100 * US_PER_MSEC)
+#define BODY_WINDOW_US (5 * US_PER_SEC) /* a body is judged by what came in that time */
+
+enum state {
+	STATE_FREE,
+	STATE_HEADERS, /* of the first request: from the start on */
+	STATE_BODY,
+	STATE_BUSY, /* its request is complete, the answer is being made */
+	STATE_IDLE, /* answered, nothing asked since */
+};
+
 struct slot {
-	int fd; /* negative: free */
-	bool busy; /* its request is complete, the answer is being made */
+	int fd;
+	enum state state;
 	bool cut;
-	uint64_t since_us; /* waits for a request since then */
+	uint64_t since_us; /* in that state */
+	uint64_t request_us; /* its request began */
+	uint64_t window_us, bytes; /* of the body: since then came so many; bytes is atomic */
 	struct in6_addr peer;
+	struct slot *next_free, *peer_next, **peer_link;
 };
 
 struct connections {
 	pthread_mutex_t lock;
-	uint64_t timeout_us;
-	unsigned max, n;
+	struct connection_limits limits;
+	struct connection_counts counts;
+	unsigned users; /* servers */
+	uint64_t cut_us; /* last look */
+	unsigned n, n_used, n_buckets;
+	struct slot *free;
+	struct slot **buckets; /* by address */
 	struct slot slots[];
 };
 
-int connections_new(unsigned max, unsigned timeout_s, struct connections **ret)
+int connections_new(const struct connection_limits *l, struct connections **ret)
 {
-	/* Between the question and the start of a connection another may come: a few more slots than asked for. */
-	unsigned n = max + 16;
+	unsigned n = l->max + SLACK;
 	struct connections *c = calloc(1, sizeof(*c) + n * sizeof(c->slots[0]));
 
 	if (!c)
 		return -ENOMEM;
+	c->n_buckets = 64;
+	while (c->n_buckets < n)
+		c->n_buckets *= 2;
+	c->buckets = calloc(c->n_buckets, sizeof(struct slot *));
+	if (!c->buckets) {
+		free(c);
+		return -ENOMEM;
+	}
 	pthread_mutex_init(&c->lock, NULL);
-	c->max = max;
+	c->limits = *l;
+	c->users = 1;
 	c->n = n;
-	c->timeout_us = timeout_s * US_PER_SEC;
-	for (unsigned i = 0; i < n; i++)
-		c->slots[i].fd = -EBADF;
+	for (unsigned i = n; i-- > 0;) {
+		c->slots[i].next_free = c->free;
+		c->free = &c->slots[i];
+	}
 	*ret = c;
 	return 0;
 }
 
+struct connections *connections_share(struct connections *c)
+{
+	c->users++;
+	return c;
+}
+
 struct connections *connections_free(struct connections *c)
 {
-	if (!c)
+	if (!c || --c->users)
 		return NULL;
 	pthread_mutex_destroy(&c->lock);
+	free(c->buckets);
 	free(c);
 	return NULL;
 }
@@ -87,62 +125,179 @@ static struct in6_addr peer_of(const struct sockaddr *a)
 	return ret;
 }
 
-/* Lock held. Its thread sees the end of the stream and closes it: never close() what another thread owns. */
-static void cut_stale(struct connections *c, uint64_t now_us)
+static struct slot **bucket_of(struct connections *c, const struct in6_addr *peer)
 {
-	for (unsigned i = 0; i < c->n; i++) {
-		struct slot *s = &c->slots[i];
+	return &c->buckets[hash_bytes(peer, sizeof(*peer)) & (c->n_buckets - 1)];
+}
 
-		if (s->fd < 0 || s->busy || s->cut || now_us - s->since_us <= c->timeout_us)
+/* --- who is too slow; the lock is held --- */
+
+/* What lies in the socket unread is ours to fetch: not the sender's fault. */
+static uint64_t unread(const struct slot *s)
+{
+	int n = 0;
+
+	return ioctl(s->fd, FIONREAD, &n) == 0 && n > 0 ? (uint64_t)n : 0;
+}
+
+static bool body_is_slow(const struct connections *c, struct slot *s, uint64_t now_us)
+{
+	uint64_t took = now_us - s->window_us, bytes;
+
+	if (!c->limits.body_rate || took < BODY_WINDOW_US)
+		return false;
+	bytes = __atomic_exchange_n(&s->bytes, 0, __ATOMIC_RELAXED) + unread(s);
+	s->window_us = now_us;
+	return (double)bytes < (double)c->limits.body_rate * (double)took / (double)US_PER_SEC;
+}
+
+/* The counter of why it has to go, NULL = it may stay. */
+static uint64_t *why_cut(struct connections *c, struct slot *s, uint64_t now_us)
+{
+	const struct connection_limits *l = &c->limits;
+	bool asks = s->state == STATE_HEADERS || s->state == STATE_BODY;
+
+	if (s->state == STATE_HEADERS && now_us - s->since_us > l->header_us)
+		return &c->counts.cut_headers;
+	if (s->state == STATE_BODY && body_is_slow(c, s, now_us))
+		return &c->counts.cut_body;
+	if (asks && l->request_us && now_us - s->request_us > l->request_us)
+		return &c->counts.cut_body;
+	if (s->state == STATE_IDLE && now_us - s->since_us > l->idle_us)
+		return &c->counts.cut_idle;
+	return NULL;
+}
+
+/* Its thread sees the end of the stream and closes it: never close() what another thread owns. */
+static void cut_slow(struct connections *c, uint64_t now_us)
+{
+	if (now_us - c->cut_us < CUT_EVERY_US)
+		return;
+	c->cut_us = now_us;
+	for (unsigned i = 0; i < c->n && c->n_used; i++) {
+		struct slot *s = &c->slots[i];
+		uint64_t *why = s->state == STATE_FREE || s->cut ? NULL : why_cut(c, s, now_us);
+
+		if (!why)
 			continue;
+		++*why;
 		s->cut = true;
 		(void)shutdown(s->fd, SHUT_RDWR);
 	}
 }
 
+void connections_tick(struct connections *c)
+{
+	pthread_mutex_lock(&c->lock);
+	cut_slow(c, time_mono_us());
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* --- a connection --- */
+
+static unsigned count_peer(struct connections *c, const struct in6_addr *peer)
+{
+	unsigned n = 0;
+
+	for (const struct slot *s = *bucket_of(c, peer); s; s = s->peer_next)
+		n += memcmp(&s->peer, peer, sizeof(*peer)) == 0;
+	return n;
+}
+
 bool connections_admit(struct connections *c, const struct sockaddr *address)
 {
 	struct in6_addr peer = peer_of(address);
-	unsigned all = 0, same = 0;
+	bool ok;
 
 	pthread_mutex_lock(&c->lock);
-	cut_stale(c, time_mono_us());
-	for (unsigned i = 0; i < c->n; i++) {
-		if (c->slots[i].fd < 0)
-			continue;
-		all++;
-		same += memcmp(&c->slots[i].peer, &peer, sizeof(peer)) == 0;
+	cut_slow(c, time_mono_us());
+	ok = c->n_used < c->limits.max;
+	if (!ok) {
+		c->counts.refused++;
+	} else if (c->limits.per_peer && count_peer(c, &peer) >= c->limits.per_peer) {
+		c->counts.refused_peer++;
+		ok = false;
 	}
 	pthread_mutex_unlock(&c->lock);
-	return all < c->max && same < MAX(c->max / 2, 1U);
+	return ok;
+}
+
+static void enter(struct connections *c, struct slot *s, int fd, const struct in6_addr *peer)
+{
+	struct slot **bucket = bucket_of(c, peer);
+	uint64_t now = time_mono_us();
+
+	*s = (struct slot){ .fd = fd,
+			    .state = STATE_HEADERS,
+			    .since_us = now,
+			    .request_us = now,
+			    .peer = *peer,
+			    .peer_next = *bucket,
+			    .peer_link = bucket };
+	if (*bucket)
+		(*bucket)->peer_link = &s->peer_next;
+	*bucket = s;
+	c->n_used++;
 }
 
 void *connections_start(struct connections *c, int fd, const struct sockaddr *address)
 {
-	struct slot *s = NULL;
+	struct in6_addr peer = peer_of(address);
+	struct slot *s;
 
 	pthread_mutex_lock(&c->lock);
-	for (unsigned i = 0; i < c->n && !s; i++)
-		if (c->slots[i].fd < 0)
-			s = &c->slots[i];
-	if (s)
-		*s = (struct slot){ .fd = fd,
-				    .since_us = time_mono_us(),
-				    .peer = peer_of(address) };
+	s = c->free;
+	if (s) {
+		c->free = s->next_free;
+		enter(c, s, fd, &peer);
+	}
 	pthread_mutex_unlock(&c->lock);
 	return s;
 }
 
-void connections_busy(struct connections *c, void *slot, bool busy)
+static void change(struct connections *c, struct slot *s, enum state to)
 {
-	struct slot *s = slot;
-
 	if (!s)
 		return;
 	pthread_mutex_lock(&c->lock);
-	s->busy = busy;
-	s->since_us = time_mono_us();
+	s->state = to;
+	s->since_us = s->window_us = time_mono_us();
+	__atomic_store_n(&s->bytes, 0, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&c->lock);
+}
+
+void connections_request(struct connections *c, void *slot)
+{
+	struct slot *s = slot;
+
+	/* The first one had its time from the start on. */
+	if (!s || s->state != STATE_IDLE)
+		return;
+	change(c, s, STATE_HEADERS);
+	s->request_us = s->since_us;
+}
+
+void connections_body(struct connections *c, void *slot)
+{
+	change(c, slot, STATE_BODY);
+}
+
+void connections_bytes(void *slot, size_t n)
+{
+	struct slot *s = slot;
+
+	if (s)
+		(void)__atomic_add_fetch(&s->bytes, n, __ATOMIC_RELAXED);
+}
+
+void connections_busy(struct connections *c, void *slot)
+{
+	change(c, slot, STATE_BUSY);
+}
+
+void connections_idle(struct connections *c, void *slot)
+{
+	change(c, slot, STATE_IDLE);
 }
 
 void connections_end(struct connections *c, void *slot)
@@ -152,6 +307,20 @@ void connections_end(struct connections *c, void *slot)
 	if (!s)
 		return;
 	pthread_mutex_lock(&c->lock);
-	s->fd = -EBADF;
+	*s->peer_link = s->peer_next;
+	if (s->peer_next)
+		s->peer_next->peer_link = s->peer_link;
+	s->state = STATE_FREE;
+	s->next_free = c->free;
+	c->free = s;
+	c->n_used--;
+	pthread_mutex_unlock(&c->lock);
+}
+
+void connections_counts(struct connections *c, struct connection_counts *ret)
+{
+	pthread_mutex_lock(&c->lock);
+	*ret = c->counts;
+	ret->open = c->n_used;
 	pthread_mutex_unlock(&c->lock);
 }

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "base/macro.h"
 #include "http/server-part.h"
 
@@ -69,41 +70,62 @@ static bool client_certificate_ok(struct http_request *q, const struct webconfig
 	       (gnutls_certificate_verify_peers2(session, &status) >= 0 && status == 0);
 }
 
-static void reply_unauthorized(struct http_request *q)
+static void reply_unauthorized(struct http_request *q, bool basic, bool bearer)
 {
 	static const char text[] = "unauthorized\n";
 	struct MHD_Response *response =
 		MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_PERSISTENT);
 
-	if (response)
+	if (response && basic)
 		(void)MHD_add_response_header(response, "WWW-Authenticate", "Basic");
+	if (response && bearer)
+		(void)MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
 	http_queue(q, 401, "text/plain; charset=utf-8", response);
+}
+
+static enum http_bearer ask_bearer(const struct http_route *r, const char *header)
+{
+	size_t len;
+
+	if (!r->bearer)
+		return HTTP_BEARER_OFF;
+	if (!header || strncasecmp(header, "Bearer ", 7) != 0)
+		return r->bearer(r->ctx, NULL, 0);
+	header += 7;
+	header += strspn(header, " ");
+	for (len = strlen(header); len && header[len - 1] == ' ';)
+		len--;
+	return r->bearer(r->ctx, header, len);
 }
 
 /* May this peer have this route? Answers by itself when not. */
 static bool admit(struct http_request *q, const struct http_route *r)
 {
 	struct http_server *s = q->server;
+	const char *header = http_header(q, "Authorization");
+	enum http_bearer bearer = ask_bearer(r, header);
 	bool users, required, certificate, ok;
 
 	pthread_rwlock_rdlock(&s->config_lock);
 	users = s->web->users->n > 0;
 	required = s->web->tls && s->web->client_required;
 	certificate = client_certificate_ok(q, s->web);
-	ok = !users || auth_check(s->auth, s->web->users, http_header(q, "Authorization"));
+	/* Where there are users and tokens, either will do. */
+	ok = bearer == HTTP_BEARER_RIGHT || (!users && bearer == HTTP_BEARER_OFF) ||
+	     (users && auth_check(s->auth, s->web->users, header));
 	pthread_rwlock_unlock(&s->config_lock);
 
-	if (!certificate || !ok)
-		s->auth_failures++;
 	if (!certificate) {
+		s->forbidden++;
 		http_reply_text(q, 403, "a client certificate is required\n");
 		return false;
 	}
 	if (!ok) {
-		reply_unauthorized(q);
+		s->unauthorized++;
+		reply_unauthorized(q, users, bearer != HTTP_BEARER_OFF);
 		return false;
 	}
-	q->authenticated = users || required;
+	q->authenticated = users || required || bearer == HTTP_BEARER_RIGHT;
 	if (!(r->flags & HTTP_PUBLIC) && !q->authenticated && !http_peer_loopback(q)) {
 		http_reply_text(
 			q, 403,
@@ -160,7 +182,6 @@ static void *slot_of(struct MHD_Connection *connection)
 /* Headers are in. What is refused is answered here, before the body. */
 static enum MHD_Result begin_upload(struct http_request *q, const struct http_route *r)
 {
-	connections_busy(q->server->connections, slot_of(q->connection), true);
 	if (!has_method(r, q->method)) {
 		reply_method(q, r);
 	} else if (admit(q, r)) {
@@ -174,6 +195,7 @@ static enum MHD_Result begin_upload(struct http_request *q, const struct http_ro
 static enum MHD_Result go_on_upload(struct http_request *q, const char *data, size_t *len)
 {
 	if (*len) {
+		connections_bytes(slot_of(q->connection), *len);
 		if (!q->replied)
 			q->route->upload->data(q, q->route->ctx, data, *len);
 		*len = 0;
@@ -181,6 +203,7 @@ static enum MHD_Result go_on_upload(struct http_request *q, const char *data, si
 	}
 	if (q->replied)
 		return MHD_YES;
+	connections_busy(q->server->connections, slot_of(q->connection));
 	q->route->upload->end(q, q->route->ctx);
 	if (q->later && !q->replied) {
 		MHD_suspend_connection(q->connection);
@@ -203,6 +226,7 @@ static enum MHD_Result new_request(struct worker *w, struct MHD_Connection *conn
 	q->method = method;
 	q->path = url;
 	*ret = q;
+	connections_body(q->server->connections, slot_of(connection));
 	r = find_route(w->server, url);
 	return r && r->upload ? begin_upload(q, r) : MHD_YES;
 }
@@ -225,11 +249,12 @@ enum MHD_Result http_on_request(void *ctx, struct MHD_Connection *connection, co
 		return MHD_YES;
 	}
 	if (*len) {
+		connections_bytes(slot_of(connection), *len);
 		take_body(q, data, *len);
 		*len = 0;
 		return MHD_YES;
 	}
-	connections_busy(q->server->connections, slot_of(connection), true);
+	connections_busy(q->server->connections, slot_of(connection));
 	dispatch(q);
 	return q->replied ? MHD_YES : MHD_NO;
 }
@@ -243,7 +268,7 @@ void http_on_completed(void *ctx, struct MHD_Connection *connection, void **stat
 	if (q) {
 		if (q->route)
 			q->route->upload->gone(q, q->route->ctx);
-		connections_busy(q->server->connections, slot_of(connection), false);
+		connections_idle(q->server->connections, slot_of(connection));
 		free(q->body);
 	}
 	free(q);

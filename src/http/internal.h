@@ -14,15 +14,33 @@ uint16_t http_socket_port(int fd);
 
 /* --- connections.c: who is connected, and who has to go --- */
 bool address_is_loopback(const struct sockaddr *a); /* NULL: no */
+struct connection_limits {
+	unsigned max, per_peer; /* per_peer: of one address, 0 = no limit */
+	uint64_t header_us, idle_us;
+	uint64_t request_us; /* headers and body together; 0 = no limit */
+	uint64_t body_rate; /* bytes a second, once a body has taken 5 s; 0 = no limit */
+};
+struct connection_counts {
+	uint64_t refused, refused_peer; /* for want of room: in all, of one address */
+	uint64_t cut_headers, cut_body, cut_idle; /* for slowness */
+	unsigned open; /* now */
+};
 struct connections;
-int connections_new(unsigned max, unsigned timeout_s, struct connections **ret);
+int connections_new(const struct connection_limits *l, struct connections **ret);
+struct connections *connections_share(struct connections *c); /* one owner more, of one thread */
 struct connections *connections_free(struct connections *c);
-/* May another one come from @address? Cuts off who has been waiting for too long. */
+void connections_tick(struct connections *c); /* cuts off who is too slow */
+/* May another one come from @address? Cuts off who is too slow. */
 bool connections_admit(struct connections *c, const struct sockaddr *address);
 /* The handle of a new connection, NULL when there is no room for it (then it is not watched). */
 void *connections_start(struct connections *c, int fd, const struct sockaddr *address);
-void connections_busy(struct connections *c, void *slot, bool busy);
+void connections_request(struct connections *c, void *slot); /* a request begins */
+void connections_body(struct connections *c, void *slot); /* its headers are in */
+void connections_bytes(void *slot, size_t n); /* of the body */
+void connections_busy(struct connections *c, void *slot); /* all of it is in */
+void connections_idle(struct connections *c, void *slot); /* answered */
 void connections_end(struct connections *c, void *slot);
+void connections_counts(struct connections *c, struct connection_counts *ret);
 
 /* --- webconfig.c: the exporter-toolkit file --- */
 #define TLS_CHAIN_MAX 8

@@ -28,7 +28,7 @@ struct http_server {
 	pthread_mutex_t streams_lock;
 	struct http_stream *streams;
 	atomic_bool stopping;
-	_Atomic uint64_t requests[6], refused, auth_failures;
+	_Atomic uint64_t requests[6], unauthorized, forbidden;
 };
 
 struct http_request {

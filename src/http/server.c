@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/log.h"
+#include "base/time.h"
 #include "http/server-part.h"
 
 #define THREADS 2
@@ -20,6 +21,8 @@
 #define CONNECTION_BYTES (32 * 1024) /* of one connection: headers longer than that are 431 */
 /* The library's own limit is split between its threads and is silent: connections.c has to be met first. */
 #define LIBRARY_SLACK 4U
+#define LIBRARY_LATER_S \
+	2U /* so that connections.c counts who is idle; the library looks after answers nobody reads */
 
 #define WORKERS_MAX 256
 #define UPLOAD_BYTES (64 * 1024) /* of a connection whose bodies are large */
@@ -68,12 +71,7 @@ static enum MHD_Result on_accept(void *ctx, const struct sockaddr *address, sock
 	struct http_server *s = ctx;
 
 	(void)len;
-	if (s->stopping)
-		return MHD_NO;
-	if (connections_admit(s->connections, address))
-		return MHD_YES;
-	s->refused++;
-	return MHD_NO;
+	return !s->stopping && connections_admit(s->connections, address) ? MHD_YES : MHD_NO;
 }
 
 static void on_connection(void *ctx, struct MHD_Connection *connection, void **slot,
@@ -91,6 +89,19 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
 	address = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 	if (fd && address)
 		*slot = connections_start(s->connections, fd->connect_fd, address->client_addr);
+}
+
+/* The first line of a request is in. What is returned becomes the state of the request. */
+static void *on_request_line(void *ctx, const char *uri, struct MHD_Connection *connection)
+{
+	struct http_server *s = ctx;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	(void)uri;
+	if (info)
+		connections_request(s->connections, info->socket_context);
+	return NULL;
 }
 
 static void set_tls(struct http_server *s, struct MHD_OptionItem tls[4])
@@ -133,8 +144,9 @@ static int start_daemon(struct http_server *s, struct worker *w, int fd)
 		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_EXTERNAL_LOGGER, on_log,
 		NULL, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, NULL,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_CONNECTION_LIMIT,
-		LIBRARY_SLACK * s->options.connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
-		s->options.timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		LIBRARY_SLACK * s->options.connections_max, MHD_OPTION_URI_LOG_CALLBACK,
+		on_request_line, s, MHD_OPTION_CONNECTION_TIMEOUT,
+		s->options.timeout_s + LIBRARY_LATER_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t)(s->options.workers ? UPLOAD_BYTES : CONNECTION_BYTES), MHD_OPTION_ARRAY,
 		threads, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
 	if (w->daemon)
@@ -187,9 +199,33 @@ void http_server_run(struct http_server *s, unsigned worker)
 	(void)MHD_run(s->workers[worker].daemon);
 }
 
+void http_server_tick(struct http_server *s)
+{
+	connections_tick(s->connections);
+}
+
 void http_server_quiesce(struct http_server *s)
 {
 	s->stopping = true;
+}
+
+static int make_connections(struct http_server *s, const struct http_server_options *o)
+{
+	uint64_t timeout_us = o->timeout_s * US_PER_SEC;
+	const struct connection_limits l = {
+		.max = o->connections_max,
+		.per_peer = o->connections_per_peer ? o->connections_per_peer
+						    : MAX(o->connections_max / 2, 1U),
+		.header_us = o->header_timeout_us ? o->header_timeout_us : timeout_us,
+		.request_us = o->header_timeout_us ? 0 : timeout_us,
+		.idle_us = timeout_us,
+		.body_rate = o->body_rate,
+	};
+
+	if (!o->share)
+		return connections_new(&l, &s->connections);
+	s->connections = connections_share(o->share->connections);
+	return 0;
 }
 
 /**
@@ -219,7 +255,7 @@ int http_server_new(const struct http_server_options *o, const struct http_route
 	if (r >= 0)
 		r = auth_new(&s->auth);
 	if (r >= 0)
-		r = connections_new(o->connections_max, o->timeout_s, &s->connections);
+		r = make_connections(s, o);
 	if (r < 0)
 		return r;
 	s->listen_fd = http_listen(o->listen_address, why, why_size);
@@ -296,8 +332,19 @@ uint16_t http_server_port(const struct http_server *s)
 
 void http_server_stats(const struct http_server *s, struct http_server_stats *ret)
 {
+	struct connection_counts c;
+
 	for (size_t i = 0; i < ARRAY_SIZE(ret->requests); i++)
 		ret->requests[i] = s->requests[i];
-	ret->refused_connections = s->refused;
-	ret->auth_failures = s->auth_failures;
+	connections_counts(s->connections, &c);
+	ret->refused_connections = c.refused + c.refused_peer;
+	ret->refused_all = c.refused;
+	ret->refused_peer = c.refused_peer;
+	ret->cut_headers = c.cut_headers;
+	ret->cut_body = c.cut_body;
+	ret->cut_idle = c.cut_idle;
+	ret->connections = c.open;
+	ret->unauthorized = s->unauthorized;
+	ret->forbidden = s->forbidden;
+	ret->auth_failures = ret->unauthorized + ret->forbidden;
 }

@@ -33,6 +33,10 @@ struct http_upload_ops {
 		void *ctx); /* answers, or http_later(): then it is called again after http_resume() */
 	void (*gone)(struct http_request *q, void *ctx);
 };
+/* What a route says of a bearer token; @token NULL: there is none. OFF: it does not ask for one. */
+enum http_bearer { HTTP_BEARER_OFF, HTTP_BEARER_RIGHT, HTTP_BEARER_WRONG };
+typedef enum http_bearer (*http_bearer_fn)(void *ctx, const char *token, size_t len);
+
 struct http_route {
 	const char *methods; /* "GET HEAD", "POST" */
 	const char *path;
@@ -40,6 +44,7 @@ struct http_route {
 	http_handler handler; /* must answer once, by http_reply() or http_reply_stream() */
 	void *ctx;
 	const struct http_upload_ops *upload; /* instead of handler */
+	http_bearer_fn bearer; /* NULL: users of the web configuration alone */
 };
 
 const char *http_method(const struct http_request *q);
@@ -87,7 +92,12 @@ struct http_server_options {
 	const char *listen_address; /* ":9102", "127.0.0.1:9102", "[::1]:9102", "127.0.0.1:0" */
 	const char *web_config_file; /* exporter-toolkit file, "" = plain HTTP */
 	unsigned connections_max; /* 128 */
-	unsigned timeout_s; /* of an idle or slow connection; 30 */
+	unsigned connections_per_peer; /* of one address; 0 = half of all */
+	unsigned timeout_s; /* of an idle connection, and of a whole request; 30 */
+	/* With header_timeout_us a request as a whole has no timeout: its headers have, and its body may not be slower than body_rate. */
+	uint64_t header_timeout_us;
+	uint64_t body_rate; /* bytes a second, once a body has taken 5 s; 0 = no limit */
+	struct http_server *share; /* counts its connections together with those of that one; NULL */
 	size_t body_max; /* 1 MiB */
 	/*
 	 * 0: the server has threads of its own. Else it is driven by as many threads of the caller, each of which owns the connections that
@@ -98,7 +108,12 @@ struct http_server_options {
 
 struct http_server_stats { /* for telamon_http_* */
 	uint64_t requests[6]; /* by status class; [0] unused */
-	uint64_t refused_connections, auth_failures;
+	uint64_t refused_connections;
+	uint64_t auth_failures, unauthorized,
+		forbidden; /* the first is the sum: 401, and 403 for a certificate */
+	/* The first is the sum of the next two; those that were too slow were cut off. */
+	uint64_t refused_all, refused_peer, cut_headers, cut_body, cut_idle;
+	unsigned connections; /* now */
 };
 
 struct http_server;
@@ -118,5 +133,6 @@ uint16_t http_server_port(const struct http_server *s);
 int http_server_fd(const struct http_server *s, unsigned worker);
 int http_server_timeout(const struct http_server *s, unsigned worker); /* ms, -1 = none */
 void http_server_run(struct http_server *s, unsigned worker);
+void http_server_tick(struct http_server *s); /* each second: cuts off who is too slow */
 void http_server_quiesce(struct http_server *s); /* no new connections */
 void http_server_stats(const struct http_server *s, struct http_server_stats *ret);

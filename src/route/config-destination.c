@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <strings.h>
+#include "base/time.h"
 #include "route/config-check.h"
 #include "route/queue/queue.h"
 #include "route/rules-file.h"
@@ -283,9 +284,10 @@ static void check_shard(const struct where *w, const struct shard_config *s)
 		warn(w, &s->tasks, "shard.tasks",
 		     "%u tasks over %zu nodes spread unevenly: %zu would do", s->tasks, live,
 		     (size_t)1 << (64 - __builtin_clzll(50 * live - 1)));
-	if (s->move_at != 0)
-		complain(w, &s->move_at, "shard.move_at", "boundary is not built in this version");
-	if (*s->effective_at && s->move_at == 0)
+	if (s->move_at == MOVE_BOUNDARY && s->algorithm != SHARD_NATIVE)
+		complain(w, &s->move_at, "shard.move_at", "%s has no table that could move",
+			 shard_algorithm_names[s->algorithm]);
+	if (*s->effective_at && s->move_at == MOVE_NOW)
 		complain(w, &s->effective_at, "shard.effective_at", "goes with move_at: boundary");
 }
 
@@ -306,6 +308,23 @@ static void check_built(const struct where *w)
 		complain(w, &d->kafka, "kafka", "is not built in this version");
 	if (d->file)
 		complain(w, &d->file, "file", "is not built in this version");
+}
+
+/* Without a word on it, boundaries are ends of the rules' windows (GW-SH-14). */
+static void take_interval(struct checker *k, struct destination_config *d, const char *path)
+{
+	struct where w = { k, d, "" };
+	bool longest;
+	uint64_t us = d->rules ? shard_rules_interval(d->rules, &longest) : 0;
+
+	if (!us || given(&w, written(k, d, &d->shard.move_interval)))
+		return;
+	d->shard.move_interval = us;
+	(void)snprintf(w.path, sizeof(w.path), "%s", path);
+	if (longest && d->shard.move_at == MOVE_BOUNDARY)
+		warn(&w, &d->shard.move_at, "shard.move_interval",
+		     "no hour holds whole windows of all rules: the longest, %llus, is taken",
+		     (unsigned long long)(us / US_PER_SEC));
 }
 
 /* -ENOMEM, or 0: errors are told. */
@@ -351,6 +370,7 @@ int route_check_destinations(struct checker *k)
 		for (size_t n = 0; n < d->nodes.n; n++)
 			check_node(k, d, n, w.path);
 		r = load_rules(k, d);
+		take_interval(k, d, w.path);
 	}
 	return r;
 }

@@ -168,26 +168,27 @@ static const struct config_row receive_rows[] = {
 		   .help = "Answer when a queue is full."),
 	CONFIG_ROW("header_timeout", struct receive_config, header_timeout, CONFIG_DURATION,
 		   .def = "10s", .min = "1s", .max = "5m",
-		   .help = "Time for the headers of a request; without effect in this version."),
+		   .help = "Time for the headers of a request; then it is cut off."),
 	CONFIG_ROW(
 		"min_body_rate", struct receive_config, min_body_rate, CONFIG_SIZE, .def = "1KiB",
 		.max = "1GiB",
-		.help = "Bytes a second that a body must come at after 5 s; without effect in this version."),
+		.help = "Bytes a second that a body must come at once it takes longer than 5 s; 0 = no limit."),
 	CONFIG_ROW("idle_timeout", struct receive_config, idle_timeout, CONFIG_DURATION,
 		   .def = "2m", .min = "1s", .max = "1h",
 		   .help = "Time after which an idle connection is closed."),
-	CONFIG_ROW("bearer_token_files", struct receive_config, bearer_token_files, CONFIG_STRINGS,
-		   .max_items = 64, RELOAD, .help = "Files of tokens: not built in this version."),
+	CONFIG_ROW(
+		"bearer_token_files", struct receive_config, bearer_token_files, CONFIG_STRINGS,
+		.max_items = 64, RELOAD,
+		.help = "Files of tokens that senders show, one a line; without any they need none."),
 	{},
 };
 
 static const struct config_row limits_rows[] = {
 	CONFIG_ROW("connections", struct limits_config, connections, CONFIG_UINT, .def = "1024",
 		   .min = "1", .max = "100000", .help = "Connections at a time."),
-	CONFIG_ROW(
-		"connections_per_ip", struct limits_config, connections_per_ip, CONFIG_UINT,
-		.def = "256", .max = "100000",
-		.help = "Connections of one address, 0 = no limit; without effect in this version."),
+	CONFIG_ROW("connections_per_ip", struct limits_config, connections_per_ip, CONFIG_UINT,
+		   .def = "256", .max = "100000",
+		   .help = "Connections of one address, 0 = no limit."),
 	CONFIG_ROW("series_per_request", struct limits_config, series_per_request, CONFIG_UINT,
 		   .def = "100000", .min = "1", .max = "10000000", RELOAD,
 		   .help = "Series in one request."),
@@ -209,13 +210,16 @@ static const struct config_row limits_rows[] = {
 	CONFIG_ROW("series_bytes", struct limits_config, series_bytes, CONFIG_SIZE, .def = "64KiB",
 		   .min = "256B", .max = "1MiB", RELOAD,
 		   .help = "All labels of one series together."),
-	CONFIG_ROW("samples_per_second", struct limits_config, samples_per_second, CONFIG_UINT,
-		   .def = "0", .max = "1000000000", RELOAD,
-		   .help = "Samples a second in all; 0 = no limit."),
+	CONFIG_ROW(
+		"samples_per_second", struct limits_config, samples_per_second, CONFIG_UINT,
+		.def = "0", .max = "1000000000", RELOAD,
+		.help = "Samples a second of each tenant, and of all requests without one; 0 = no limit."),
 	CONFIG_ROW("rate_status", struct limits_config, rate_status, CONFIG_ENUM, .def = "429",
 		   .names = route_rate_status_names, RELOAD, .help = "Answer when they are more."),
-	CONFIG_ROW("tenants", struct limits_config, tenants, CONFIG_UINT, .def = "1024", .min = "1",
-		   .max = "65536", RELOAD, .help = "Tenants that are told apart."),
+	CONFIG_ROW(
+		"tenants", struct limits_config, tenants, CONFIG_UINT, .def = "1024", .min = "1",
+		.max = "65536", RELOAD,
+		.help = "Tenants of samples_per_second that are told apart at a time; more share one bucket."),
 	{},
 };
 
@@ -366,14 +370,17 @@ const struct config_row route_shard_rows[] = {
 		   .max = "100%", RELOAD, .help = "What a node may have above its share."),
 	CONFIG_ROW("table_file", struct shard_config, table_file, CONFIG_STRING, .def = "", RELOAD,
 		   .help = "Pinned table, made by telamon route plan."),
-	CONFIG_ROW("move_at", struct shard_config, move_at, CONFIG_ENUM, .def = "now",
-		   .names = moves, RELOAD,
-		   .help = "When a new table takes over; in this version now."),
-	CONFIG_ROW("move_interval", struct shard_config, move_interval, CONFIG_DURATION,
-		   .def = "5m", .min = "1s", .max = "1d", RELOAD,
-		   .help = "Boundaries at which it may."),
+	CONFIG_ROW(
+		"move_at", struct shard_config, move_at, CONFIG_ENUM, .def = "now", .names = moves,
+		RELOAD,
+		.help = "When a new table takes over: now, or for samples after a boundary of time."),
+	CONFIG_ROW(
+		"move_interval", struct shard_config, move_interval, CONFIG_DURATION, .def = "5m",
+		.min = "1s", .max = "1d", RELOAD,
+		.help = "Boundaries at which it may; with aggregation rules their common interval."),
 	CONFIG_ROW("effective_at", struct shard_config, effective_at, CONFIG_STRING, .def = "",
-		   .check = check_time, RELOAD, .help = "The time itself, RFC 3339."),
+		   .check = check_time, RELOAD,
+		   .help = "The boundary itself, RFC 3339, the same on all gateways."),
 	MAP("task_label", struct shard_config, task_label, task_label_rows, "Label of the task."),
 	{},
 };

@@ -72,19 +72,14 @@ static void inherit(struct checker *k)
 	}
 }
 
-/* Keys that are read but do nothing yet are told, and what would leave a door open is refused. */
+/* Keys that are read but do nothing yet are told. */
 static void check_unbuilt(struct checker *k)
 {
-	const struct receive_config *r = k->c->receive;
-	const struct limits_config *l = k->c->limits;
 	const struct metadata_config *m = k->c->metadata;
 	const struct {
 		const void *member;
 		const char *key;
 	} idle[] = {
-		{ &r->header_timeout, "receive.header_timeout" },
-		{ &r->min_body_rate, "receive.min_body_rate" },
-		{ &l->connections_per_ip, "limits.connections_per_ip" },
 		{ &m->mode, "metadata.mode" },
 		{ &m->families, "metadata.families" },
 		{ &m->interval, "metadata.interval" },
@@ -94,10 +89,6 @@ static void check_unbuilt(struct checker *k)
 		if (config_given(k->c->config, idle[i].member, NULL))
 			config_complain(k->c->config, &k->c->warnings, idle[i].member, idle[i].key,
 					"has no effect in this version");
-	if (r->bearer_token_files.n)
-		config_complain(k->c->config, k->diags, &r->bearer_token_files,
-				"receive.bearer_token_files",
-				"is not built in this version; users of --web.config.file are");
 }
 
 static void check_file(struct checker *k)
@@ -153,6 +144,7 @@ static int load(struct config *config, struct diags *diags, struct route_config 
 		config_free(config);
 		return -ENOMEM;
 	}
+	c->refs = 1;
 	c->config = config;
 	r = finish(c, diags);
 	if (r < 0)
@@ -178,9 +170,15 @@ int route_config_parse(const char *text, size_t len, const char *name, struct di
 	return r < 0 ? r : load(config, diags, ret);
 }
 
+struct route_config *route_config_ref(struct route_config *c)
+{
+	c->refs++;
+	return c;
+}
+
 struct route_config *route_config_free(struct route_config *c)
 {
-	if (!c)
+	if (!c || --c->refs)
 		return NULL;
 	for (size_t i = 0; i < c->n_routes; i++) {
 		struct route_rule_config *route = &c->routes[i];

@@ -86,7 +86,7 @@ struct shard_config {
 	bool zone_aware;
 	uint32_t overload; /* percent, 0 = off */
 	const char *table_file;
-	int move_at; /* 0 now, 1 boundary */
+	int move_at; /* enum shard_move_at */
 	uint64_t move_interval;
 	const char *effective_at;
 	struct {
@@ -95,6 +95,7 @@ struct shard_config {
 		int on_existing; /* enum task_label_existing */
 	} task_label;
 };
+enum shard_move_at { MOVE_NOW, MOVE_BOUNDARY };
 enum task_label_existing { TASK_LABEL_REPLACE, TASK_LABEL_KEEP, TASK_LABEL_REJECT };
 
 struct batch_config {
@@ -196,6 +197,7 @@ struct route_config {
 	struct route_rule_config *routes;
 	size_t n_routes;
 	struct diags warnings;
+	unsigned refs; /* under the lock of who shares it */
 };
 
 /* For the reader, the docs and the example file; ends with {}. */
@@ -204,5 +206,7 @@ const struct config_section *route_config_sections(void);
 int route_config_load(const char *path, struct diags *diags, struct route_config **ret);
 int route_config_parse(const char *text, size_t len, const char *name, struct diags *diags,
 		       struct route_config **ret);
+/* One more who frees it. */
+struct route_config *route_config_ref(struct route_config *c);
 struct route_config *route_config_free(struct route_config *c);
 DEFINE_CLEANUP(struct route_config *, route_config_free);

@@ -87,6 +87,27 @@ static void add_place(struct strbuf *b, const json_t *d)
 	strbuf_addstr(b, streq(text_of(d, "table"), "places in the list") ? ")\n" : " table)\n");
 }
 
+/* Old tables, behind the place by the present one. */
+static void add_moves(struct strbuf *b, const json_t *d)
+{
+	size_t i;
+	json_t *move;
+
+	json_array_foreach (json_object_get(d, "moves"), i, move) {
+		size_t start = b->len;
+
+		strbuf_addstr(b, "  samples up to ");
+		add(b, text_of(move, "samples_up_to"));
+		pad(b, start, COLUMN_2);
+		strbuf_addf(b, "task %lld -> ",
+			    (long long)json_integer_value(json_object_get(move, "task")));
+		add_nodes(b, move);
+		strbuf_addstr(b, " (old table, dropped at ");
+		add(b, text_of(move, "dropped_at"));
+		strbuf_addstr(b, ")\n");
+	}
+}
+
 static void add_label(struct strbuf *b, const json_t *d)
 {
 	const json_t *label = json_object_get(d, "label");
@@ -129,6 +150,7 @@ static void add_destination(struct strbuf *b, const json_t *d)
 	}
 	strbuf_addch(b, '\n');
 	add_place(b, d);
+	add_moves(b, d);
 	add_label(b, d);
 	if (*text_of(d, "series")) {
 		strbuf_addstr(b, "  leaves as ");

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/text.h"
+#include "base/time.h"
 #include "route/explain.h"
 #include "route/wire/buf.h"
 
@@ -185,24 +186,63 @@ static json_t *leaving(struct explaining *e, const struct destination *d, const 
 	return series_text(e->labels, n);
 }
 
+static void add_node(json_t *list, const struct destination *d, uint16_t node)
+{
+	static const char *const protocols[] = { "auto", "rw1", "rw2", "vm" };
+	const struct node_config *c = &d->node_configs[node];
+	json_t *item = json_object();
+
+	(void)json_object_set_new(item, "node", json_string(c->name));
+	(void)json_object_set_new(item, "url", json_string(c->url));
+	(void)json_object_set_new(item, "protocol", json_string(protocols[c->send.protocol]));
+	(void)json_array_append_new(list, item);
+}
+
 static json_t *explain_nodes(const struct destination *d, const struct placement *p,
 			     const struct rw_label *labels, size_t n)
 {
-	static const char *const protocols[] = { "auto", "rw1", "rw2", "vm" };
-	const struct node_config *c = d->config->nodes.items;
 	json_t *list = json_array();
 
 	for (uint32_t rank = 0; rank < MAX(d->replicas, 1U); rank++) {
 		uint16_t node = destination_node(d, p, rank, labels, n);
-		json_t *item;
 
-		if (node == SHARD_NO_NODE)
-			continue;
-		item = json_object();
-		(void)json_object_set_new(item, "node", json_string(c[node].name));
-		(void)json_object_set_new(item, "url", json_string(c[node].url));
-		(void)json_object_set_new(item, "protocol",
-					  json_string(protocols[c[node].send.protocol]));
+		if (node != SHARD_NO_NODE)
+			add_node(list, d, node);
+	}
+	return list;
+}
+
+static void set_time(json_t *o, const char *key, int64_t ms)
+{
+	_cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+
+	time_add_rfc3339(&text, (uint64_t)ms * NS_PER_MSEC, 3);
+	(void)json_object_set_new(o, key, json_string(strbuf_str(&text)));
+}
+
+/* Where samples up to a boundary go by an old table (GW-SH-14). */
+static json_t *explain_moves(struct explaining *e, const struct destination *d,
+			     const struct placement *p, const struct rw_label *labels, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < d->n_moves; i++) {
+		const struct destination_move *m = &d->moves[i];
+		struct placement before = destination_place_before(
+			m, p, e->keys, labels, n, (struct rw_span){}, e->scratch, KEY_BYTES);
+		json_t *item = json_object(), *nodes = json_array();
+
+		for (uint32_t rank = 0; rank < m->table->replicas; rank++) {
+			uint16_t node =
+				m->table->nodes[(size_t)rank * m->table->tasks + before.task];
+
+			if (node != SHARD_NO_NODE)
+				add_node(nodes, d, node);
+		}
+		set_time(item, "samples_up_to", m->boundary_ms);
+		set_time(item, "dropped_at", m->until_ms);
+		(void)json_object_set_new(item, "task", json_integer(before.task));
+		(void)json_object_set_new(item, "nodes", nodes);
 		(void)json_array_append_new(list, item);
 	}
 	return list;
@@ -236,6 +276,9 @@ static json_t *explain_destination(struct explaining *e, const struct destinatio
 	*ret_rejected = p.reject;
 	if (!p.reject) {
 		(void)json_object_set_new(step, "nodes", explain_nodes(d, &p, labels, n));
+		if (d->n_moves)
+			(void)json_object_set_new(step, "moves",
+						  explain_moves(e, d, &p, labels, n));
 		(void)json_object_set_new(step, "series", leaving(e, d, &p, with_task, labels, n));
 	}
 	return step;

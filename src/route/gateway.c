@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 #include "base/log.h"
@@ -21,6 +22,7 @@
 #include "base/time.h"
 #include "route/internal.h"
 
+#define DESCRIPTORS_OTHERS 256
 #define DRAIN_US (10 * US_PER_SEC) /* requests in work at the stop */
 
 /* --- snapshots --- */
@@ -116,11 +118,59 @@ static void take_flags(const struct gateway *g, struct route_config *c)
 	}
 }
 
+static void log_moves(const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->n_destinations; i++) {
+		const struct destination *d = &s->destinations[i];
+
+		for (size_t k = 0; k < d->n_moves; k++) {
+			struct strbuf text = STRBUF_INIT;
+
+			time_add_rfc3339(&text, (uint64_t)d->moves[k].boundary_ms * NS_PER_MSEC, 3);
+			strbuf_addstr(&text, ", until ");
+			time_add_rfc3339(&text, (uint64_t)d->moves[k].until_ms * NS_PER_MSEC, 3);
+			log_info("destination %s: an old table is for samples up to %s",
+				 d->config->name, strbuf_str(&text));
+			strbuf_done(&text);
+		}
+	}
+}
+
+static int64_t wall_ms(void)
+{
+	return (int64_t)(time_wall_ns() / NS_PER_MSEC);
+}
+
+enum http_bearer gateway_bearer(void *ctx, const char *token, size_t len)
+{
+	struct gateway *g = ctx;
+	enum http_bearer r = HTTP_BEARER_OFF;
+
+	pthread_rwlock_rdlock(&g->tokens_lock);
+	if (g->tokens)
+		r = token && tokens_hold(g->tokens, token, len) ? HTTP_BEARER_RIGHT
+								: HTTP_BEARER_WRONG;
+	pthread_rwlock_unlock(&g->tokens_lock);
+	return r;
+}
+
+static void swap_tokens(struct gateway *g, struct tokens *fresh)
+{
+	struct tokens *old;
+
+	pthread_rwlock_wrlock(&g->tokens_lock);
+	old = g->tokens;
+	g->tokens = fresh;
+	pthread_rwlock_unlock(&g->tokens_lock);
+	tokens_free(old);
+}
+
 static int load(struct gateway *g, struct strbuf *text)
 {
 	struct diags diags = {}, warnings = {};
 	struct route_config *config;
 	struct snapshot *fresh;
+	struct tokens *tokens = NULL;
 	char why[512] = "";
 	int r = route_config_load(g->o.config_file, &diags, &config);
 
@@ -130,17 +180,48 @@ static int load(struct gateway *g, struct strbuf *text)
 	}
 	take_flags(g, config);
 	add_diags(&config->warnings, NULL, true);
-	r = snapshot_new(config, g->nodes, &warnings, why, sizeof(why), &fresh);
+	r = tokens_load(&config->receive->bearer_token_files, why, sizeof(why), &tokens);
+	if (r >= 0)
+		r = snapshot_after(g->snapshot, wall_ms(), config, g->nodes, &warnings, why,
+				   sizeof(why), &fresh);
 	add_diags(&warnings, NULL, true);
 	if (r < 0) {
 		log_error("%s", why);
 		if (text)
 			strbuf_addf(text, "%s\n", why);
+		tokens_free(tokens);
 		route_config_free(config);
 		return r;
 	}
+	if (snapshot_apply(fresh) < 0)
+		log_error("out of memory, some nodes keep their old options");
+	log_moves(fresh);
+	swap_tokens(g, tokens);
 	swap(g, fresh);
 	return 0;
+}
+
+/* The same configuration without the old tables whose time is over; nodes that only they had retire. */
+static void end_moves(struct gateway *g)
+{
+	int64_t until = snapshot_moves_until(g->snapshot), now = wall_ms();
+	struct diags warnings = {};
+	struct snapshot *fresh;
+	char why[512] = "";
+	int r;
+
+	if (!until || now < until)
+		return;
+	r = snapshot_after(g->snapshot, now, route_config_ref(g->snapshot->config), g->nodes,
+			   &warnings, why, sizeof(why), &fresh);
+	if (r < 0) {
+		route_config_free(g->snapshot->config); /* the reference alone */
+		log_warning_limited("old tables are not dropped yet: %s",
+				    *why ? why : strerror(-r));
+		return;
+	}
+	swap(g, fresh);
+	log_info("old tables were dropped");
 }
 
 int gateway_reload(struct gateway *g, struct strbuf *text)
@@ -198,6 +279,25 @@ static unsigned count_cpus(void)
 	return (unsigned)CLAMP(CPU_COUNT(&set), 1, 256);
 }
 
+/* Connections of senders, lanes with files of their queues, and what else is open. */
+static void raise_descriptors(const struct gateway *g)
+{
+	const struct snapshot *s = g->snapshot;
+	uint64_t need = s->config->limits->connections + DESCRIPTORS_OTHERS;
+	struct rlimit lim;
+
+	for (size_t i = 0; i < s->n_destinations; i++)
+		need += s->destinations[i].n_nodes * (s->destinations[i].lanes + 4);
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur >= need)
+		return;
+	lim.rlim_cur = lim.rlim_max == RLIM_INFINITY ? need : MIN(need, (uint64_t)lim.rlim_max);
+	(void)setrlimit(RLIMIT_NOFILE, &lim);
+	if (lim.rlim_cur < need)
+		log_warning(
+			"RLIMIT_NOFILE is %llu: too few for limits.connections and all nodes (%llu)",
+			(unsigned long long)lim.rlim_cur, (unsigned long long)need);
+}
+
 static int listen_all(struct gateway *g)
 {
 	struct snapshot *s = g->snapshot;
@@ -205,7 +305,12 @@ static int listen_all(struct gateway *g)
 	struct http_server_options o = {
 		.web_config_file = g->o.web_config_file,
 		.connections_max = l->connections,
+		/* Off: as many as there may be. */
+		.connections_per_peer = l->connections_per_ip ? l->connections_per_ip
+							      : l->connections,
 		.timeout_s = (unsigned)(s->config->receive->idle_timeout / US_PER_SEC),
+		.header_timeout_us = s->config->receive->header_timeout,
+		.body_rate = s->config->receive->min_body_rate,
 		.body_max = 1 << 20,
 		.workers = g->n_workers,
 	};
@@ -217,10 +322,12 @@ static int listen_all(struct gateway *g)
 		r = http_server_new(&o, route_web(g, !*g->o.admin_address, true), why, sizeof(why),
 				    &g->servers[i]);
 		g->n_servers += r >= 0;
+		o.share = g->servers[0]; /* limits.connections are of all addresses together */
 	}
 	if (r >= 0 && *g->o.admin_address) {
 		o.listen_address = g->o.admin_address;
 		o.workers = 0;
+		o.share = NULL; /* senders do not keep administration out */
 		r = http_server_new(&o, route_web(g, true, false), why, sizeof(why), &g->admin);
 	}
 	if (r < 0)
@@ -248,15 +355,35 @@ static void on_signal(void *ctx, uint32_t events)
 	}
 }
 
-static void refill(struct gateway *g, uint64_t now)
+const struct task_load *gateway_task_load(struct gateway *g, const struct destination *d)
 {
-	uint32_t rate = g->snapshot->config->limits->samples_per_second;
-	int64_t tokens = g->tokens, add = (int64_t)((now - g->tokens_us) * rate / US_PER_SEC);
+	return task_load_find(g->task_loads, d->config->name, d->config->shard.tasks);
+}
 
-	g->tokens_us = now;
-	if (rate)
-		__atomic_store_n(&g->tokens, MIN(tokens + add, 2 * (int64_t)rate),
-				 __ATOMIC_RELAXED);
+static void tick_tasks(struct gateway *g, const struct destination *d, uint64_t now)
+{
+	const char *name = d->config->name;
+	uint32_t tasks = d->config->shard.tasks;
+	struct task_load *t = task_load_find(g->task_loads, name, tasks);
+	_cleanup_(freep) uint32_t *sums = calloc(tasks, sizeof(*sums));
+
+	if (!sums || (!t && task_load_new(name, tasks, &t) < 0))
+		return; /* the next second again */
+	if (!gateway_task_load(g, d))
+		task_load_link(&g->task_loads, t);
+	for (unsigned i = 0; i < g->n_workers; i++)
+		pipeline_task_totals(g->workers[i].pipeline, name, tasks, sums);
+	task_load_take(t, sums, now);
+}
+
+static void tick_all_tasks(struct gateway *g, uint64_t now)
+{
+	struct snapshot *s = gateway_take_snapshot(g);
+
+	for (size_t i = 0; i < s->n_destinations; i++)
+		tick_tasks(g, &s->destinations[i], now);
+	gateway_put_snapshot(g, s);
+	task_load_sweep(&g->task_loads);
 }
 
 static void on_tick(void *ctx, uint64_t now)
@@ -265,10 +392,15 @@ static void on_tick(void *ctx, uint64_t now)
 
 	loop_timer_at(g->timer, now + US_PER_SEC);
 	pthread_mutex_lock(&g->reload_lock);
+	end_moves(g);
 	nodes_tick(g->nodes, now);
 	free_retired(g);
+	for (unsigned i = 0; i < MIN(g->n_servers, 1U); i++)
+		http_server_tick(g->servers[i]);
+	if (g->admin)
+		http_server_tick(g->admin);
+	tick_all_tasks(g, now);
 	route_metrics_tick(g);
-	refill(g, now);
 	pthread_mutex_unlock(&g->reload_lock);
 }
 
@@ -313,11 +445,15 @@ static int start(struct gateway *g)
 	if (!g->workers)
 		return -ENOMEM;
 	if (r >= 0)
+		r = rate_new(&g->rate);
+	if (r >= 0)
 		r = nodes_new(g->o.storage_path, name, g->epoch, g->o.snappy, &g->nodes);
 	if (r >= 0)
 		r = load(g, NULL);
 	if (r >= 0)
 		r = route_metrics_new(g);
+	if (r >= 0)
+		raise_descriptors(g);
 	if (r >= 0)
 		r = listen_all(g);
 	if (r >= 0)
@@ -326,8 +462,6 @@ static int start(struct gateway *g)
 		return r;
 	g->last_reload_ok = true;
 	g->reload_ok_ms = time_wall_ns() / NS_PER_MSEC;
-	g->tokens_us = time_mono_us();
-	g->tokens = 2 * (int64_t)g->snapshot->config->limits->samples_per_second;
 	on_tick(g, time_mono_us());
 	g->ready = true;
 	return 0;
@@ -352,10 +486,14 @@ static void stop(struct gateway *g)
 		if (w->snapshot)
 			gateway_put_snapshot(g, w->snapshot);
 	}
+	rate_free(g->rate);
+	tokens_free(g->tokens);
 	if (g->snapshot)
 		snapshot_free(g->snapshot);
 	free_retired(g);
 	nodes_free(g->nodes);
+	task_load_sweep(&g->task_loads); /* the first only forgets that they were used */
+	task_load_sweep(&g->task_loads);
 	metrics_free(g->metrics);
 	loop_source_free(g->signals);
 	loop_timer_free(g->timer);
@@ -372,6 +510,7 @@ int gateway_run(const struct gateway_options *o)
 	g.signal_fd = -EBADF;
 	pthread_mutex_init(&g.lock, NULL);
 	pthread_mutex_init(&g.reload_lock, NULL);
+	pthread_rwlock_init(&g.tokens_lock, NULL);
 	r = start(&g);
 	if (r >= 0) {
 		log_info("telamon-route " TELAMON_VERSION " is ready, %u workers", g.n_workers);

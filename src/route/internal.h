@@ -4,6 +4,9 @@
 #include <stdatomic.h>
 #include "http/server.h"
 #include "route/gateway.h"
+#include "route/receive/rate.h"
+#include "route/receive/tokens.h"
+#include "route/task-load.h"
 #include "sys/loop.h"
 
 /* What the files of the gateway share. */
@@ -22,11 +25,33 @@ enum receive_error { /* error_type of stream_receive_errors_total (GW-OB-1) */
 		     _RECEIVE_ERROR_MAX,
 };
 
+/* A limit that refused something, for telamon_route_limit_refused_total; the labels are the keys of the file (GW-RX-17). */
+enum route_limit {
+	LIMIT_MAX_BODY,
+	LIMIT_MAX_DECOMPRESSED,
+	LIMIT_MAX_INFLIGHT,
+	LIMIT_HEADER_TIMEOUT,
+	LIMIT_MIN_BODY_RATE,
+	LIMIT_IDLE_TIMEOUT,
+	LIMIT_CONNECTIONS,
+	LIMIT_CONNECTIONS_PER_IP,
+	LIMIT_SERIES, /* and two more, as enum rw_over */
+	LIMIT_SAMPLES,
+	LIMIT_SYMBOLS,
+	LIMIT_LABELS, /* and three more, as enum rw_label_limit */
+	LIMIT_LABEL_NAME,
+	LIMIT_LABEL_VALUE,
+	LIMIT_SERIES_BYTES,
+	LIMIT_RATE,
+	LIMIT_TENANTS,
+	_ROUTE_LIMIT_MAX,
+};
+
 struct http_counters { /* of one worker, as worker_counters */
 	uint64_t status[600];
 	uint64_t errors[_RECEIVE_ERROR_MAX];
 	uint64_t bytes[_PATH_MAX], samples[_PATH_MAX];
-	uint64_t in_flight, limits[8];
+	uint64_t in_flight, limits[_ROUTE_LIMIT_MAX];
 };
 
 struct route_worker {
@@ -38,6 +63,7 @@ struct route_worker {
 	struct snapshot *snapshot; /* a reference */
 	uint8_t *decoded; /* of the request at work */
 	size_t decoded_size;
+	const char **tenants; /* of the request at work, by destination; point into its headers */
 	struct upload *free_uploads;
 	unsigned n_free;
 	struct http_counters counters;
@@ -58,11 +84,13 @@ struct gateway {
 	pthread_mutex_t reload_lock; /* one reload, or the tick, at a time: owns the nodes */
 	pthread_mutex_t lock; /* snapshots and their references */
 	struct snapshot *snapshot, *retired;
+	struct task_load *task_loads; /* under the reload lock */
 	_Atomic uint64_t generation;
 	atomic_bool stopping, stopped, ready;
 	uint64_t held_bytes; /* bytes of decoded bodies */
-	int64_t tokens; /* of samples_per_second */
-	uint64_t tokens_us;
+	struct rate_limit *rate;
+	pthread_rwlock_t tokens_lock;
+	struct tokens *tokens; /* of senders; NULL = none are asked for */
 	struct metrics *metrics;
 	struct metric_set *set;
 	uint64_t reload_ok_ms;
@@ -71,14 +99,23 @@ struct gateway {
 	uint64_t stop_by_us;
 };
 
+/* Do the senders' tokens hold this one? (http_bearer_fn) */
+enum http_bearer gateway_bearer(void *ctx, const char *token, size_t len);
+
 /* snapshots */
 struct snapshot *gateway_take_snapshot(struct gateway *g);
 void gateway_put_snapshot(struct gateway *g, struct snapshot *s);
 /* Reads the file again. 0; -EINVAL with all diagnostics in @text. Main thread, or a handler while it waits. */
 int gateway_reload(struct gateway *g, struct strbuf *text);
 
+/* What the tasks of @d had to do in the last minute; NULL: not known yet. The reload lock is held. */
+const struct task_load *gateway_task_load(struct gateway *g, const struct destination *d);
+
 /* receive/handler.c */
 extern const struct http_upload_ops route_upload;
+/* Between requests, and when there are none: a node that is gone is held by nobody for long. */
+void route_worker_use_newest(struct route_worker *w);
+/* receive/upload.c */
 void route_worker_done(struct route_worker *w); /* frees what uploads left */
 
 /* worker.c */

@@ -19,12 +19,14 @@ struct nodes {
 	char storage[4096];
 	uint64_t epoch;
 	enum rw_snappy snappy;
+	struct ballast *ballast;
 };
 
 int nodes_new(const char *storage_path, const char *gateway, uint64_t epoch, enum rw_snappy snappy,
 	      struct nodes **ret)
 {
 	struct nodes *n = calloc(1, sizeof(*n));
+	char directory[4200];
 	int r;
 
 	if (!n)
@@ -32,8 +34,14 @@ int nodes_new(const char *storage_path, const char *gateway, uint64_t epoch, enu
 	(void)snprintf(n->storage, sizeof(n->storage), "%s", storage_path);
 	n->epoch = epoch;
 	n->snappy = snappy;
-	r = senders_new(gateway, epoch, &n->senders);
+	(void)snprintf(directory, sizeof(directory), "%s/queue", storage_path);
+	r = ballast_new(directory, &n->ballast);
+	if (r < 0)
+		log_error("%s: %s", directory, strerror(-r));
+	if (r >= 0)
+		r = senders_new(gateway, epoch, &n->senders);
 	if (r < 0) {
+		ballast_free(n->ballast);
 		free(n);
 		return r;
 	}
@@ -63,6 +71,7 @@ static struct queue_options queue_options(const struct nodes *n, const struct de
 		.drain = (enum queue_drain)q->drain,
 		.lanes = c->send.lanes,
 		.epoch = n->epoch,
+		.ballast = n->ballast,
 	};
 }
 
@@ -198,7 +207,6 @@ static int new_node(struct nodes *n, const struct queue_options *q, const struct
 	(void)snprintf(x->destination, sizeof(x->destination), "%s", q->destination);
 	(void)snprintf(x->name, sizeof(x->name), "%s", q->node);
 	x->hash = hash_options(o);
-	x->lanes = q->lanes;
 	r = queue_open(q, why, why_size, &x->queue);
 	if (r >= 0)
 		r = sender_add(n->senders, o, x->queue, &x->sender);
@@ -213,19 +221,6 @@ static int new_node(struct nodes *n, const struct queue_options *q, const struct
 	return 0;
 }
 
-static int change_node(struct node *x, const struct queue_options *q, const struct send_options *o)
-{
-	uint64_t hash = hash_options(o);
-	int r = 0;
-
-	queue_change(x->queue, q);
-	if (hash != x->hash)
-		r = sender_change(x->sender, o);
-	if (r >= 0)
-		x->hash = hash;
-	return r;
-}
-
 int nodes_get(struct nodes *n, const struct destination_config *d, const struct node_config *c,
 	      char *why, size_t why_size, struct node **ret)
 {
@@ -235,18 +230,40 @@ int nodes_get(struct nodes *n, const struct destination_config *d, const struct 
 	struct node *x = find(n, d->name, c->name);
 	int r = format_headers(&c->headers, &headers);
 
-	if (r >= 0) {
+	if (r >= 0 && !x) {
 		o = send_options(n, d, c, &headers);
-		r = x ? change_node(x, &q, &o) : new_node(n, &q, &o, why, why_size, &x);
+		r = new_node(n, &q, &o, why, why_size, &x);
 	}
 	free(headers.text);
 	if (r < 0)
 		return r;
 	x->refs++;
 	x->retired_us = 0;
-	x->retire_timeout_us = c->queue.retire_timeout;
 	*ret = x;
 	return 0;
+}
+
+int nodes_change(struct nodes *n, struct node *x, const struct destination_config *d,
+		 const struct node_config *c)
+{
+	struct queue_options q = queue_options(n, d, c);
+	struct lines headers = {};
+	struct send_options o;
+	uint64_t hash;
+	int r = format_headers(&c->headers, &headers);
+
+	if (r < 0)
+		return r;
+	o = send_options(n, d, c, &headers);
+	hash = hash_options(&o);
+	queue_change(x->queue, &q);
+	if (hash != x->hash)
+		r = sender_change(x->sender, &o);
+	if (r >= 0)
+		x->hash = hash;
+	x->retire_timeout_us = c->queue.retire_timeout;
+	free(headers.text);
+	return r;
 }
 
 void nodes_put(struct nodes *n, struct node *x)
@@ -268,6 +285,7 @@ void nodes_tick(struct nodes *n, uint64_t now_us)
 {
 	int64_t now_ms = (int64_t)(time_wall_ns() / NS_PER_MSEC);
 
+	ballast_tick(n->ballast);
 	for (struct node *x = n->list, *next; x; x = next) {
 		next = x->next;
 		queue_tick(x->queue, now_ms);
@@ -296,6 +314,7 @@ struct nodes *nodes_free(struct nodes *n)
 		n->list->sender = NULL; /* went with the thread */
 		free_node(n, n->list);
 	}
+	ballast_free(n->ballast);
 	free(n);
 	return NULL;
 }

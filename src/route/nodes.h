@@ -17,7 +17,6 @@ struct node {
 	struct queue *queue;
 	struct sender *sender;
 	uint64_t hash; /* of what the sender was told */
-	uint32_t lanes;
 	uint64_t retire_timeout_us, retired_us; /* 0 = in use */
 };
 
@@ -26,9 +25,12 @@ int nodes_new(const char *storage_path, const char *gateway, uint64_t epoch, enu
 	      struct nodes **ret);
 /* Senders stop, queues are closed: what is in memory alone goes to disk. */
 struct nodes *nodes_free(struct nodes *n);
-/* Found or made, with the options of @c. One reference more. @why: one sentence. */
+/* Found, as it is, or made, with the options of @c. One reference more. @why: one sentence. */
 int nodes_get(struct nodes *n, const struct destination_config *d, const struct node_config *c,
 	      char *why, size_t why_size, struct node **ret);
+/* What a configuration says that is in force from now on. */
+int nodes_change(struct nodes *n, struct node *x, const struct destination_config *d,
+		 const struct node_config *c);
 void nodes_put(struct nodes *n, struct node *x);
 void nodes_tick(struct nodes *n, uint64_t now_us); /* each second: queues, retirement */
 typedef void (*node_fn)(void *ctx, struct node *x);

@@ -121,6 +121,11 @@ const struct metric_row route_metric_rows[] = {
 				    "bad_symbol_ref odd_symbol_refs mixed_samples_histograms no_samples "
 				    "invalid_histogram label_limit task_label" } },
 		      .help = "Series that were left out." },
+	[LIMIT_REFUSED] = { .name = "telamon_route_limit_refused_total",
+			    .type = METRIC_COUNTER,
+			    .labels = { { "limit", NULL } },
+			    .other = "limit",
+			    .help = "Connections, requests or series that a limit, by its key, refused." },
 	[LOSSY] = { .name = "telamon_route_lossy_total",
 		    .type = METRIC_COUNTER,
 		    .labels = { { "reason", "start_timestamp custom_buckets orphan_exemplar" } },
@@ -211,6 +216,17 @@ const struct metric_row route_metric_rows[] = {
 			   .labels = { DN },
 			   .other = "node",
 			   .help = "Requests that were repeated." },
+	[CONNECTIONS] = { .name = "telamon_route_connections",
+			  .type = METRIC_GAUGE,
+			  .help = "Connections of senders." },
+	[TABLE_BOUNDARY] = { .name = "telamon_route_table_boundary_timestamp_seconds",
+			     .type = METRIC_GAUGE,
+			     .labels = { { "destination", NULL } },
+			     .help = "Samples up to this time go by the old table; 0: there is none." },
+	[TABLE_UNTIL] = { .name = "telamon_route_table_old_until_timestamp_seconds",
+			  .type = METRIC_GAUGE,
+			  .labels = { { "destination", NULL } },
+			  .help = "When the last old table is dropped; 0: there is none." },
 	[WORKER_LAG] = { .name = "telamon_route_worker_lag_seconds",
 			 .type = METRIC_GAUGE,
 			 .help = "Time since the slowest worker turned." },
@@ -288,6 +304,13 @@ static void tick_receive(const struct tick *t)
 	for (int s = 100; s < 600; s++) {
 		uint64_t n = SUM(g, w->counters.status[s]);
 
+		/* Answered before a handler is asked. */
+		for (unsigned i = 0; i < g->n_servers && (s == 401 || s == 403); i++) {
+			struct http_server_stats st;
+
+			http_server_stats(g->servers[i], &st);
+			n += s == 401 ? st.unauthorized : st.forbidden;
+		}
 		if (!n)
 			continue;
 		(void)snprintf(code, sizeof(code), "%d", s);
@@ -314,6 +337,52 @@ static void tick_wire(const struct tick *t)
 		metric_store(g->set, METRIC(LOSSY, i), SUM(g, c->losses[i]));
 	total(t, ROUTER_SERIES, (const char *const[]){ "all" },
 	      SUM(g, c->series[RW1]) + SUM(g, c->series[RW2]));
+}
+
+static const char *const limit_names[_ROUTE_LIMIT_MAX] = {
+	[LIMIT_MAX_BODY] = "max_body",
+	[LIMIT_MAX_DECOMPRESSED] = "max_decompressed",
+	[LIMIT_MAX_INFLIGHT] = "max_inflight",
+	[LIMIT_HEADER_TIMEOUT] = "header_timeout",
+	[LIMIT_MIN_BODY_RATE] = "min_body_rate",
+	[LIMIT_IDLE_TIMEOUT] = "idle_timeout",
+	[LIMIT_CONNECTIONS] = "connections",
+	[LIMIT_CONNECTIONS_PER_IP] = "connections_per_ip",
+	[LIMIT_SERIES] = "series_per_request",
+	[LIMIT_SAMPLES] = "samples_per_request",
+	[LIMIT_SYMBOLS] = "symbols_per_request",
+	[LIMIT_LABELS] = "labels_per_series",
+	[LIMIT_LABEL_NAME] = "label_name_bytes",
+	[LIMIT_LABEL_VALUE] = "label_value_bytes",
+	[LIMIT_SERIES_BYTES] = "series_bytes",
+	[LIMIT_RATE] = "samples_per_second",
+	[LIMIT_TENANTS] = "tenants",
+};
+
+/* Connections are refused and cut by the server, series by the scan, the rest by the handler. */
+static void tick_limits(const struct tick *t)
+{
+	struct gateway *g = t->g;
+	struct http_server_stats s;
+	uint64_t n[_ROUTE_LIMIT_MAX];
+
+	for (unsigned i = 0; i < _ROUTE_LIMIT_MAX; i++)
+		n[i] = SUM(g, w->counters.limits[i]);
+	for (unsigned i = 0; i < _RW_LABEL_LIMIT_MAX; i++)
+		n[LIMIT_LABELS + i] = SUM(g, c->label_limits[i]);
+	for (unsigned i = RW_OVER_SERIES; i < _RW_OVER_MAX; i++)
+		n[LIMIT_SERIES + i - RW_OVER_SERIES] = SUM(g, c->over[i]);
+	if (g->n_servers) {
+		http_server_stats(g->servers[0], &s); /* they share their connections */
+		n[LIMIT_CONNECTIONS] = s.refused_all;
+		n[LIMIT_CONNECTIONS_PER_IP] = s.refused_peer;
+		n[LIMIT_HEADER_TIMEOUT] = s.cut_headers;
+		n[LIMIT_MIN_BODY_RATE] = s.cut_body;
+		n[LIMIT_IDLE_TIMEOUT] = s.cut_idle;
+		metric_gauge(g->set, METRIC(CONNECTIONS), s.connections);
+	}
+	for (unsigned i = 0; i < _ROUTE_LIMIT_MAX; i++)
+		total(t, LIMIT_REFUSED, (const char *const[]){ limit_names[i] }, n[i]);
 }
 
 static const struct {
@@ -440,13 +509,13 @@ static void tick_node(void *ctx, struct node *n)
 	tick_sender(t, n, &s);
 	tick_queue(t, n, &q);
 	total(t, DROPPED, (const char *const[]){ "queue", "full_oldest", n->destination },
-	      q.dropped_oldest_samples);
+	      q.samples[QUEUE_DROPPED]);
 	total(t, DROPPED, (const char *const[]){ "queue", "full_newest", n->destination },
 	      q.dropped_newest_samples);
 	total(t, DROPPED, (const char *const[]){ "queue", "expired", n->destination },
-	      q.expired_samples);
+	      q.samples[QUEUE_EXPIRED]);
 	total(t, DROPPED, (const char *const[]){ "queue", "corrupt", n->destination },
-	      q.corrupt_samples);
+	      q.samples[QUEUE_CORRUPT]);
 }
 
 static void tick_urls(const struct tick *t, const struct snapshot *s)
@@ -471,6 +540,20 @@ static void tick_urls(const struct tick *t, const struct snapshot *s)
 	}
 }
 
+static void tick_moves(const struct tick *t, const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->n_destinations; i++) {
+		const struct destination *d = &s->destinations[i];
+		const struct destination_move *last = d->n_moves ? &d->moves[d->n_moves - 1] : NULL;
+		const char *const name[] = { d->config->name };
+
+		if (!d->table)
+			continue;
+		gauge(t, TABLE_BOUNDARY, name, last ? (double)last->boundary_ms / 1e3 : 0);
+		gauge(t, TABLE_UNTIL, name, last ? (double)last->until_ms / 1e3 : 0);
+	}
+}
+
 void route_metrics_tick(struct gateway *g)
 {
 	struct tick t = { g, time_mono_us(), (int64_t)(time_wall_ns() / NS_PER_MSEC) };
@@ -484,10 +567,12 @@ void route_metrics_tick(struct gateway *g)
 	metric_gauge(g->set, METRIC(WORKER_LAG), (double)(t.now - oldest) / 1e6);
 	tick_receive(&t);
 	tick_wire(&t);
+	tick_limits(&t);
 	tick_drops(&t);
 	for (size_t i = 0; i < s->n_routes; i++)
 		tick_route(&t, s, i);
 	nodes_for_each(g->nodes, tick_node, &t);
 	tick_urls(&t, s);
+	tick_moves(&t, s);
 	gateway_put_snapshot(g, s);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/arena.h"
+#include "base/macro.h"
 #include "base/parse.h"
 #include "base/time.h"
 #include "config/config.h"
@@ -18,6 +19,33 @@ struct file_rule {
 	uint64_t ignore_first_intervals;
 	struct config_list input, output;
 };
+
+/* Go's notation, with d and w, as microseconds; what check_duration() let through. */
+static uint64_t duration_us(const char *text)
+{
+	static const struct {
+		const char *unit;
+		double us;
+	} units[] = { { "ns", 1e-3 }, { "us", 1 },	{ "µs", 1 },
+		      { "ms", 1e3 },  { "s", 1e6 },	{ "m", 6e7 },
+		      { "h", 3.6e9 }, { "d", 8.64e10 }, { "w", 6.048e11 } };
+	double sum = 0;
+
+	while (*text) {
+		char *end;
+		double n = strtod(text, &end);
+		size_t i = 0;
+
+		while (i < ARRAY_SIZE(units) &&
+		       strncmp(end, units[i].unit, strlen(units[i].unit)) != 0)
+			i++;
+		if (end == text || i == ARRAY_SIZE(units))
+			break;
+		sum += n * units[i].us;
+		text = end + strlen(units[i].unit);
+	}
+	return (uint64_t)CLAMP(sum, 1e6, 1e15);
+}
 
 /* Go's notation, with d and w. A fraction ("1.5h") and ns count as any: only whether it is one matters here. */
 static int check_duration(const void *value, char *why, size_t why_size)
@@ -167,6 +195,7 @@ static int take_rule(struct config *c, const struct file_rule *f, size_t at, str
 		.match = f->match.items,
 		.n_match = f->match.n,
 		.n_input = f->input.n,
+		.interval_us = duration_us(f->interval),
 		.line = place.line,
 		.column = place.column,
 	};

@@ -9,15 +9,15 @@
 #include "base/fs.h"
 #include "base/macro.h"
 #include "base/parse.h"
-#include "route/snapshot.h"
+#include "route/move.h"
 
 #define TABLE_FILE_MAX (4 << 20)
 
 /* --- sharding of a destination --- */
 
-static int make_key(struct destination *d)
+int destination_key(const struct destination_config *c, struct shard_key **ret)
 {
-	const struct shard_config *s = &d->config->shard;
+	const struct shard_config *s = &c->shard;
 	const struct shard_key_options o = {
 		.by = s->key.by.n > 0,
 		.names = s->key.by.n ? s->key.by.items : s->key.without.items,
@@ -27,17 +27,7 @@ static int make_key(struct destination *d)
 		.seed = s->seed,
 	};
 
-	return shard_key_new(&o, &d->key);
-}
-
-static struct shard_node *list_nodes(const struct destination *d)
-{
-	const struct node_config *c = d->config->nodes.items;
-	struct shard_node *nodes = calloc(d->n_nodes + 1, sizeof(*nodes));
-
-	for (size_t i = 0; nodes && i < d->n_nodes; i++)
-		nodes[i] = (struct shard_node){ c[i].name, c[i].zone, c[i].weight };
-	return nodes;
+	return shard_key_new(&o, ret);
 }
 
 static int read_pinned(struct destination *d, const struct shard_node *nodes,
@@ -65,14 +55,19 @@ static int read_pinned(struct destination *d, const struct shard_node *nodes,
 	return r;
 }
 
-static int make_table(struct destination *d, struct diags *warnings, char *why, size_t why_size)
+/* @before: of the same name in the snapshot before, or NULL. Where only the time went on, a table file is not read again. */
+static int make_table(struct destination *d, const struct destination *before,
+		      struct diags *warnings, char *why, size_t why_size)
 {
 	const struct shard_config *s = &d->config->shard;
 	const struct shard_table_options o = { s->tasks, s->overload, s->replicas, s->zone_aware };
-	_cleanup_(freep) struct shard_node *nodes = list_nodes(d);
+	_cleanup_(freep) struct shard_node *nodes = destination_nodes(d);
 
 	if (!nodes)
 		return -ENOMEM;
+	if (before && before->config == d->config)
+		return shard_table_renumber(before->table, nodes, d->n_nodes, nodes, d->n_nodes,
+					    &d->table);
 	if (*s->table_file)
 		return read_pinned(d, nodes, &o, warnings, why, why_size);
 	return shard_table_build(nodes, d->n_nodes, &o, why, why_size, &d->table);
@@ -101,31 +96,66 @@ static int take_labels(struct destination *d)
 	return 0;
 }
 
+static int take_configs(struct destination *d)
+{
+	const struct config_list *list = &d->config->nodes;
+
+	d->node_configs = calloc(list->n + 1, sizeof(*d->node_configs));
+	if (!d->node_configs)
+		return -ENOMEM;
+	if (list->n)
+		memcpy(d->node_configs, list->items, list->n * sizeof(*d->node_configs));
+	d->n_nodes = d->n_all = list->n;
+	return 0;
+}
+
 static int take_nodes(struct snapshot *s, struct destination *d, char *why, size_t why_size)
 {
-	const struct node_config *c = d->config->nodes.items;
+	const struct node_config *c = d->node_configs;
 
-	d->nodes = calloc(d->config->nodes.n + 1, sizeof(*d->nodes));
-	d->convert = calloc(d->config->nodes.n + 1, sizeof(*d->convert));
+	d->nodes = calloc(d->n_all + 1, sizeof(*d->nodes));
+	d->convert = calloc(d->n_all + 1, sizeof(*d->convert));
 	if (!d->nodes || !d->convert)
 		return -ENOMEM;
-	for (size_t i = 0; i < d->config->nodes.n; i++) {
+	for (size_t i = 0; i < d->n_all; i++) {
 		int r = s->registry ? nodes_get(s->registry, d->config, &c[i], why, why_size,
 						&d->nodes[i])
 				    : 0;
 
 		if (r < 0)
 			return r;
-		d->n_nodes = i + 1;
-		d->lanes = MAX(d->lanes, d->nodes[i] ? d->nodes[i]->lanes : c[i].send.lanes);
+		/* Lanes are those of the nodes that stay: a series must not change its lane when a move ends. */
+		if (i < d->n_nodes)
+			d->lanes = MAX(d->lanes, c[i].send.lanes);
 		d->convert[i].send_custom_buckets = c[i].send.rw1_custom_buckets;
 		d->convert[i].start = (enum rw_start_timestamp)c[i].send.rw2_start_timestamp;
 	}
 	return 0;
 }
 
-static int make_destination(struct snapshot *s, size_t at, struct diags *warnings, char *why,
-			    size_t why_size)
+static const struct destination *find_destination(const struct snapshot *s, const char *name)
+{
+	for (size_t i = 0; s && i < s->n_destinations; i++)
+		if (streq(s->destinations[i].config->name, name))
+			return &s->destinations[i];
+	return NULL;
+}
+
+static int make_native(struct destination *d, const struct snapshot *before, int64_t now_ms,
+		       struct diags *warnings, char *why, size_t why_size)
+{
+	const struct destination *old = find_destination(before, d->config->name);
+	int r = destination_key(d->config, &d->key);
+
+	if (r >= 0)
+		r = make_table(d, old, warnings, why, why_size);
+	if (r >= 0 && old)
+		r = moves_take(d, old, before, now_ms, warnings);
+	return r;
+}
+
+static int make_destination(struct snapshot *s, size_t at, const struct snapshot *before,
+			    int64_t now_ms, struct diags *warnings, char *why, size_t why_size)
 {
 	struct destination *d = &s->destinations[at];
 	int r;
@@ -133,23 +163,23 @@ static int make_destination(struct snapshot *s, size_t at, struct diags *warning
 	d->config = &s->config->destinations[at];
 	d->replicas = d->config->shard.replicas;
 	d->codec = d->config->send.protocol == SEND_VM ? RW_CODEC_ZSTD : RW_CODEC_SNAPPY;
-	r = take_nodes(s, d, why, why_size);
+	r = take_configs(d);
 	if (r >= 0)
 		r = take_labels(d);
-	if (r >= 0 && d->config->shard.algorithm == SHARD_NATIVE) {
-		r = make_key(d);
-		if (r >= 0)
-			r = make_table(d, warnings, why, why_size);
-	}
+	if (r >= 0 && d->config->shard.algorithm == SHARD_NATIVE)
+		r = make_native(d, before, now_ms, warnings, why, why_size);
+	if (r >= 0)
+		r = take_nodes(s, d, why, why_size);
 	if (r == -ENOMEM)
 		(void)snprintf(why, why_size, "out of memory");
 	d->first_slot = s->slots;
-	s->slots += d->n_nodes * d->lanes * _RW_VERSION_MAX;
+	s->slots += d->n_all * d->lanes * _RW_VERSION_MAX;
 	return r;
 }
 
-int snapshot_new(struct route_config *config, struct nodes *registry, struct diags *warnings,
-		 char *why, size_t why_size, struct snapshot **ret)
+int snapshot_after(const struct snapshot *before, int64_t now_ms, struct route_config *config,
+		   struct nodes *registry, struct diags *warnings, char *why, size_t why_size,
+		   struct snapshot **ret)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = calloc(1, sizeof(*s));
 	int r = 0;
@@ -166,7 +196,7 @@ int snapshot_new(struct route_config *config, struct nodes *registry, struct dia
 		r = -ENOMEM;
 	for (size_t i = 0; r >= 0 && i < config->n_destinations; i++) {
 		s->n_destinations = i + 1;
-		r = make_destination(s, i, warnings, why, why_size);
+		r = make_destination(s, i, before, now_ms, warnings, why, why_size);
 	}
 	if (r < 0) {
 		s->config = NULL; /* the caller's */
@@ -178,6 +208,42 @@ int snapshot_new(struct route_config *config, struct nodes *registry, struct dia
 	return 0;
 }
 
+int snapshot_apply(struct snapshot *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->n_destinations; i++) {
+		struct destination *d = &s->destinations[i];
+		const struct node_config *c = d->config->nodes.items;
+
+		for (size_t n = 0; n < d->n_nodes; n++) {
+			int e = nodes_change(s->registry, d->nodes[n], d->config, &c[n]);
+
+			r = r < 0 ? r : e;
+		}
+	}
+	return r;
+}
+
+int snapshot_new(struct route_config *config, struct nodes *registry, struct diags *warnings,
+		 char *why, size_t why_size, struct snapshot **ret)
+{
+	return snapshot_after(NULL, 0, config, registry, warnings, why, why_size, ret);
+}
+
+int64_t snapshot_moves_until(const struct snapshot *s)
+{
+	int64_t first = 0;
+
+	for (size_t i = 0; i < s->n_destinations; i++)
+		for (size_t k = 0; k < s->destinations[i].n_moves; k++) {
+			int64_t until = s->destinations[i].moves[k].until_ms;
+
+			first = first ? MIN(first, until) : until;
+		}
+	return first;
+}
+
 struct snapshot *snapshot_free(struct snapshot *s)
 {
 	if (!s)
@@ -185,11 +251,14 @@ struct snapshot *snapshot_free(struct snapshot *s)
 	for (size_t i = 0; i < s->n_destinations; i++) {
 		struct destination *d = &s->destinations[i];
 
-		for (size_t n = 0; n < d->n_nodes && s->registry; n++)
-			nodes_put(s->registry, d->nodes[n]);
+		for (size_t n = 0; d->nodes && n < d->n_all && s->registry; n++)
+			if (d->nodes[n])
+				nodes_put(s->registry, d->nodes[n]);
+		moves_free(d);
 		shard_key_free(d->key);
 		free(d->table);
 		free(d->nodes);
+		free(d->node_configs);
 		free(d->convert);
 		free(d->add_labels);
 	}
@@ -231,21 +300,19 @@ static struct placement place_compat(const struct destination *d, const struct r
 	return p;
 }
 
-struct placement destination_place(const struct destination *d, struct relabel_context *c,
-				   const struct rw_label *labels, size_t n, struct rw_span canon,
-				   uint8_t *scratch, size_t scratch_size)
+static struct placement place_native(const struct destination_config *config,
+				     const struct shard_key *key, struct relabel_context *c,
+				     const struct rw_label *labels, size_t n, struct rw_span canon,
+				     uint8_t *scratch, size_t scratch_size)
 {
-	const struct shard_config *s = &d->config->shard;
+	const struct shard_config *s = &config->shard;
 	struct placement p = {};
 	uint32_t task;
 
-	if (!d->key)
-		return place_compat(d, labels, n);
-	p.hash = d->config->rules ? shard_rules_hash(d->config->rules, c, labels, n, canon, scratch,
-						     scratch_size)
-				  : shard_hash(d->key, labels, n, canon, scratch, scratch_size);
+	p.hash = config->rules ? shard_rules_hash(config->rules, c, labels, n, canon, scratch,
+						  scratch_size)
+			       : shard_hash(key, labels, n, canon, scratch, scratch_size);
 	p.task = shard_task(p.hash, s->tasks);
-	p.lane = (uint16_t)shard_lane(p.hash, d->lanes);
 	if (!s->task_label.enabled || s->task_label.on_existing == TASK_LABEL_REPLACE)
 		return p;
 	if (s->task_label.on_existing == TASK_LABEL_KEEP && existing_task(s, labels, n, &task))
@@ -253,6 +320,35 @@ struct placement destination_place(const struct destination *d, struct relabel_c
 	if (s->task_label.on_existing == TASK_LABEL_REJECT)
 		p.reject = rw_find_label(labels, n, s->task_label.name, strlen(s->task_label.name));
 	return p;
+}
+
+struct placement destination_place(const struct destination *d, struct relabel_context *c,
+				   const struct rw_label *labels, size_t n, struct rw_span canon,
+				   uint8_t *scratch, size_t scratch_size)
+{
+	struct placement p;
+
+	if (!d->key)
+		return place_compat(d, labels, n);
+	p = place_native(d->config, d->key, c, labels, n, canon, scratch, scratch_size);
+	p.lane = (uint16_t)shard_lane(p.hash, d->lanes);
+	return p;
+}
+
+struct placement destination_place_before(const struct destination_move *m,
+					  const struct placement *p, struct relabel_context *c,
+					  const struct rw_label *labels, size_t n,
+					  struct rw_span canon, uint8_t *scratch,
+					  size_t scratch_size)
+{
+	struct placement before = *p;
+
+	if (m->key)
+		before =
+			place_native(m->config, m->key, c, labels, n, canon, scratch, scratch_size);
+	before.lane = p->lane;
+	before.reject = p->reject;
+	return before;
 }
 
 uint16_t destination_node_compat(const struct destination *d, const struct placement *p,

@@ -96,26 +96,82 @@ static void add_json(struct strbuf *b, const char *text)
 	strbuf_addch(b, '"');
 }
 
-static void write_table(const struct destination *d, struct strbuf *b)
+static void write_load(const struct task_load *t, uint32_t tasks, struct strbuf *b)
+{
+	uint64_t us;
+	const uint32_t *samples = task_load_samples(t, &us);
+	uint32_t hottest = 0;
+
+	strbuf_addf(b, ",\"samples_seconds\":%.3f,\"samples_per_task\":[", (double)us / 1e6);
+	for (uint32_t i = 0; i < tasks; i++) {
+		strbuf_addf(b, "%s%u", i ? "," : "", samples[i]);
+		if (samples[i] > samples[hottest])
+			hottest = i;
+	}
+	strbuf_addf(b, "],\"hottest\":{\"task\":%u,\"samples\":%u,\"max_ratio\":%.3f}", hottest,
+		    samples[hottest], task_load_ratio(t));
+}
+
+static void add_tasks(struct strbuf *b, const struct shard_table *t)
+{
+	strbuf_addstr(b, "\"table\":[");
+	for (size_t i = 0; i < (size_t)t->tasks * t->replicas; i++)
+		strbuf_addf(b, "%s%d", i ? "," : "",
+			    t->nodes[i] == SHARD_NO_NODE ? -1 : t->nodes[i]);
+	strbuf_addch(b, ']');
+}
+
+static void add_moment(struct strbuf *b, const char *key, int64_t ms)
+{
+	strbuf_addf(b, "\"%s\":\"", key);
+	time_add_rfc3339(b, (uint64_t)ms * NS_PER_MSEC, 3);
+	strbuf_addstr(b, "\",");
+}
+
+/* Old tables of moves at a boundary (GW-SH-14); their indexes may be of nodes that left. */
+static void write_moves(const struct destination *d, struct strbuf *b)
+{
+	strbuf_addstr(b, ",\"moves\":[");
+	for (size_t i = 0; i < d->n_moves; i++) {
+		const struct destination_move *m = &d->moves[i];
+
+		strbuf_addstr(b, i ? ",{" : "{");
+		add_moment(b, "samples_up_to", m->boundary_ms);
+		add_moment(b, "dropped_at", m->until_ms);
+		strbuf_addf(b, "\"tasks\":%u,\"replicas\":%u,\"hash\":\"%016llx\",",
+			    m->table->tasks, m->table->replicas,
+			    (unsigned long long)m->table->hash);
+		add_tasks(b, m->table);
+		strbuf_addch(b, '}');
+	}
+	strbuf_addstr(b, "],\"leaving\":[");
+	for (size_t i = d->n_nodes; i < d->n_all; i++) {
+		strbuf_addstr(b, i > d->n_nodes ? "," : "");
+		add_json(b, d->node_configs[i].name);
+	}
+	strbuf_addch(b, ']');
+}
+
+static void write_table(const struct destination *d, const struct task_load *load, struct strbuf *b)
 {
 	strbuf_addstr(b, "{\"destination\":");
 	add_json(b, d->config->name);
 	strbuf_addf(b, ",\"tasks\":%u,\"nodes\":[", d->config->shard.tasks);
-	for (size_t i = 0; i < d->n_nodes; i++) {
+	for (size_t i = 0; i < d->n_all; i++) {
 		strbuf_addstr(b, i ? "," : "");
-		add_json(b, d->nodes[i]->name);
+		add_json(b, d->node_configs[i].name);
 	}
 	strbuf_addstr(b, "]");
 	if (d->table) {
-		strbuf_addf(b,
-			    ",\"replicas\":%u,\"source\":\"%s\",\"hash\":\"%016llx\",\"table\":[",
+		strbuf_addf(b, ",\"replicas\":%u,\"source\":\"%s\",\"hash\":\"%016llx\",",
 			    d->replicas, *d->config->shard.table_file ? "pinned" : "computed",
 			    (unsigned long long)d->table->hash);
-		for (size_t i = 0; i < (size_t)d->table->tasks * d->table->replicas; i++)
-			strbuf_addf(b, "%s%d", i ? "," : "",
-				    d->table->nodes[i] == SHARD_NO_NODE ? -1 : d->table->nodes[i]);
-		strbuf_addstr(b, "]");
+		add_tasks(b, d->table);
+		if (d->n_moves)
+			write_moves(d, b);
 	}
+	if (load)
+		write_load(load, d->config->shard.tasks, b);
 	strbuf_addstr(b, "}\n");
 }
 
@@ -132,11 +188,14 @@ static void status_table(struct http_request *q, void *ctx)
 		http_reply_text(q, 400, "destination=NAME is the one parameter\n");
 		return;
 	}
+	pthread_mutex_lock(&g->reload_lock);
 	s = gateway_take_snapshot(g);
 	for (size_t i = 0; i < s->n_destinations; i++)
 		if (streq(s->destinations[i].config->name, name))
-			write_table(&s->destinations[i], &text);
+			write_table(&s->destinations[i], gateway_task_load(g, &s->destinations[i]),
+				    &text);
 	gateway_put_snapshot(g, s);
+	pthread_mutex_unlock(&g->reload_lock);
 	if (text.len)
 		http_reply_strbuf(q, 200, "application/json", &text);
 	else
@@ -313,9 +372,9 @@ const struct http_route *route_web(struct gateway *g, bool with_admin, bool with
 	};
 	const struct http_route write[] = {
 		{ "GET HEAD POST PUT DELETE PATCH OPTIONS", "/api/v1/write", HTTP_PUBLIC, NULL, g,
-		  &route_upload },
+		  &route_upload, gateway_bearer },
 		{ "GET HEAD POST PUT DELETE PATCH OPTIONS", "/api/v1/receive", HTTP_PUBLIC, NULL, g,
-		  &route_upload },
+		  &route_upload, gateway_bearer },
 	};
 	const struct http_route admin[] = {
 		{ "GET HEAD", g->o.telemetry_path, HTTP_PUBLIC, metrics, g },

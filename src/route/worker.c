@@ -51,6 +51,7 @@ static void turn(struct route_worker *w)
 	for (unsigned i = 0; i < g->n_servers; i++)
 		http_server_run(g->servers[i], w->index);
 	now = time_mono_us();
+	route_worker_use_newest(w);
 	pipeline_run(w->pipeline, now);
 	/* Answers that the seals made ready. */
 	for (unsigned i = 0; i < g->n_servers; i++)

@@ -12,7 +12,11 @@
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/parse.h"
+#include "base/time.h"
 #include "sys/kmsg.h"
+
+#define LATE_US (20 * (int64_t)US_PER_MSEC)
+#define BELIEVED_US (600 * US_PER_SEC)
 
 struct span {
 	const char *p;
@@ -237,7 +241,7 @@ int kmsg_parse(const char *record, size_t len, struct kmsg_oom *ret)
 	newline = memchr(s.p, '\n', s.len);
 	if (newline)
 		s.len = (size_t)(newline - s.p);
-	found.mono_us = us;
+	found.stamp_us = us;
 	found.uid = UINT32_MAX;
 
 	if (starts_with(s, "oom-kill:")) {
@@ -255,6 +259,20 @@ int kmsg_parse(const char *record, size_t len, struct kmsg_oom *ret)
 	if (r == 1)
 		*ret = found;
 	return r;
+}
+
+/*
+ * A reader that is woken at once is nearer to the truth than a clock that drifts. One that comes late finds stamps which lie further
+ * back than they did, by more than any drift in between.
+ */
+uint64_t kmsg_clock_mono(struct kmsg_clock *c, uint64_t stamp_us, uint64_t mono_us)
+{
+	int64_t offset = (int64_t)(mono_us - stamp_us);
+
+	if (c->known && mono_us < c->until_us && offset > c->offset_us + LATE_US)
+		return stamp_us + (uint64_t)c->offset_us;
+	*c = (struct kmsg_clock){ true, offset, mono_us + BELIEVED_US };
+	return mono_us;
 }
 
 int kmsg_open(const char *path)

@@ -21,7 +21,7 @@ enum kmsg_oom_fields {
 };
 struct kmsg_oom {
 	unsigned fields;
-	uint64_t mono_us; /* of the line */
+	uint64_t stamp_us; /* of the line, see struct kmsg_clock */
 	char constraint[32]; /* "CONSTRAINT_MEMCG" */
 	char oom_memcg[512], task_memcg[512], nodemask[64], cpuset[128];
 	char comm[32];
@@ -35,4 +35,12 @@ struct kmsg_oom {
  * 0 for anything else, -EBADMSG for a malformed record. Never reads beyond @len.
  */
 int kmsg_parse(const char *record, size_t len, struct kmsg_oom *ret);
+/* The log has a clock of the kernel's own: near CLOCK_MONOTONIC, but it drifts away from it. */
+struct kmsg_clock {
+	bool known;
+	int64_t offset_us; /* CLOCK_MONOTONIC less it, when a line was read in time */
+	uint64_t until_us; /* so long that is believed */
+};
+/* When the line of @stamp_us was written, as CLOCK_MONOTONIC tells it; it is read at @mono_us. */
+uint64_t kmsg_clock_mono(struct kmsg_clock *c, uint64_t stamp_us, uint64_t mono_us);
 int kmsg_open(const char *path); /* non-blocking, from the end; fd or -errno */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz-sources: src/config/?*.c src/route/config*.c src/route/rules-file.c src/route/relabel/?*.c src/route/shard/?*.c src/route/wire/?*.c */
+/* fuzz-sources: src/config/?*.c src/route/config*.c src/route/rules-file.c src/route/relabel/[abd-z]*.c src/route/relabel/casemap.c src/route/shard/?*.c src/route/wire/?*.c */
 /* fuzz-libs: -lyaml -lpcre2-8 -lxxhash -lnettle -ljansson -lsnappy -lzstd -lgnutls -lcurl */
 #include <assert.h>
 #include "base/macro.h"

@@ -104,6 +104,17 @@ class Agent:
         return [e for e in self.events("type=oom&limit=10000") if e["event.name"] == name and
                 (e.get("telamon.cgroup.path", "") + "/").startswith(cgroup + "/")]
 
+    def all_kills(self, cgroup, count, seconds=60):
+        """The records of kills in `cgroup` and below, once there are `count`: for so many that asking all the time would be the load."""
+        end = time.monotonic() + seconds
+        while self.metric("telamon_oom_node_kills_total") < count and time.monotonic() < end:
+            time.sleep(0.1)
+        while len(records := self.kills(cgroup)) != count and time.monotonic() < end:
+            time.sleep(0.5)
+        assert len(records) == count, (f"{len(records)} records of {count}, lost {self.reasons()}, counted "
+                                       f"{self.metric('telamon_oom_node_kills_total')}\n{self.log()[-2000:]}")
+        return records
+
     def metrics(self):
         """{series as printed: value}"""
         lines = self.get("/metrics")[1].splitlines()
@@ -115,11 +126,15 @@ class Agent:
         return sum(value for series, value in self.metrics().items()
                    if series.split("{")[0] == name and all(w in series for w in wanted))
 
+    def reasons(self):
+        """{reason: records} of telamon_oom_lost_total, the non-zero ones."""
+        prefix = "telamon_oom_lost_total{"
+        return {series[len(prefix):].split('"')[1]: value for series, value in self.metrics().items()
+                if series.startswith(prefix) and value}
+
     def lost(self):
         """What was lost for good, {} = nothing. Else all reasons with their numbers, so that a failure shows them."""
-        prefix = "telamon_oom_lost_total{"
-        reasons = {series[len(prefix):].split('"')[1]: value for series, value in self.metrics().items()
-                   if series.startswith(prefix) and value}
+        reasons = self.reasons()
         # On a slow host the ring fills up and decisions make room for others: those records are told all the same.
         return reasons if reasons.keys() - {"ring_full", "victims_full"} else {}
 

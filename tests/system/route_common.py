@@ -392,8 +392,8 @@ class Answer:
 
 
 class Gateway:
-    def __init__(self, directory, config, options=(), port=None):
-        self.directory = str(directory)
+    def __init__(self, directory, config, options=(), port=None, env=None):
+        self.directory, self.env = str(directory), env
         os.makedirs(self.directory, exist_ok=True)
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -413,7 +413,7 @@ class Gateway:
 
     def start(self, ready=True):
         with open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.env)
         if ready:
             wait_for("a ready gateway", self.is_ready, 30)
         return self

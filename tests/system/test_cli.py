@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands for people: what is hostile stays text, exit statuses, colours."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import signal
 import sqlite3
+import struct
 import subprocess
+import termios
 
 import pytest
 
 from conftest import TELAMON, hog_command, run, telamon, wait_for
 
+GOLDEN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "golden")
 PLAIN = re.compile("[^\n -~\ufffd]")  # what may not reach a terminal; U+FFFD stands for bytes that were no text
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\x1b[31m"
 
@@ -32,9 +36,10 @@ def test_exit_statuses(arguments, status):
     assert (done.stdout == "") == (status != 0)
 
 
-def on_terminal(*command):
-    """Runs a command on a terminal of its own; gives all that it printed there."""
+def on_terminal(*command, columns=0):
+    """Runs a command on a terminal of its own, of so many columns; gives all that it printed there."""
     master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with subprocess.Popen([str(c) for c in command], stdout=slave, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL) as p:
         os.close(slave)
         text = b""
@@ -189,6 +194,22 @@ def test_show_golden(tmp_path):
     assert show(tmp_path, AFTERMATH) == SHOWN
 
 
+@pytest.mark.parametrize("width", [80, 160])
+def test_show_golden_in_a_terminal(tmp_path, width):
+    """Broken at the width of the terminal, between words, below the text."""
+    forged(tmp_path / "j", AFTERMATH, **SEARCH)
+    source = ["oom", "show", "last", "--journal", tmp_path / "j"]
+    with open(os.path.join(GOLDEN, f"oom-show-{width}.txt"), encoding="utf-8") as f:
+        expected = f.read()
+    assert telamon(*source, "--width", width).stdout == expected
+    assert " ".join(expected.split()) == " ".join(SHOWN.split())
+    assert all(len(line) <= width or len(line[12:].split()) == 1 for line in expected.splitlines())
+    assert on_terminal("env", "-u", "COLUMNS", "NO_COLOR=1", TELAMON, *source, columns=width).replace("\r\n", "\n") == expected
+    assert telamon(*source, "--width", "0").stdout == telamon(*source).stdout == SHOWN
+    for bad in ("39", "x", "-1"):
+        assert telamon(*source, "--width", bad).returncode == 2
+
+
 @pytest.mark.parametrize("kind, path, title", [
     ("k8s_qos", "/kubepods.slice/kubepods-burstable.slice", "QoS class kubepods-burstable.slice, victim in pod shop/search-7d9f8c6b5-x2lqp"),
     ("k8s_root", "/kubepods.slice", "all pods, /kubepods.slice, victim in pod shop/"),
@@ -253,6 +274,36 @@ def test_filters_come_before_the_limit(tmp_path):
     assert len(telamon("oom", *source).stdout.splitlines()) == 100
     assert len(telamon("oom", "--limit", "150", "--scope", "memcg", *source).stdout.splitlines()) == 150
     assert len(telamon("oom", "--limit", "10000", "--format", "json", *source).stdout.splitlines()) == 205
+
+
+def test_scope_reaches_the_oldest(tmp_path):
+    """More records than are ever given at once stand before it."""
+    others = [{"telamon.id": f"01JD9X3M6Q-{i:06}", O + "scope": "memcg", O + "comm": '"telamon.oom.scope":"global"'} for i in range(2, 11000)]
+    forged(tmp_path / "j", *others, **{O + "scope": "global"})
+    shown = telamon("oom", "--scope", "global", "--journal", tmp_path / "j")
+    assert [line.split()[-1] for line in shown.stdout.splitlines()] == ["01JD9X3M6Q-000001"], shown.stderr
+    assert telamon("oom", "--scope", 'x"', "--journal", tmp_path / "j").returncode == 2
+    assert telamon("oom", "--scope", "cpuset", "--journal", tmp_path / "j").returncode == 1
+
+
+def test_scope_of_a_live_agent(shared_agent):
+    status, body = shared_agent.get("/api/v1/events?type=oom&scope=mempolicy")
+    assert (status, body) == (200, "")
+    assert shared_agent.get("/api/v1/events?scope=A%22")[0] == 400
+    assert telamon("oom", "--scope", "mempolicy", "--url", shared_agent.url).returncode == 1
+
+
+def test_top_as_json(tmp_path):
+    many(tmp_path / "j")
+    done = telamon("oom", "top", "--by", "cgroup", "--limit", "2", "--format", "json", "--journal", tmp_path / "j")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["by"] == "cgroup" and report["kills"] == 203
+    assert report["others"] == 203 - sum(row["kills"] for row in report["rows"]) and len(report["rows"]) == 2
+    first = report["rows"][0]
+    assert first["key"].startswith("/c") and first["kills"] == 51 and first["anon_bytes"] == 0 and first["last"].startswith("2026-11-22T09:")
+    shown = telamon("oom", "top", "--by", "cgroup", "--limit", "2", "--journal", tmp_path / "j").stdout.splitlines()
+    assert [line.split()[-1] for line in shown[1:3]] == [row["key"] for row in report["rows"]]
 
 
 def test_list_and_show_without_a_victim(tmp_path):

@@ -57,7 +57,7 @@ def test_nothing_is_asked_when_decisions_make_room(make_agent, tmp_path, cgroup,
     agent.signal(signal.SIGSTOP)
     kills(group, 500, 16)
     agent.signal(signal.SIGCONT)
-    wait_for("all records", lambda: len(agent.kills(own)) == 500)
+    agent.all_kills(own, 500)
     assert agent.metric("telamon_oom_node_kills_total") >= 500
     result = counts()
     # A worker is asked for names of symbols there; it holds its lock for a few instructions only.
@@ -158,8 +158,7 @@ def test_descriptors_are_stable_over_1000_kills(agent, cgroup, own):
     before, _ = descriptors(agent, own)
     for _ in range(4):
         kills(group, 250, 8)
-    wait_for("all kills", lambda: agent.metric("telamon_oom_node_kills_total") >= 1008, 60)
-    wait_for("all records", lambda: len(agent.kills(own)) == 1008, 60)
+    agent.all_kills(own, 1008)
     # Connections of this test come and go; files of cgroups that are gone must not stay.
     wait_for("closed files", lambda: descriptors(agent, own)[0] <= before + 4 and descriptors(agent, own)[1] == 0, 30)
     assert agent.lost() == {}

@@ -12,6 +12,7 @@ import pytest
 from conftest import BUILD, run, wait_for
 
 KILLS = os.path.join(BUILD, "tests/system/shim/kills")
+BAD_RING = os.path.join(BUILD, "tests/system/shim/bad_ring.so")
 LIMIT = 8 << 20
 
 
@@ -50,7 +51,7 @@ def test_nothing_is_lost_while_the_agent_stands_still(agent, cgroup, own):
     need_programs(agent)
     group = cgroup(own)
     total = stopped_during(agent, group, 200)
-    records = wait_for("200 records", lambda: len(agent.kills(own)) == 200 and agent.kills(own))
+    records = agent.all_kills(own, 200)
     assert len({r["telamon.process.id"] for r in records}) == 200
     assert {r["telamon.oom.role"] for r in records} == {"chosen"}
     assert not any("telamon.oom.spilled" in r for r in records)
@@ -67,8 +68,7 @@ def test_more_kills_than_slots(make_agent, cgroup, own):
     need_programs(agent)
     group = cgroup(own)
     stopped_during(agent, group, 900)
-    wait_for("900 records", lambda: len(agent.kills(own)) >= 900, 40)
-    assert len({r["telamon.process.id"] for r in agent.kills(own)}) == 900
+    assert len({r["telamon.process.id"] for r in agent.all_kills(own, 900)}) == 900
     assert lost(agent, "ring_full") == 0 and agent.lost() == {}
     assert agent.metric("telamon_oom_unseen_kills_total") == 0
 
@@ -159,3 +159,44 @@ def test_unseen_kills_are_told(make_agent, cgroup, own):
     assert sum(e["telamon.oom.unseen"] for e in events) == unseen
     assert {e["severity_text"] for e in events} == {"WARN"}
     assert re.search(r"the kernel counted \d+ OOM kills that no hook reported", agent.log())
+
+
+# --- OOM-603: a ring that cannot be mapped or read, and records that are none ---
+
+
+def spoiled(make_agent, **what):
+    agent = make_agent(env={**os.environ, "LD_PRELOAD": BAD_RING, **{f"TELAMON_BAD_{k}": str(v) for k, v in what.items()}})
+    need_programs(agent)
+    return agent
+
+
+def test_ring_that_cannot_be_mapped_at_first(make_agent, cgroup, own):
+    agent = spoiled(make_agent, MAP=3)
+    group = cgroup(own)
+    kills(group, 10, 2)
+    wait_for("10 records", lambda: len(agent.kills(own)) == 10)
+    assert "cannot map the ring of OOM records" in agent.log() and "the ring of OOM records is open again" in agent.log()
+    assert agent.metric("telamon_oom_ring_reopened_total") == 3
+    assert agent.lost() == {} and not any("telamon.oom.spilled" in r for r in agent.kills(own))
+
+
+def test_ring_that_cannot_be_read(make_agent, cgroup, own):
+    """It is opened anew, and what waited in it is read; the agent is not woken for it all the time meanwhile."""
+    agent = spoiled(make_agent, READ=2)
+    group = cgroup(own)
+    kills(group, 10, 2)
+    wait_for("10 records", lambda: len(agent.kills(own)) == 10)
+    assert agent.log().count("cannot read the ring of OOM records") == 2
+    assert agent.metric("telamon_oom_ring_reopened_total") == 2
+    kills(group, 5, 1)
+    wait_for("5 more", lambda: len(agent.kills(own)) == 15)
+    assert agent.lost() == {}
+
+
+def test_what_is_no_record_is_counted(make_agent, cgroup, own):
+    agent = spoiled(make_agent, SIZE=1)
+    group = cgroup(own)
+    kills(group, 6, 1)
+    wait_for("all that are records", lambda: len(agent.kills(own)) == 5)
+    wait_for("the count", lambda: agent.lost() == {"decode": 1})
+    assert agent.metric("telamon_oom_ring_reopened_total") == 0

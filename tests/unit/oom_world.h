@@ -40,6 +40,7 @@ struct world {
 	bool busy; /* there is something to wait for */
 	bool refuse; /* the event queue is full */
 	bool no_files; /* the snapshot reads nothing */
+	int64_t step_ns; /* by which the wall clock was set */
 	bool coded; /* stack[0] of a record is an enum coded_stack */
 	unsigned spared;
 	/* What was called. */
@@ -136,7 +137,11 @@ static inline void ring_spill(struct ring *r, size_t i)
 		.start_boot_ns = v->start_boot_ns,
 		.cgroup_id = v->cgroup_id,
 		.rss_pages = v->rss_anon + v->rss_file + v->rss_shmem,
+		.decision = v->decision,
 		.trigger_tgid = v->trigger_tgid,
+		.trigger_tid = v->trigger_tid,
+		.role = (uint16_t)v->role,
+		.flags = (uint16_t)(v->flags & OOM_CORE_FLAGS),
 		.kind = v->kind,
 		.adj = (int16_t)v->adj,
 	};
@@ -176,8 +181,9 @@ static inline size_t world_file(void *ctx, uint32_t pid, uint64_t start, char *b
 
 static inline uint64_t world_wall(void *ctx, uint64_t boot_ns)
 {
-	(void)ctx;
-	return boot_ns + WALL_OFFSET_NS;
+	const struct world *w = ctx;
+
+	return boot_ns + WALL_OFFSET_NS + (uint64_t)w->step_ns;
 }
 
 static inline bool world_trend(void *ctx, struct event_buf *b, const struct oom_run *run,

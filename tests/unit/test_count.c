@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stage 1: what is counted at once, and what waits for the identity (OOM-504). */
 #include <stdlib.h>
+#include "agent/oom/decode.h"
 #include "agent/oom/internal.h"
+#include "base/macro.h"
 #include "base/strbuf.h"
 #include "base/time.h"
 #include "test.h"
@@ -47,6 +49,7 @@ static bool shows(const struct world *w, const char *line)
 	return strstr(strbuf_str(&text), line) != NULL;
 }
 
+#define LIMIT_KILLS "telamon_oom_limit_kills_total{"
 #define NODE "telamon_oom_node_kills_total{scope=\"memcg\",role=\"chosen\"} 1\n"
 
 static void test_known_identity(void **state)
@@ -183,12 +186,135 @@ static void test_preinit_killed(void **state)
 	teardown(&w);
 }
 
+/* What died, by kind of memory; what is not known is not counted as nothing, and never as much. */
+static void test_bytes(void **state)
+{
+	struct world w;
+	char line[128];
+
+	setup(&w);
+	w.kill.v.rss_file = 5;
+	oom_count_victim(&w.state, &w.run, &w.kill);
+	(void)snprintf(line, sizeof(line), "killed_bytes_total{type=\"anon\"} %llu\n",
+		       (unsigned long long)oom_pages(3));
+	assert_true(shows(&w, line));
+	(void)snprintf(line, sizeof(line), "killed_bytes_total{type=\"file\"} %llu\n",
+		       (unsigned long long)oom_pages(5));
+	assert_true(shows(&w, line));
+	assert_true(shows(&w, "killed_bytes_total{type=\"shmem\"} 0\n"));
+	assert_true(shows(&w, "killed_bytes_total{type=\"swap\"} 0\n"));
+	assert_true(shows(&w, "killed_bytes_total{type=\"pgtables\"} 4096\n"));
+	assert_true(shows(&w, "telamon_oom_event_delay_seconds_count{stage=\"counter\"} 1\n"));
+	teardown(&w);
+}
+
+static void test_foreign_trigger(void **state)
+{
+	static const struct {
+		uint64_t victim, trigger;
+		bool foreign;
+	} cases[] = { { 7, 7, false }, { 7, 8, true }, { 0, 8, false }, { 7, 0, false } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct world w;
+
+		setup(&w);
+		w.kill.v.cgroup_id = cases[i].victim;
+		w.kill.v.trigger_cgroup_id = cases[i].trigger;
+		oom_count_victim(&w.state, &w.run, &w.kill);
+		assert_true(shows(&w, cases[i].foreign ? "telamon_oom_trigger_foreign_total 1\n"
+						       : "telamon_oom_trigger_foreign_total 0\n"));
+		teardown(&w);
+	}
+}
+
+static void test_last_kill(void **state)
+{
+	struct world w;
+
+	setup(&w);
+	w.kill.wall_ns = 1790000000250000000ULL;
+	oom_count_victim(&w.state, &w.run, &w.kill);
+	assert_true(shows(&w, "telamon_oom_last_kill_timestamp_seconds{kind=\"docker\""));
+	assert_true(shows(&w, "container=\"early\"} 1790000000.25\n"));
+	teardown(&w);
+}
+
+/* One decision, whatever the number of its victims; by the limit only where a known limit killed. */
+static void test_decision(void **state)
+{
+	struct world w;
+	struct identity limit;
+
+	setup(&w);
+	limit = w.identity;
+	limit.level = CGLEVEL_SYSTEMD_SLICE;
+	limit.label_workload = "limiting";
+	w.run.kills = &w.kill;
+	w.run.limit.found = true;
+	w.run.invoke_ns = 20000;
+	w.kill.v.kind = OOM_VICTIM_KILL;
+	w.state.world.limit_identity = &limit;
+	oom_count_run(&w.state, &w.run);
+	assert_true(
+		shows(&w, "telamon_oom_decisions_total{scope=\"memcg\",outcome=\"killed\"} 1\n"));
+	assert_true(shows(&w, "telamon_oom_decision_seconds_count 1\n"));
+	assert_true(shows(&w, "telamon_oom_decision_seconds_sum 2e-05\n"));
+	assert_true(shows(&w, "workload=\"limiting\",level=\"systemd_slice\"} 1\n"));
+
+	w.state.world.limit_identity =
+		NULL; /* a limit that nobody can name is a limit all the same */
+	w.run.invoke_ns = 0;
+	oom_count_run(&w.state, &w.run);
+	assert_true(shows(&w, "level=\"other\"} 1\n"));
+	assert_true(shows(&w, "telamon_oom_decision_seconds_count 1\n"));
+	teardown(&w);
+}
+
+static void test_decision_without_limit(void **state)
+{
+	static const struct {
+		uint16_t kind;
+		enum oom_scope scope;
+		bool found;
+		const char *decision;
+	} cases[] = {
+		{ OOM_VICTIM_KILL, SCOPE_GLOBAL, true, "scope=\"global\",outcome=\"killed\"} 1\n" },
+		{ OOM_VICTIM_KILL, SCOPE_MEMCG, false, "scope=\"memcg\",outcome=\"killed\"} 1\n" },
+		{ OOM_VICTIM_RESERVE, SCOPE_MEMCG, true,
+		  "scope=\"memcg\",outcome=\"reserve\"} 1\n" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct world w;
+
+		setup(&w);
+		w.run.kills = &w.kill;
+		w.run.scope = cases[i].scope;
+		w.run.limit.found = cases[i].found;
+		w.kill.v.kind = cases[i].kind;
+		w.state.world.limit_identity = &w.identity;
+		oom_count_run(&w.state, &w.run);
+		assert_true(shows(&w, cases[i].decision));
+		assert_false(shows(&w, LIMIT_KILLS));
+		teardown(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_known_identity),	cmocka_unit_test(test_pending_identity),
-		cmocka_unit_test(test_nobody_knows_it), cmocka_unit_test(test_preinit),
-		cmocka_unit_test(test_preinit_killed),	cmocka_unit_test(test_blind),
+		cmocka_unit_test(test_known_identity),
+		cmocka_unit_test(test_pending_identity),
+		cmocka_unit_test(test_nobody_knows_it),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_foreign_trigger),
+		cmocka_unit_test(test_last_kill),
+		cmocka_unit_test(test_decision),
+		cmocka_unit_test(test_decision_without_limit),
+		cmocka_unit_test(test_preinit),
+		cmocka_unit_test(test_preinit_killed),
+		cmocka_unit_test(test_blind),
 		cmocka_unit_test(test_hits_of_unknown),
 	};
 

@@ -44,6 +44,8 @@ static void test_sizes(void **state)
 		v.head.size--;
 		assert_int_equal(oom_decode_check(&v.head), -EBADMSG);
 	}
+	fresh()->head.type = 0;
+	assert_int_equal(oom_decode_check(&v.head), -EBADMSG);
 	for (unsigned type = _OOM_RECORD_MAX; type < 70000; type += 13) {
 		fresh()->head.type = (uint16_t)type;
 		if (v.head.type == 0 || v.head.type >= _OOM_RECORD_MAX)
@@ -55,6 +57,8 @@ static void test_victim_refused(void **state)
 {
 	(void)state;
 	memset(&out, 0x5a, sizeof(out));
+	fresh()->head.type = OOM_RECORD_DECISION;
+	assert_int_equal(oom_decode_victim(&v.head, &out), -EBADMSG);
 	fresh()->head.size = FIXED - 1;
 	assert_int_equal(oom_decode_victim(&v.head, &out), -EBADMSG);
 	fresh()->head.size = sizeof(v) + 1;
@@ -148,7 +152,11 @@ static void test_core(void **state)
 			      .start_boot_ns = 8,
 			      .cgroup_id = 10,
 			      .rss_pages = 11,
+			      .decision = 13,
 			      .trigger_tgid = 12,
+			      .trigger_tid = 14,
+			      .role = OOM_ROLE_MEMBER,
+			      .flags = 0xffff,
 			      .kind = OOM_VICTIM_SHARED_MM,
 			      .adj = -5 };
 
@@ -165,6 +173,10 @@ static void test_core(void **state)
 	assert_int_equal(out.cgroup_id, 10);
 	assert_int_equal(oom_rss_pages(&out), 11);
 	assert_int_equal(out.trigger_tgid, 12);
+	assert_int_equal(out.trigger_tid, 14);
+	assert_int_equal(out.decision, 13);
+	assert_int_equal(out.role, OOM_ROLE_MEMBER);
+	assert_int_equal(out.flags, OOM_CORE_FLAGS); /* and none that promises what is not there */
 	assert_int_equal(out.kind, OOM_VICTIM_SHARED_MM);
 	assert_int_equal(out.adj, -5);
 	assert_int_equal(strlen(out.comm), COMM_MAX - 1);
@@ -174,6 +186,42 @@ static void test_core(void **state)
 	c.kind = OOM_VICTIM_KILL;
 	c.tgid = 0;
 	assert_int_equal(oom_decode_check(&c.head), -EBADMSG);
+}
+
+/* A core record is believed no more than a whole one. */
+static void test_core_bounded(void **state)
+{
+	struct oom_core c = { .head = { .type = OOM_RECORD_SPILL, .size = sizeof(c) },
+			      .tgid = 5,
+			      .rss_pages = OOM_UNKNOWN64 - 1,
+			      .kind = OOM_VICTIM_KILL,
+			      .adj = INT16_MAX };
+
+	(void)state;
+	oom_decode_core(&c, &out);
+	assert_true(out.rss_anon == OOM_UNKNOWN64);
+	assert_int_equal(out.adj, 1000);
+}
+
+/* Each counter has its own bound, and of a sum all parts must be known. */
+static void test_memory_bounded(void **state)
+{
+	__u64 *const pages[] = { &v.rss_anon, &v.rss_file, &v.rss_shmem,
+				 &v.swap,     &v.total_vm, &v.pgtables_bytes };
+	const __u64 *const bounded[] = { &out.rss_anon, &out.rss_file, &out.rss_shmem,
+					 &out.swap,	&out.total_vm, &out.pgtables_bytes };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+		(void)fresh();
+		for (size_t k = 0; k < ARRAY_SIZE(pages); k++)
+			*pages[k] = 2;
+		*pages[i] = OOM_UNKNOWN64 - 1;
+		assert_int_equal(oom_decode_victim(&v.head, &out), 0);
+		for (size_t k = 0; k < ARRAY_SIZE(bounded); k++)
+			assert_true(*bounded[k] == (i == k ? OOM_UNKNOWN64 : 2));
+		assert_true(oom_rss_pages(&out) == (i < 3 ? OOM_UNKNOWN64 : 6));
+	}
 }
 
 /* OOM-302 */
@@ -193,7 +241,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sizes),	       cmocka_unit_test(test_victim_refused),
 		cmocka_unit_test(test_victim_bounded), cmocka_unit_test(test_texts_of_others),
-		cmocka_unit_test(test_core),	       cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_core),	       cmocka_unit_test(test_core_bounded),
+		cmocka_unit_test(test_memory_bounded), cmocka_unit_test(test_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,6 +107,7 @@ static void test_errors(void **state)
 		  "limit: '99999999999999999999' is not a number of 1..10000" },
 		{ "pid=4294967296", "pid: '4294967296' is not a process id" },
 		{ "pid=x", "pid: 'x' is not a process id" },
+		{ "scope=a\"", "scope: 'a\"' is not the scope of an OOM" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -118,6 +119,38 @@ static void test_errors(void **state)
 		assert_string_equal(why, cases[i].why);
 		assert_int_equal(f.limit, 77);
 	}
+}
+
+/* The field of the event itself, and nothing that others wrote into another one. */
+static void test_scope(void **state)
+{
+	static const struct {
+		const char *json;
+		bool match;
+	} cases[] = {
+		{ "{\"a\":1,\"telamon.oom.scope\":\"memcg\",\"b\":2}", true },
+		{ "{\"telamon.oom.scope\": \"memcg\"}", true },
+		{ "{\"telamon.oom.scope\":\"global\"}", false },
+		{ "{\"telamon.oom.scope\":\"memcgs\"}", false },
+		{ "{\"telamon.oom.comm\":\"\\\"telamon.oom.scope\\\":\\\"memcg\\\"\"}", false },
+		{ "{\"telamon.oom.scope\":\"memcg", false },
+		{ "{\"telamon.oom.scope\":", false },
+		{ "{}", false },
+	};
+	struct http_request q = request("scope=memcg");
+	struct event_filter f = {};
+	char why[256] = "";
+
+	assert_int_equal(event_filter_parse(&q, &f, why, sizeof(why)), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct event_keys k = { .name = "oom.kill",
+					      .json = cases[i].json,
+					      .json_len = strlen(cases[i].json) };
+
+		if (event_filter_match(&f, &k) != cases[i].match)
+			fail_msg("%s", cases[i].json);
+	}
+	assert_false(event_filter_match(&f, &(struct event_keys){ .name = "oom.kill" }));
 }
 
 static void test_match(void **state)
@@ -217,9 +250,8 @@ static void test_globs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_match),
+		cmocka_unit_test(test_values), cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_scope),  cmocka_unit_test(test_match),
 		cmocka_unit_test(test_globs),
 	};
 

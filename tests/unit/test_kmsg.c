@@ -148,13 +148,30 @@ static void test_truncated(void **state)
 	}
 }
 
+/* Stamps of lines that were read late are believed, others are not: their clock drifts. */
+static void test_clock(void **state)
+{
+	struct kmsg_clock c = {};
+	const uint64_t second = 1000000;
+
+	assert_int_equal(kmsg_clock_mono(&c, 90 * second, 100 * second), 100 * second);
+	/* In time, with a little drift. */
+	assert_int_equal(kmsg_clock_mono(&c, 190 * second, 200 * second + 900), 200 * second + 900);
+	assert_int_equal(kmsg_clock_mono(&c, 195 * second, 204 * second), 204 * second);
+	/* The reader stood still for three seconds. */
+	assert_int_equal(kmsg_clock_mono(&c, 200 * second, 212 * second), 209 * second);
+	assert_int_equal(kmsg_clock_mono(&c, 202 * second, 212 * second), 211 * second);
+	assert_int_equal(kmsg_clock_mono(&c, 203 * second, 212 * second), 212 * second);
+	/* What was known an hour ago tells drift from delay no more. */
+	assert_int_equal(kmsg_clock_mono(&c, 3700 * second, 3710 * second), 3710 * second);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lines),
-		cmocka_unit_test(test_numbers),
-		cmocka_unit_test(test_kernels),
-		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_lines),	cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_kernels), cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,6 +83,10 @@ static const struct situation {
 	{ .name = "v1: failcnt stays 0 (6.18), the kernel's count rose", .levels = { V1(1000, 1000, 1, 0, 1000, 1000, 0, 0, 0, 0), FREE, FREE, FREE }, .v1 = true, .level = 0, .counter = "memsw", .source = LIMIT_FROM_COUNTS },
 	{ .name = "v1: failcnt stays 0 and no count: usage", .levels = { V1(1000, 1000, 0, NONE, 1000, 2000, 0, NONE, 0, NONE), FREE, FREE, FREE }, .v1 = true, .level = 0, .source = LIMIT_FROM_USAGE },
 	{ .name = "v1: memory + swap is full, memory is not", .levels = { V1(500, 1000, 0, 0, 1500, 1500, 0, 0, 0, 0), FREE, FREE, FREE }, .v1 = true, .level = 0, .counter = "memsw", .source = LIMIT_FROM_USAGE },
+	/* Memory of the kernel is charged to memory (and memsw) first; only these ask for a victim. A full kmem fails the allocation. */
+	{ .name = "v1: the kernel's own memory meets the limit of memory", .levels = { V1(1000, 1000, 1, 0, 1000, NONE, 4, 3, 0, 0), FREE, FREE, FREE }, .v1 = true, .level = 0, .counter = "memory", .source = LIMIT_FROM_COUNTS },
+	{ .name = "v1: the kernel's own memory meets memory + swap", .levels = { V1(1000, 2000, 1, 0, 1000, 1000, 3, 3, 4, 3), FREE, FREE, FREE }, .v1 = true, .level = 0, .counter = "memsw", .source = LIMIT_FROM_COUNTS },
+	{ .name = "v1: a full kmem below limits with room is no limit", .levels = { V1(500, 1000, 0, 0, 500, 2000, 3, 3, 3, 3), FREE, FREE, FREE }, .v1 = true, .level = -2 },
 	{ .name = "v2: full swap is no limit", .levels = { { 500, 1000, 0, 0, 50, 50, 0, 0, 0, 0 }, FULL, FREE, FREE }, .level = 1, .source = LIMIT_FROM_USAGE },
 	{ .name = "v2: swap counts are not looked at", .levels = { { 500, 1000, 0, 0, 50, 50, 9, 1, 9, 1 }, FULL, FREE, FREE }, .level = 1, .source = LIMIT_FROM_USAGE },
 	/* (5) usage */
@@ -94,6 +98,9 @@ static const struct situation {
 	{ .name = "an order that no kernel has", .levels = { ROOMY, FREE, FREE, FREE }, .order = 32767, .level = 0, .source = LIMIT_FROM_USAGE },
 	{ .name = "sysrq has no order", .levels = { FULL, FREE, FREE, FREE }, .order = -1, .level = 0, .source = LIMIT_FROM_USAGE },
 	{ .name = "usage above a limit that was lowered", .levels = { { 2000, 1000, 0, 0, 0, NONE, 0, 0, 0, 0 }, FREE, FREE, FREE }, .level = 0, .source = LIMIT_FROM_USAGE },
+	{ .name = "a usage that is not known fills nothing", .levels = { { OOM_UNKNOWN64, 1000, 0, 0, 0, NONE, 0, 0, 0, 0 }, FULL, FREE, FREE }, .level = 1, .source = LIMIT_FROM_USAGE },
+	{ .name = "v1: named, without a limit of either kind", .levels = { V1(500, NONE, 0, 0, 900, NONE, 0, 0, 0, 0), FREE, FREE, FREE }, .v1 = true, .oc = 30, .level = 0, .source = LIMIT_FROM_OC },
+	{ .name = "v2: named, swap is full, too", .levels = { { 900, 1000, 0, 0, 50, 50, 0, 0, 0, 0 }, FREE, FREE, FREE }, .oc = 30, .level = 0, .source = LIMIT_FROM_OC },
 	{ .name = "no limit anywhere", .levels = { FREE, FREE, FREE, FREE }, .level = -2 },
 	{ .name = "no levels at all", .levels = { FREE }, .n_levels = 99, .level = -2 },
 	{ .name = "levels were cut below the limit", .levels = { FREE, FREE, FULL, FREE }, .n_levels = 2, .level = -2 },
@@ -195,9 +202,15 @@ static void test_paths(void **state)
 		unsigned up;
 		const char *expected;
 	} cases[] = {
-		{ "/a/b", 0, "/a/b" }, { "/a/b", 1, "/a" },   { "/a/b", 2, "/" },
-		{ "/a/b", 9, "/" },    { "/", 0, "/" },	      { "/", 1, "/" },
-		{ "", 0, "/" },	       { "cut/b", 1, "cut" },
+		{ "/a/b", 0, "/a/b" },
+		{ "/a/b", 1, "/a" },
+		{ "/a/b", 2, "/" },
+		{ "/a/b", 9, "/" },
+		{ "/", 0, "/" },
+		{ "/", 1, "/" },
+		{ "", 0, "/" },
+		{ "cut/b", 1, "cut" },
+		{ "/abcdefgh", 0, "/abcdef" }, /* the room of a path */
 	};
 
 	(void)state;
@@ -249,6 +262,33 @@ static void test_log_corrects(void **state)
 	assert_string_equal(run.limit.path, "/a/b");
 }
 
+/* What the decision said of itself is looked up among the levels; its path stands where the victim's is not known. */
+static void test_decision_is_looked_up(void **state)
+{
+	static struct situation guess = { .levels = { FULL, FREE, FREE, FREE } };
+	const struct oom_limit_facts facts = { .cpus = 2, .last = last, .ctx = (void *)&guess };
+	static struct oom_run run;
+	static struct oom_kill kill;
+
+	(void)state;
+	for (int known = 0; known < 2; known++) {
+		guess.no_path = !known;
+		make_victim(&guess, &kill.v);
+		run = (struct oom_run){ .scope = SCOPE_MEMCG,
+					.kills = &kill,
+					.limit = { .found = true,
+						   .source = LIMIT_FROM_OC,
+						   .level = -1,
+						   .id = 20,
+						   .path = "/told" } };
+		oom_limit_find(&facts, &run);
+		assert_int_equal(run.limit.source, LIMIT_FROM_OC);
+		assert_int_equal(run.limit.level, 1);
+		assert_int_equal(run.limit.id, 20);
+		assert_string_equal(run.limit.path, known ? "/a/b" : "/told");
+	}
+}
+
 /* No cgroup has to do with an OOM of the host. */
 static void test_host(void **state)
 {
@@ -274,9 +314,8 @@ static void test_host(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_situations),
-		cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_log_corrects),
+		cmocka_unit_test(test_situations),   cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_log_corrects), cmocka_unit_test(test_decision_is_looked_up),
 		cmocka_unit_test(test_host),
 	};
 

@@ -126,10 +126,8 @@ static const struct document bad[] = {
 	  "2:69: destinations[0].queue.drain: fresh_first breaks the order" },
 	{ WITH_DEST("shard: {algorithm: jump, replicas: 1, key: {without: [a]}}"),
 	  "2:73: destinations[0].shard.algorithm: jump has neither" },
-	{ WITH_DEST("shard: {move_at: boundary}"),
-	  "2:71: destinations[0].shard.move_at: boundary is not built in this version" },
-	{ DEST ROUTE "receive: {bearer_token_files: [/t]}\n",
-	  "5:31: receive.bearer_token_files: is not built in this version" },
+	{ WITH_DEST("shard: {algorithm: jump, move_at: boundary}"),
+	  "2:88: destinations[0].shard.move_at: jump has no table that could move" },
 	{ WITH_DEST("shard: {effective_at: '2026-05-12T08:00:00Z'}"),
 	  "2:76: destinations[0].shard.effective_at: goes with move_at: boundary" },
 	{ WITH_DEST("shard: {move_at: boundary, effective_at: soon}"),
@@ -389,8 +387,6 @@ static void warnings(void **state)
 			      "unevenly: 128 would do"));
 	assert_true(warned(c, "4:39: destinations[0].basic_auth.password: stands in the file"));
 	assert_true(warned(c, "5:25: destinations[0].queue.ack: without disk it is memory"));
-	assert_true(warned(c, " limits.connections_per_ip: has no effect in this version"));
-	assert_true(warned(c, " receive.header_timeout: has no effect in this version"));
 	assert_true(warned(c, " metadata.interval: has no effect in this version"));
 	route_config_free(c);
 }

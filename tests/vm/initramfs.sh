@@ -14,7 +14,7 @@ mkdir -p "$root/bin" "$root/sbin" "$root/proc" "$root/sys" "$root/dev" "$root/ru
 	"$root/var/lib" "$root/cgroup" "$root/lib64" "$root/guest"
 cp /bin/busybox "$root/bin/busybox"
 for applet in sh mount umount cat echo grep sleep mkdir rmdir ls sed awk head tail wc kill poweroff reboot ip dmesg cut tr \
-	printf seq timeout ps hostname wget sort uname sysctl mknod find touch rm mv stat uniq; do
+	printf seq timeout ps hostname wget sort uname sysctl mknod find touch rm mv stat uniq date; do
 	ln -s busybox "$root/bin/$applet"
 done
 echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"
@@ -29,7 +29,7 @@ for program in "$build/telamon-agent" "$build/telamon" "$(command -v setpriv)" "
 		cp -L "$library" "$root$library"
 	done
 done
-cp "$build/tests/vm/vm_hog" "$build/tests/vm/vm_member" "$root/bin/"
+cp "$build/tests/vm/vm_hog" "$build/tests/vm/vm_clock" "$build/tests/vm/vm_member" "$root/bin/"
 cp "$here"/guest/*.sh "$root/guest/"
 cp "$here/guest/init.sh" "$root/init"
 chmod +x "$root/init"

@@ -54,6 +54,10 @@ rows='5.10 lab v2 short
 6.1 lab hybrid full
 6.12 lab hybrid full
 7.2 lab hybrid full
+5.10 clock v2 full
+6.1 clock v2 full
+6.12 clock v2 full
+7.2 clock v2 full
 6.1 nopsi v2 full psi=0
 7.2 nopsi v2 full psi=0
 5.10 stat v2 full
@@ -69,7 +73,9 @@ rows='5.10 lab v2 short
 6.12 facts v2 full
 7.2 facts v2 full
 6.1 facts hybrid full
-5.10 facts hybrid full'
+5.10 facts hybrid full
+5.10 kmem v1 full
+6.1 kmem v1 full'
 
 command -v qemu-system-x86_64 >/dev/null 2>&1 || true
 logs=$build/vm

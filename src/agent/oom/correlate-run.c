@@ -48,23 +48,6 @@ struct oom_run *run_find_latest(struct correlator *c, uint32_t trigger_tid)
 	return latest;
 }
 
-/* The same, where a spilled record on one of the sides knows the trigger's process alone. */
-static struct oom_run *find_latest_of(struct correlator *c, const struct oom_victim *v,
-				      bool spilled)
-{
-	struct oom_run *latest = NULL;
-
-	for (size_t i = 0; i < RUNS_MAX; i++) {
-		struct oom_run *run = &c->runs[i];
-		bool match = spilled || run->spilled_trigger ? run->trigger_tgid == v->trigger_tgid
-							     : run->trigger_tid == v->trigger_tid;
-
-		if (run->used && match && (!latest || run->seq > latest->seq))
-			latest = run;
-	}
-	return latest;
-}
-
 static bool any_group_level(const struct oom_victim *v, uint32_t n)
 {
 	for (uint32_t i = 0; i < MIN(n, v->n_levels); i++)
@@ -99,7 +82,7 @@ static unsigned n_marked(const struct oom_run *run)
 	return n;
 }
 
-/* A spilled record has no number, no stack and no levels. */
+/* A spilled record has no stack and no levels. */
 static bool spilled_continues(const struct oom_run *run, const struct oom_victim *v, uint64_t gap)
 {
 	if (run->oc && run->chosen_tgid == v->tgid)
@@ -116,7 +99,7 @@ static bool continues(const struct oom_run *run, const struct oom_victim *v,
 		return false;
 	if (v->kind == OOM_VICTIM_SHARED_MM || verdict->member)
 		return gap < SAME_RUN_NS;
-	if (spilled)
+	if (spilled && !verdict->known)
 		return spilled_continues(run, v, gap);
 	/* The chosen one, delivered after its members. */
 	if (!has_chosen(run) && run->kills && v->head.boot_ns <= run->kills->boot_ns)
@@ -136,7 +119,7 @@ struct oom_run *run_of_victim(struct correlator *c, const struct oom_victim *v,
 	if (numbered)
 		run = run_find_numbered(c, v->trigger_tid, v->decision);
 	else if (v->kind != OOM_VICTIM_RESERVE)
-		run = find_latest_of(c, v, spilled);
+		run = run_find_latest(c, v->trigger_tid);
 	if (run && !numbered && !continues(run, v, verdict, spilled))
 		run = NULL;
 	if (run)
@@ -145,7 +128,6 @@ struct oom_run *run_of_victim(struct correlator *c, const struct oom_victim *v,
 					     .kernel_number = numbered ? v->decision : 0,
 					     .trigger_tid = v->trigger_tid,
 					     .trigger_tgid = v->trigger_tgid,
-					     .spilled_trigger = spilled,
 					     .first_ns = v->head.boot_ns,
 					     .last_ns = v->head.boot_ns,
 					     .first_us = now_us,

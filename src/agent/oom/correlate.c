@@ -215,10 +215,18 @@ static void add_victim(struct correlator *c, const struct oom_victim *v,
 		note_exit(c, kill->followed, exit_ns, now_us);
 }
 
+/* The stack did not fit, but what the program made of the order of things did. */
+static struct oom_stack_verdict judge_spilled(const struct oom_victim *v)
+{
+	return (struct oom_stack_verdict){ .scope = SCOPE_UNKNOWN,
+					   .known = v->role != OOM_ROLE_UNKNOWN,
+					   .member = v->role == OOM_ROLE_MEMBER };
+}
+
 static void feed_victim(struct correlator *c, const struct oom_victim *v, bool spilled,
 			uint64_t now_us)
 {
-	struct oom_stack_verdict verdict = c->calls.judge(c->ctx, v);
+	struct oom_stack_verdict verdict = spilled ? judge_spilled(v) : c->calls.judge(c->ctx, v);
 	struct followed *f = find_same(c, v);
 
 	if (f)

@@ -181,7 +181,8 @@ void oom_count_tick(struct oom_state *s, uint64_t now)
 		oom_publish_lost(s, lost[OOM_LOST_SPILL] - s->lost_told);
 		s->lost_told = lost[OOM_LOST_SPILL];
 	}
-	metric_store(s->metrics, METRIC(OOM_LOST, LOST_DECODE), c->decode_errors);
+	metric_store(s->metrics, METRIC(OOM_LOST, LOST_DECODE),
+		     c->decode_errors + s->malformed_before + oom_hooks_malformed(s->hooks));
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_VICTIMS_FULL), c->evicted);
 	event_stream_stats(s->agent->stream, &events);
 	metric_store(s->metrics, METRIC(OOM_LOST, LOST_JOURNAL),

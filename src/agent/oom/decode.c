@@ -150,10 +150,13 @@ void oom_decode_core(const struct oom_core *core, struct oom_victim *ret)
 	ret->start_boot_ns = core->start_boot_ns;
 	ret->cgroup_id = core->cgroup_id;
 	ret->rss_anon = core->rss_pages; /* the sum: the parts did not fit */
-	ret->trigger_tgid = ret->trigger_tid = core->trigger_tgid;
+	ret->decision = core->decision;
+	ret->trigger_tgid = core->trigger_tgid;
+	ret->trigger_tid = core->trigger_tid;
 	ret->kind = core->kind;
 	ret->adj = core->adj;
-	ret->flags = OOM_VICTIM_SNAPSHOT;
+	ret->role = core->role;
+	ret->flags = core->flags & OOM_CORE_FLAGS;
 	bound_memory(ret);
 	memcpy(ret->comm, core->comm, sizeof(ret->comm));
 	bound_comm(ret->comm);

@@ -31,7 +31,7 @@ struct oom_hooks {
 	struct ring_buffer *ring;
 	int n_cpus;
 	uint64_t *percpu; /* n_cpus values */
-	uint64_t reader_errors;
+	uint64_t malformed;
 	bool enough;
 };
 
@@ -42,7 +42,7 @@ static int on_ring_record(void *ctx, void *data, size_t size)
 
 	/* decode.c checks the rest; here only what makes the head readable. */
 	if (size < sizeof(*head) || head->size > size || head->size < sizeof(*head))
-		h->reader_errors++;
+		h->malformed++;
 	else
 		h->sink.record(h->sink.ctx, head, false);
 	/* An error ends the reading behind this record. */
@@ -93,6 +93,7 @@ int oom_hooks_new(const struct oom_hooks_options *options, const struct hook_env
 		  const struct oom_hooks_sink *sink, struct oom_hooks **ret)
 {
 	_cleanup_(oom_hooks_freep) struct oom_hooks *h = calloc(1, sizeof(*h));
+	int r;
 
 	if (!h)
 		return -ENOMEM;
@@ -106,11 +107,9 @@ int oom_hooks_new(const struct oom_hooks_options *options, const struct hook_env
 		return -ENOMEM;
 	load(h, env);
 	h->options.disabled = NULL; /* the caller's, for the load only */
-	if (h->maps[OOM_MAP_RING] >= 0) {
-		h->ring = ring_buffer__new(h->maps[OOM_MAP_RING], on_ring_record, h, NULL);
-		if (!h->ring)
-			log_warning_errno(-errno, "cannot map the ring of OOM records");
-	}
+	r = h->maps[OOM_MAP_RING] >= 0 ? oom_hooks_reopen(h) : 0;
+	if (r < 0)
+		log_warning_errno(r, "cannot map the ring of OOM records, trying again");
 	*ret = TAKE_PTR(h);
 	return 0;
 }
@@ -173,7 +172,19 @@ int oom_hooks_readable(const struct oom_hooks *h)
 
 int oom_hooks_fd(const struct oom_hooks *h)
 {
-	return h->ring ? ring_buffer__epoll_fd(h->ring) : -ENOENT;
+	if (h->ring)
+		return ring_buffer__epoll_fd(h->ring);
+	return h->maps[OOM_MAP_RING] >= 0 ? -EIO : -ENOENT;
+}
+
+int oom_hooks_reopen(struct oom_hooks *h)
+{
+	ring_buffer__free(h->ring);
+	h->ring = NULL;
+	if (h->maps[OOM_MAP_RING] < 0)
+		return -ENOENT;
+	h->ring = ring_buffer__new(h->maps[OOM_MAP_RING], on_ring_record, h, NULL);
+	return h->ring ? 0 : -errno;
 }
 
 int oom_hooks_consume(struct oom_hooks *h)
@@ -216,7 +227,11 @@ void oom_hooks_lost(const struct oom_hooks *h, uint64_t ret[_OOM_LOST_MAX])
 		for (int cpu = 0; cpu < h->n_cpus; cpu++)
 			ret[i] += h->percpu[cpu];
 	}
-	ret[OOM_LOST_OTHER] += h->reader_errors;
+}
+
+uint64_t oom_hooks_malformed(const struct oom_hooks *h)
+{
+	return h->malformed;
 }
 
 /* Before v5.14 hash maps have no lookup_and_delete: what is counted between the two calls is lost. */

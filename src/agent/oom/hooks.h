@@ -58,7 +58,10 @@ void oom_hooks_detach(struct oom_hooks *h);
 /* Can the maps be read by this thread, with the rights that it has now? 0; -errno. */
 int oom_hooks_readable(const struct oom_hooks *h);
 
-int oom_hooks_fd(const struct oom_hooks *h); /* poll for reading; negative when no ring exists */
+int oom_hooks_fd(const struct oom_hooks
+			 *h); /* poll for reading; -ENOENT without a ring; -EIO: it is not mapped */
+/* Maps the ring anew, after the descriptor of the last time is not polled any more. 0; -errno, and it is not mapped. */
+int oom_hooks_reopen(struct oom_hooks *h);
 int oom_hooks_consume(
 	struct oom_hooks *h); /* all that waits, ring then spill; number of records or -errno */
 /* From within the sink: what is behind this record waits for the next call. */
@@ -66,6 +69,8 @@ void oom_hooks_enough(struct oom_hooks *h);
 int oom_hooks_drain_spill(struct oom_hooks *h); /* each second; number drained */
 void oom_hooks_lost(const struct oom_hooks *h,
 		    uint64_t ret[_OOM_LOST_MAX]); /* totals since start */
+uint64_t
+oom_hooks_malformed(const struct oom_hooks *h); /* records whose size is not that of a record */
 
 /* Level counters of the kernel program (oom_limit fentry/kprobe): calls @fn for each cgroup with its hits since the last call. */
 int oom_hooks_limits(const struct oom_hooks *h,

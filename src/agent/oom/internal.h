@@ -13,6 +13,7 @@
 #include "agent/oom/symbols.h"
 #include "agent/oom/users.h"
 #include "sys/kallsyms.h"
+#include "sys/kmsg.h"
 
 /* What the files of the running module share. */
 
@@ -32,7 +33,7 @@ struct oom_reprobe { /* a second set of hooks, made by a worker */
 	struct oom_state *state;
 	bool busy;
 	struct oom_hooks_options options;
-	struct oom_hooks_sink sink; /* on_fresh_record() of oom.c */
+	struct oom_hooks_sink sink; /* oom_on_fresh_record() */
 	struct oom_hooks *fresh;
 	int result;
 	uint64_t from_ns; /* records of the new set count from here on */
@@ -56,13 +57,15 @@ struct oom_state {
 	struct event_buf event;
 	char *event_memory;
 	struct loop_source *ring_source, *kmsg_source;
+	bool ring_broken; /* to be opened anew */
 	struct loop_timer *timer;
 	int kmsg_fd;
+	struct kmsg_clock kmsg_clock;
 	bool psi_on;
 	/* Cross-check against /proc/vmstat (OOM-119). */
 	bool vmstat_known;
 	uint64_t vmstat_base, unseen, unseen_since_us, unseen_least, next_check_us, check_at_us;
-	uint64_t decode_errors, evicted;
+	uint64_t malformed_before; /* as lost_before */
 	uint64_t unpublished; /* events that found their queue full and had no second try */
 	struct last_count *counts; /* COUNTS_MAX, open addressing */
 	struct last_decision decisions[DECISIONS_KEPT];
@@ -131,6 +134,16 @@ void oom_reprobe(struct oom_state *s);
 void oom_drop_capabilities(struct oom_state *s); /* as configured; once */
 /* oom.c: all that depends on which variants are live */
 void oom_hooks_replaced(struct oom_state *s);
+
+/* ring-source.c */
+int oom_ring_start(struct oom_state *s); /* the ring of the live set of hooks, if there is one */
+void oom_ring_read(struct oom_state *s);
+void oom_ring_tick(struct oom_state *s); /* each second */
+void oom_run_correlator(struct oom_state *s); /* and its timer */
+void oom_on_timer(void *ctx, uint64_t now_us);
+void oom_on_record(void *ctx, const struct record_head *head, bool spilled);
+/* Of a set of hooks that replaced another one. */
+void oom_on_fresh_record(void *ctx, const struct record_head *head, bool spilled);
 
 /* kmsg-source.c */
 void oom_kmsg_start(struct oom_state *s);

@@ -17,8 +17,17 @@
 
 #define RECORDS_PER_WAKEUP 256
 
+/* Boot time of a line: not when it is read, which may be later. */
+static uint64_t written_ns(struct oom_state *s, const struct kmsg_oom *k)
+{
+	uint64_t mono_us = time_mono_us(), now_ns = time_boot_ns();
+	uint64_t then_us = kmsg_clock_mono(&s->kmsg_clock, k->stamp_us, mono_us);
+
+	return now_ns - (mono_us - then_us) * NS_PER_USEC;
+}
+
 /* A "Killed process" line as a record, where nothing better is live. */
-static void feed_killed(struct oom_state *s, const struct kmsg_oom *k)
+static void feed_killed(struct oom_state *s, const struct kmsg_oom *k, uint64_t boot_ns)
 {
 	static struct oom_victim v;
 	uint64_t page_kib = (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
@@ -26,7 +35,7 @@ static void feed_killed(struct oom_state *s, const struct kmsg_oom *k)
 	memset(&v, 0, sizeof(v));
 	v.head = (struct record_head){ .type = OOM_RECORD_VICTIM,
 				       .size = offsetof(struct oom_victim, text),
-				       .boot_ns = time_boot_ns() };
+				       .boot_ns = boot_ns };
 	v.tgid = v.tid = k->pid;
 	v.uid = k->uid;
 	v.adj = k->adj;
@@ -45,18 +54,19 @@ static void take_record(struct oom_state *s, const struct kmsg_oom *k, size_t n)
 {
 	const struct hook_state *states = oom_hooks_states(s->hooks);
 	const char *line = memchr(s->kmsg_text, ';', n);
+	uint64_t boot_ns = written_ns(s, k);
 	size_t len;
 
 	/* "prio,seq,usec,flags;text\n KEY=value…" */
 	line = line ? line + 1 : s->kmsg_text + n;
 	len = strcspn(line, "\n");
 	if (k->fields & KMSG_NO_KILLABLE && hook_live_is(&states[OOM_CAP_INVOKE], "kmsg"))
-		oom_publish_no_victim(s, &(struct report_no_victim){ .boot_ns = time_boot_ns(),
+		oom_publish_no_victim(s, &(struct report_no_victim){ .boot_ns = boot_ns,
 								     .scope = SCOPE_UNKNOWN,
 								     .certain = true,
 								     .source = "kmsg" });
 	if (k->fields & KMSG_KILLED && hook_live_is(&states[OOM_CAP_KILL], "kmsg"))
-		feed_killed(s, k);
+		feed_killed(s, k, boot_ns);
 	correlator_kmsg(s->correlator, k, line, len, loop_now(s->agent->loop));
 }
 
@@ -78,8 +88,7 @@ static void on_kmsg(void *ctx, uint32_t events)
 		if (kmsg_parse(s->kmsg_text, (size_t)n, &k) == 1)
 			take_record(s, &k, (size_t)n);
 	}
-	correlator_run(s->correlator, loop_now(s->agent->loop));
-	loop_timer_at(s->timer, correlator_next(s->correlator));
+	oom_run_correlator(s);
 }
 
 /* The decision is not hooked, or the victim's counters cannot be read by typed loads alone. */

@@ -101,7 +101,11 @@ static uint64_t slack(uint64_t usage, uint64_t max)
 	return max > usage ? max - usage : 0;
 }
 
-/* v1 charges memory + swap first, so of two counters without room that one failed (try_charge_memcg()). */
+/*
+ * v1 charges memory + swap first, so of two counters without room that one failed (try_charge_memcg()). kmem is no third one: the
+ * kernel's own memory is charged to these before it, and where kmem has a limit (before v5.16) a full one fails the allocation without
+ * asking for a victim (__memcg_kmem_charge()).
+ */
 static bool swap_is_tighter(const struct oom_victim *v, const struct oom_level *l)
 {
 	return is_v1(v) && l->swap_max != OOM_UNKNOWN64 &&

@@ -2,8 +2,7 @@
 /*
  * The oom module: puts hooks, correlation, counting and publishing together
  *
- * Start: hooks are attached first, then levels and command lines are seeded (OOM-614). The ring's descriptor sits in the loop; a
- * timer wakes up only while a run is open.
+ * Start: hooks are attached first, then levels and command lines are seeded (OOM-614).
  */
 #define LOG_MODULE "oom"
 
@@ -11,7 +10,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include "agent/oom/decode.h"
 #include "agent/oom/internal.h"
 #include "agent/oom/spared.h"
@@ -22,9 +20,6 @@
 #include "event/payload.h"
 
 #define CHECK_EVERY_US (10 * US_PER_SEC)
-#define VICTIMS_AT_ONCE 96
-#define PAUSE_US \
-	(30 * US_PER_MSEC) /* a decision is written 20 ms after its last record at the earliest */
 #define UNSEEN_AFTER_US (5 * US_PER_SEC)
 
 /* --- calls of the correlator --- */
@@ -198,86 +193,6 @@ static const struct correlator_calls calls = {
 	.judge = on_judge,
 };
 
-/* --- what wakes the module --- */
-
-static void on_record(void *ctx, const struct record_head *head, bool spilled)
-{
-	struct oom_state *s = ctx;
-
-	if (s->source_until_ns && head->boot_ns >= s->source_until_ns)
-		return; /* a newer set of hooks tells it, too */
-	s->in_ring = true;
-	correlator_feed(s->correlator, head, spilled, now_us(s));
-	s->in_ring = false;
-	if (head->type == OOM_RECORD_VICTIM && ++s->victims_read >= VICTIMS_AT_ONCE)
-		oom_hooks_enough(s->hooks);
-}
-
-/* Of a set of hooks that replaced another one. */
-static void on_fresh_record(void *ctx, const struct record_head *head, bool spilled)
-{
-	struct oom_state *s = ctx;
-
-	if (head->boot_ns >= s->reprobe.from_ns)
-		on_record(s, head, spilled);
-}
-
-static void set_timer(struct oom_state *s, uint64_t at)
-{
-	loop_timer_at(s->timer, s->resume_us && (!at || s->resume_us < at) ? s->resume_us : at);
-}
-
-static void run_correlator(struct oom_state *s)
-{
-	correlator_run(s->correlator, now_us(s));
-	set_timer(s, correlator_next(s->correlator));
-}
-
-/*
- * More at once than this and decisions would push each other out of their slots before they are written, and out of the queue of the
- * event writer. The ring keeps the rest until these are on their way.
- */
-static void pause_ring(struct oom_state *s)
-{
-	s->resume_us = now_us(s) + PAUSE_US;
-	loop_source_events(s->ring_source, 0);
-}
-
-static void on_ring(void *ctx, uint32_t events)
-{
-	struct oom_state *s = ctx;
-	int r;
-
-	(void)events;
-	s->victims_read = 0;
-	r = oom_hooks_consume(s->hooks);
-	if (r == -EAGAIN)
-		pause_ring(s);
-	else if (r < 0)
-		log_warning_limited("cannot read the ring of OOM records, ignoring");
-	run_correlator(s);
-}
-
-static void resume_ring(struct oom_state *s)
-{
-	s->resume_us = 0;
-	loop_source_events(s->ring_source, EPOLLIN);
-	on_ring(s, EPOLLIN);
-}
-
-static void on_timer(void *ctx, uint64_t now)
-{
-	struct oom_state *s = ctx;
-	uint64_t next;
-
-	correlator_run(s->correlator, now);
-	next = correlator_next(s->correlator);
-	/* What is due already waits for somebody else (a full queue, a worker): look again soon, not at once. */
-	set_timer(s, next && next <= now ? now + 50 * US_PER_MSEC : next);
-	if (s->resume_us && now >= s->resume_us)
-		resume_ring(s);
-}
-
 static void on_identity(void *ctx, enum bus_topic topic, const void *payload)
 {
 	struct oom_state *s = ctx;
@@ -302,10 +217,7 @@ static void check_unseen(struct oom_state *s, uint64_t now)
 
 	if (!s->vmstat_known || snapshot_kills(s->snapshotter, &kills) < 0)
 		return;
-	if (oom_hooks_fd(s->hooks) >= 0) {
-		(void)oom_hooks_consume(s->hooks);
-		run_correlator(s);
-	}
+	oom_ring_read(s);
 	counted = c->kills + c->groups +
 		  s->unseen; /* the chosen one of a group is counted twice (K4) */
 	if (kills - s->vmstat_base <= counted) {
@@ -337,8 +249,9 @@ static void oom_tick(void *state, uint64_t now)
 	struct oom_state *s = state;
 
 	oom_drop_capabilities(s); /* at the first tick all modules have started */
+	oom_ring_tick(s);
 	if (oom_hooks_drain_spill(s->hooks) > 0)
-		run_correlator(s);
+		oom_run_correlator(s);
 	/* Not when a record comes: where it is set, who allocates then is the next to die. */
 	correlator_set_allocating_task(s->correlator, snapshot_allocating_task(s->snapshotter));
 	if (now >= s->next_check_us || (s->check_at_us && now >= s->check_at_us)) {
@@ -395,11 +308,11 @@ static int start_hooks(struct oom_state *s)
 		.args_bytes = s->config.args_entries ? s->config.args_bytes : 0,
 		.disabled = s->config.kmsg == OOM_KMSG_OFF ? without_log : NULL,
 	};
-	const struct oom_hooks_sink sink = { on_record, s };
+	const struct oom_hooks_sink sink = { oom_on_record, s };
 	int r;
 
 	p->options = o;
-	p->sink = (struct oom_hooks_sink){ on_fresh_record, s };
+	p->sink = (struct oom_hooks_sink){ oom_on_fresh_record, s };
 
 	s->env = *s->agent->env;
 	s->env.btf = NULL;
@@ -466,7 +379,7 @@ static int start_rest(struct oom_state *s)
 	if (!s->event_memory || !s->counts)
 		return -ENOMEM;
 	event_buf_init(&s->event, s->event_memory, EVENT_BYTES_MAX);
-	r = loop_add_timer(a->loop, on_timer, s, &s->timer);
+	r = loop_add_timer(a->loop, oom_on_timer, s, &s->timer);
 	if (r >= 0)
 		r = snapshotter_new(a->cgroups, &s->snapshotter);
 	if (r >= 0)
@@ -498,13 +411,11 @@ static int oom_start(struct agent *a, const void *config, struct metric_set *met
 		r = start_hooks(s);
 	if (r >= 0)
 		r = start_correlator(s);
-	if (r >= 0 && oom_hooks_fd(s->hooks) >= 0)
-		r = loop_add_fd(a->loop, oom_hooks_fd(s->hooks), EPOLLIN, on_ring, s,
-				&s->ring_source);
 	if (r < 0) {
 		oom_stop(s);
 		return r;
 	}
+	(void)oom_ring_start(s);
 	s->vmstat_known = snapshot_kills(s->snapshotter, &s->vmstat_base) == 0;
 	s->psi_on = snapshot_has_psi(s->snapshotter);
 	r = kallsyms_read(NULL, oom_stack_symbols, &s->kallsyms);
@@ -546,20 +457,15 @@ static void oom_reload(void *state, const void *config)
 void oom_hooks_replaced(struct oom_state *s)
 {
 	const struct hook_state *states = oom_hooks_states(s->hooks);
-	int r = 0;
 
-	if (oom_hooks_fd(s->hooks) >= 0)
-		r = loop_add_fd(s->agent->loop, oom_hooks_fd(s->hooks), EPOLLIN, on_ring, s,
-				&s->ring_source);
-	if (r < 0) /* the spill and the ring are still read each second */
-		log_warning_errno(r, "cannot watch the ring of OOM records");
+	(void)oom_ring_start(s);
 	correlator_set_invoke_live(s->correlator, is_hooked(&states[OOM_CAP_INVOKE]));
 	oom_world_init(s);
 	oom_kmsg_stop(s);
 	oom_kmsg_start(s);
 	oom_limits_replaced(s);
 	(void)oom_hooks_seed_args(s->hooks);
-	run_correlator(s);
+	oom_run_correlator(s);
 }
 
 static size_t oom_module_hooks(const void *state, const struct hook_state **ret)

@@ -46,7 +46,7 @@ struct oom_limit_found {
 	bool found, certain;
 	enum oom_limit_source source;
 	int level; /* index into the chosen victim's levels, -1 = known by path or id only */
-	const char *counter; /* memory, memsw */
+	const char *counter; /* memory; v1: memsw where that one was full */
 	uint64_t id;
 	char path[OOM_PATH_MAX];
 };
@@ -83,7 +83,6 @@ struct oom_run { /* one run of the OOM killer */
 	bool told; /* emitted at least once: its id stays */
 	bool early; /* emitted before its wait was over: its slot was needed */
 	bool evicted; /* one of its victims is not followed any more */
-	bool spilled_trigger; /* the trigger's thread is not known, its process is */
 	uint64_t seq; /* of this agent */
 	uint64_t kernel_number; /* counted by the kernel program, 0 = none */
 	uint32_t trigger_tid, trigger_tgid;

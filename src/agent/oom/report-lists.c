@@ -44,7 +44,7 @@ void report_levels(const struct report_world *w, const struct oom_victim *v, str
 		event_bool(b, P "levels_truncated", true);
 }
 
-static void add_member(const struct report_world *w, const struct oom_kill *m, struct event_buf *b)
+static void add_member(const struct oom_kill *m, struct event_buf *b)
 {
 	size_t len;
 	const char *exe = oom_text(&m->v, m->v.exe, &len);
@@ -56,7 +56,7 @@ static void add_member(const struct report_world *w, const struct oom_kill *m, s
 	event_str(b, "role", oom_role_names[m->role]);
 	report_pages(b, "rss", oom_rss_pages(&m->v));
 	if (m->exit_boot_ns)
-		event_time(b, "exit.time", w->wall(w->ctx, m->exit_boot_ns));
+		event_time(b, "exit.time", report_wall(m, m->exit_boot_ns));
 	event_object_end(b);
 }
 
@@ -76,7 +76,7 @@ void report_members(const struct report_world *w, const struct oom_run *run, str
 	     m = m->next, listed++) {
 		struct event_mark mark = event_mark(b);
 
-		add_member(w, m, b);
+		add_member(m, b);
 		if (!event_room(b, RESERVE_BYTES)) {
 			event_rollback(b, mark, "members");
 			break;

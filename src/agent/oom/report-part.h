@@ -16,6 +16,7 @@ void report_other_identity(const char *prefix, const struct identity *i, const s
 void report_identity(const struct report_world *w, const struct identity *i, struct event_buf *b);
 void report_keys(const struct identity *i,
 		 struct event_buf *b); /* what filters look at; NULL: nothing */
+uint64_t report_wall(const struct oom_kill *k, uint64_t boot_ns); /* wall time in @k's record */
 void report_decision_id(const struct report_world *w, const struct oom_run *run,
 			struct event_buf *b);
 void report_pages(struct event_buf *b, const char *key,

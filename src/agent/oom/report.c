@@ -138,6 +138,12 @@ static void add_ancestors(const struct report_world *w, const struct oom_victim 
 	event_array_end(b);
 }
 
+/* By the clock as it stood when the record came: it may have been set since (OOM-303). */
+uint64_t report_wall(const struct oom_kill *k, uint64_t boot_ns)
+{
+	return k->wall_ns + (boot_ns - k->boot_ns);
+}
+
 static void add_victim(const struct report_world *w, const struct oom_kill *k, struct event_buf *b,
 		       unsigned *missing)
 {
@@ -153,7 +159,7 @@ static void add_victim(const struct report_world *w, const struct oom_kill *k, s
 	if (v->ppid)
 		event_u64(b, "process.parent_pid", v->ppid);
 	if (v->start_boot_ns) {
-		event_time(b, "process.creation.time", w->wall(w->ctx, v->start_boot_ns));
+		event_time(b, "process.creation.time", report_wall(k, v->start_boot_ns));
 		add_entity(w, b, "telamon.process.id", v->tgid, v->start_boot_ns);
 	}
 	text = oom_text(v, v->exe, &len);
@@ -282,8 +288,7 @@ static void add_trigger(const struct report_world *w, const struct oom_run *run,
 		return;
 	}
 	event_u64(b, P "trigger.pid", v->trigger_tgid);
-	if (!k->spilled)
-		event_u64(b, P "trigger.thread", v->trigger_tid);
+	event_u64(b, P "trigger.thread", v->trigger_tid);
 	event_str(b, P "trigger.comm", v->trigger_comm);
 	if (len) {
 		event_strn(b, P "trigger.executable.path", exe, len);

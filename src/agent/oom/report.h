@@ -26,7 +26,7 @@ struct report_world {
 	size_t (*exe_of)(void *ctx, uint32_t pid, uint64_t start_boot_ns, char *buf, size_t size);
 	/* Command line from /proc, NUL-separated; length or 0. */
 	size_t (*args_of)(void *ctx, uint32_t pid, uint64_t start_boot_ns, char *buf, size_t size);
-	uint64_t (*wall)(void *ctx, uint64_t boot_ns);
+	uint64_t (*wall)(void *ctx, uint64_t boot_ns); /* of what is told as it happens */
 	/* Memory trend and largest processes, from providers; nothing when there are none. */
 	bool (*add_trend)(void *ctx, struct event_buf *b, const struct oom_run *run,
 			  const struct oom_kill *k);

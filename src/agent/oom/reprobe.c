@@ -69,6 +69,7 @@ static void take_over(struct oom_state *s, struct oom_reprobe *p)
 	oom_hooks_lost(old, lost);
 	for (int i = 0; i < _OOM_LOST_MAX; i++)
 		s->lost_before[i] += lost[i];
+	s->malformed_before += oom_hooks_malformed(old);
 	s->hooks = p->fresh;
 	p->fresh = NULL;
 	(void)oom_hooks_free(old);

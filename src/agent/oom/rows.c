@@ -205,6 +205,10 @@ const struct metric_row oom_metric_rows[_OOM_METRIC_MAX] = {
 	[OOM_RING_BYTES] = {
 		.name = "telamon_oom_ring_size_bytes", .type = METRIC_GAUGE, .help = "Size of the ring of OOM records.",
 	},
+	[OOM_RING_REOPENED] = {
+		.name = "telamon_oom_ring_reopened_total", .type = METRIC_COUNTER,
+		.help = "Tries to open the ring of OOM records anew after it could not be mapped or read.",
+	},
 	[OOM_SPILL_CAPACITY] = {
 		.name = "telamon_oom_spill_capacity", .type = METRIC_GAUGE,
 		.help = "Core records that are kept while the ring is full.",

@@ -59,6 +59,11 @@ void disk_count_error(struct queue *q, int error)
 	}
 }
 
+void disk_note_sync(struct queue *q, uint64_t from_us)
+{
+	durations_note(&q->stats.syncs, time_mono_us() - from_us);
+}
+
 int disk_free_space(struct queue *q)
 {
 	struct statvfs v;
@@ -155,6 +160,7 @@ static int create_file(struct queue *q, uint64_t sequence, uint64_t first_index,
 		return r;
 	}
 	s->size = SEGMENT_HEADER;
+	s->epoch = info.epoch;
 	insert_file(q, s);
 	*ret = s;
 	return 0;
@@ -184,11 +190,26 @@ void disk_seal(struct queue *q)
 	if (!s || s->sealed)
 		return;
 	s->sealed = true;
-	if (q->o.ack == QUEUE_ACK_FSYNC && s->fd >= 0 && fdatasync(s->fd) < 0)
-		disk_count_error(q, -errno);
+	if (q->o.ack == QUEUE_ACK_FSYNC && s->fd >= 0) {
+		uint64_t from = time_mono_us();
+
+		if (fdatasync(s->fd) < 0) {
+			disk_count_error(q, -errno);
+			q->lost = q->written;
+		}
+		disk_note_sync(q, from);
+	}
 	if (q->load.segment != s)
 		disk_close_file(s);
-	disk_release(q, s, 0, 0);
+	disk_release(q, s, (struct amount){});
+}
+
+void disk_drop_sent(struct queue *q)
+{
+	struct segment_file *s = q->last_segment;
+
+	if (s && !s->sealed && s->records && s->released == s->records)
+		disk_seal(q);
 }
 
 int disk_begin_before(struct queue *q)
@@ -222,10 +243,11 @@ static void mark_sent(struct queue *q, struct segment_file *s)
 	s->sent = true;
 }
 
-void disk_release(struct queue *q, struct segment_file *s, uint64_t records, uint64_t samples)
+void disk_release(struct queue *q, struct segment_file *s, struct amount a)
 {
-	s->released += records;
-	s->samples -= MIN(samples, s->samples);
+	s->released += a.records;
+	s->samples -= MIN(a.samples, s->samples);
+	s->series -= MIN(a.series, s->series);
 	if (!s->sealed || s->released < s->records || s->sent)
 		return;
 	if (q->load.segment == s) {
@@ -293,6 +315,7 @@ int disk_append(struct queue *q, const struct record *r, struct segment_file **r
 	q->disk += size;
 	s->records++;
 	s->samples += r->samples;
+	s->series += r->series;
 	s->min_ts = MIN(s->min_ts, r->min_ts);
 	s->oldest_ms = MIN(s->oldest_ms, r->enqueued_ms);
 	return 0;
@@ -384,34 +407,72 @@ static void set_aside(struct queue *q, const char *name, const char *why)
 	(void)snprintf(to, sizeof(to), "%s.bad", name);
 	if (renameat(q->dir_fd, name, q->dir_fd, to) == 0)
 		log_warning("%s/%s %s: set aside as %s", q->path, name, why, to);
-	queue_count(q, QUEUE_CORRUPT, 1, 0);
+	queue_count(q, QUEUE_CORRUPT, (struct amount){ .records = 1 });
+}
+
+/* A file whose head is damaged may hold whole records: they are ours by the name of the file. */
+static bool has_record(int fd, uint64_t size)
+{
+	const struct segment_file s = { .fd = fd, .size = size };
+
+	return search(&s, SEGMENT_HEADER) != 0;
+}
+
+/* 1: its records are to be read; 0: it was set aside. */
+static int check_head(struct queue *q, const char *name, uint64_t sequence, int fd,
+		      uint64_t *ret_size, uint64_t *ret_epoch)
+{
+	struct segment_info info;
+	uint8_t header[SEGMENT_HEADER];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	*ret_size = (uint64_t)st.st_size;
+	*ret_epoch = 0; /* of a head that is damaged */
+	if (S_ISREG(st.st_mode) &&
+	    pread(fd, header, sizeof(header), 0) == (ssize_t)sizeof(header)) {
+		if (segment_header_decode(header, &info) == 0) {
+			if (info.node_hash == q->node_hash && info.sequence == sequence) {
+				*ret_epoch = info.epoch;
+				return 1;
+			}
+			set_aside(q, name, "belongs to another node");
+			return 0;
+		}
+		if (has_record(fd, *ret_size)) {
+			log_warning("%s/%s has a damaged head, its records are taken", q->path,
+				    name);
+			queue_count(q, QUEUE_CORRUPT, (struct amount){ .records = 1 });
+			return 1;
+		}
+	}
+	set_aside(q, name, "is no segment");
+	return 0;
 }
 
 static int open_file(struct queue *q, const char *name, uint64_t sequence)
 {
 	_cleanup_(closep) int fd =
 		openat(q->dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	uint8_t header[SEGMENT_HEADER];
-	struct segment_info info;
 	struct segment_file *s;
-	struct stat st;
+	uint64_t size, epoch;
+	int r;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode) ||
-	    pread(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
-	    segment_header_decode(header, &info) < 0) {
+	if (fd < 0 && (errno == EISDIR || errno == ELOOP || errno == ENXIO)) {
 		set_aside(q, name, "is no segment");
 		return 0;
 	}
-	if (info.node_hash != q->node_hash || info.sequence != sequence) {
-		set_aside(q, name, "belongs to another node");
-		return 0;
-	}
-	s = new_file(sequence, info.first_index);
+	if (fd < 0)
+		return -errno;
+	r = check_head(q, name, sequence, fd, &size, &epoch);
+	if (r <= 0)
+		return r;
+	s = new_file(sequence, 0);
 	if (!s)
 		return -ENOMEM;
-	s->size = (uint64_t)st.st_size;
+	s->size = size;
+	s->epoch = epoch;
 	s->sealed = true;
 	insert_file(q, s);
 	q->next_sequence = MAX(q->next_sequence, sequence + 1);

@@ -14,11 +14,17 @@
 #define FRESH_RANGES_MAX 64
 #define CURSOR_BEHIND_MAX 64 /* releases until the cursor is written */
 
+/* How much of something. */
+struct amount {
+	uint64_t records, samples, series;
+};
+
 struct segment_file {
 	struct segment_file *next; /* by sequence */
 	uint64_t sequence, first_index, size;
 	uint64_t records, released; /* unsent = records - released */
-	uint64_t samples; /* of unsent records */
+	uint64_t samples, series; /* of unsent records */
+	uint64_t epoch;
 	int64_t min_ts, oldest_ms; /* of all records */
 	int fd; /* open while it is written or loaded */
 	bool sealed; /* nothing is appended any more */
@@ -32,7 +38,8 @@ struct block {
 	struct segment_file *segment; /* NULL: in memory alone */
 	uint64_t offset; /* of its record */
 	uint8_t *bytes; /* extra, then payload; NULL = on disk alone */
-	bool taken;
+	uint32_t lane; /* once it is in one */
+	bool taken, fresh; /* fresh: overtakes the backlog */
 };
 
 struct lane {
@@ -59,7 +66,11 @@ struct queue {
 
 	struct lane lanes[LANES_MAX];
 	struct block *oldest, *newest; /* window */
+	struct block *
+		waiting; /* the first one of another layout; it and all newer ones are in no lane yet */
 	size_t window;
+	uint32_t layout; /* lanes for which the blocks in lanes were made */
+	uint32_t width; /* lanes that are used; o.lanes is what is wanted */
 	struct segment_file *segments, *last_segment;
 	struct {
 		struct segment_file *segment;
@@ -71,11 +82,13 @@ struct queue {
 
 	uint64_t next_index, next_sequence;
 	uint64_t memory, disk, dead, reserved; /* bytes */
+	uint64_t backed; /* of what is reserved: promised by the ballast */
 	bool no_space; /* the device or its reserve, until a tick finds room */
 	int64_t oldest_ms_floor;
 
 	/* fsync */
-	uint64_t written, durable; /* running numbers of appends */
+	uint64_t written, durable,
+		lost; /* running numbers of appends; lost: the last that a failed sync covered */
 	bool syncing;
 
 	/* cursor */
@@ -101,8 +114,10 @@ void disk_close_file(struct segment_file *s);
  */
 ssize_t disk_read_header(struct segment_file *s, uint64_t *offset, struct record *ret,
 			 uint64_t *holes);
-void disk_release(struct queue *q, struct segment_file *s, uint64_t records, uint64_t samples);
+void disk_release(struct queue *q, struct segment_file *s, struct amount a);
+void disk_note_sync(struct queue *q, uint64_t from_us);
 void disk_seal(struct queue *q); /* the next append begins a new file */
+void disk_drop_sent(struct queue *q); /* the last file, when nothing in it waits any more */
 /* Before all others: what is in memory alone, at close. */
 int disk_begin_before(struct queue *q);
 void disk_close_all(struct queue *q);
@@ -127,6 +142,19 @@ int dead_open(struct queue *q);
 int dead_write(struct queue *q, const struct record *r, int status, const char *reason,
 	       const char *series);
 
+/* --- window.c --- */
+size_t window_weight(const struct block *b);
+void window_set_bytes(struct block *b, uint8_t *bytes);
+void window_free(struct block *b);
+void window_add(struct queue *q, struct block *b); /* by index; then */
+void window_admit(struct queue *q,
+		  struct block *b); /* into its lane, when its layout's turn has come */
+void window_remove(struct queue *q, struct block *b);
+void window_unlink(struct queue *q, struct block *b); /* out of its lane, wherever it waits there */
+void window_put_first(struct queue *q, struct block *b);
+struct block *window_pop(struct block **first, struct block **last);
+
 /* --- queue.c --- */
-void queue_count(struct queue *q, enum queue_event e, uint64_t records, uint64_t samples);
+void queue_count(struct queue *q, enum queue_event e, struct amount a);
 uint64_t queue_lowest_unsent(const struct queue *q);
+void queue_expire_waiting(struct queue *q, int64_t now_ms);

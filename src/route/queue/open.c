@@ -62,7 +62,7 @@ static int set_aside_foreign(struct queue *q)
 	if (rename(q->path, to) < 0)
 		return -errno;
 	log_warning("%s holds segments of another node: set aside as %s", q->path, to);
-	queue_count(q, QUEUE_CORRUPT, 1, 0);
+	queue_count(q, QUEUE_CORRUPT, (struct amount){ .records = 1 });
 	closep(&q->dir_fd);
 	q->dir_fd = -EBADF;
 	return open_directory(q);
@@ -94,7 +94,7 @@ int queue_open(const struct queue_options *o, char *why, size_t why_size, struct
 	if (!q)
 		return -ENOMEM;
 	q->o = *o;
-	q->o.lanes = CLAMP(o->lanes, 1U, (uint32_t)LANES_MAX);
+	q->o.lanes = q->width = CLAMP(o->lanes, 1U, (uint32_t)LANES_MAX);
 	q->dir_fd = q->lock_fd = q->cursor_fd = -EBADF;
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_cond_init(&q->synced, NULL);
@@ -146,6 +146,8 @@ struct queue *queue_close(struct queue *q)
 		flush(q);
 		cursor_write(q, true);
 	}
+	if (q->backed)
+		ballast_unreserve(q->o.ballast, q->backed);
 	disk_close_all(q);
 	while (q->oldest) {
 		struct block *b = q->oldest;

@@ -17,10 +17,11 @@
 #include "base/time.h"
 #include "route/queue/internal.h"
 
-void queue_count(struct queue *q, enum queue_event e, uint64_t records, uint64_t samples)
+#define EXPIRE_MAX 10000 /* blocks in a tick: appends wait for it */
+
+static struct amount amount_of(const struct block *b)
 {
-	q->stats.records[e] += records;
-	q->stats.samples[e] += samples;
+	return (struct amount){ 1, b->public.record.samples, b->public.record.series };
 }
 
 uint64_t queue_lowest_unsent(const struct queue *q)
@@ -38,104 +39,21 @@ uint64_t queue_lowest_unsent(const struct queue *q)
 	return q->load.segment->first_index;
 }
 
-/* --- lists --- */
-
-static size_t weight(const struct block *b)
-{
-	return sizeof(*b) +
-	       (b->bytes ? b->public.record.extra_len + b->public.record.payload_len : 0);
-}
-
-static struct lane *lane_of(struct queue *q, const struct block *b)
-{
-	return &q->lanes[b->public.record.lane % q->o.lanes];
-}
-
-static void push_lane(struct block **first, struct block **last, struct block *b)
-{
-	b->lane_next = NULL;
-	if (*last)
-		(*last)->lane_next = b;
-	else
-		*first = b;
-	*last = b;
-}
-
-static void window_add(struct queue *q, struct block *b)
-{
-	/* By index: nearly always at the end. */
-	struct block *after = q->newest;
-
-	while (after && after->public.record.index > b->public.record.index)
-		after = after->older;
-	b->older = after;
-	b->newer = after ? after->newer : q->oldest;
-	if (b->newer)
-		b->newer->older = b;
-	else
-		q->newest = b;
-	if (after)
-		after->newer = b;
-	else
-		q->oldest = b;
-	q->window++;
-	q->memory += weight(b);
-}
-
-static void window_remove(struct queue *q, struct block *b)
-{
-	if (b->older)
-		b->older->newer = b->newer;
-	else
-		q->oldest = b->newer;
-	if (b->newer)
-		b->newer->older = b->older;
-	else
-		q->newest = b->older;
-	q->window--;
-	q->memory -= MIN(weight(b), q->memory);
-}
-
-static void unlink_lane(struct block **first, struct block **last, struct block *b)
-{
-	struct block *before = NULL;
-
-	for (struct block *x = *first; x; before = x, x = x->lane_next) {
-		if (x != b)
-			continue;
-		if (before)
-			before->lane_next = b->lane_next;
-		else
-			*first = b->lane_next;
-		if (*last == b)
-			*last = before;
-		return;
-	}
-}
-
-static void free_block(struct block *b)
-{
-	free(b->bytes);
-	free(b);
-}
-
 /* The block is no longer of this queue. */
-static void finish(struct queue *q, struct block *b, enum queue_event e)
+static void forget(struct queue *q, struct block *b)
 {
-	queue_count(q, e, 1, b->public.record.samples);
 	window_remove(q, b);
 	if (b->segment)
-		disk_release(q, b->segment, 1, b->public.record.samples);
+		disk_release(q, b->segment, amount_of(b));
 	q->cursor_behind++;
-	free_block(b);
+	window_free(b);
 	cursor_write(q, false);
 }
 
-static void set_bytes(struct block *b, uint8_t *bytes)
+static void finish(struct queue *q, struct block *b, enum queue_event e)
 {
-	b->bytes = bytes;
-	b->public.record.extra = bytes;
-	b->public.record.payload = bytes ? bytes + b->public.record.extra_len : NULL;
+	queue_count(q, e, amount_of(b));
+	forget(q, b);
 }
 
 /* --- room --- */
@@ -163,18 +81,17 @@ static bool fits(const struct queue *q, uint64_t bytes)
 }
 
 /* Blocks of @s that are on the way just now. */
-static uint64_t count_taken(const struct queue *q, const struct segment_file *s,
-			    uint64_t *ret_samples)
+static struct amount count_taken(const struct queue *q, const struct segment_file *s)
 {
-	uint64_t n = 0;
+	struct amount sum = {};
 
-	*ret_samples = 0;
 	for (const struct block *b = q->oldest; b; b = b->newer)
 		if (b->segment == s && b->taken) {
-			n++;
-			*ret_samples += b->public.record.samples;
+			sum.records++;
+			sum.samples += b->public.record.samples;
+			sum.series += b->public.record.series;
 		}
-	return n;
+	return sum;
 }
 
 static void drop_window_of(struct queue *q, struct segment_file *s)
@@ -183,14 +100,13 @@ static void drop_window_of(struct queue *q, struct segment_file *s)
 		next = b->newer;
 		if (b->segment != s || b->taken)
 			continue;
-		unlink_lane(&lane_of(q, b)->first, &lane_of(q, b)->last, b);
-		unlink_lane(&lane_of(q, b)->fresh_first, &lane_of(q, b)->fresh_last, b);
-		q->stats.dropped_oldest_samples += b->public.record.samples;
-		queue_count(q, QUEUE_DROPPED, 1, b->public.record.samples);
+		window_unlink(q, b);
+		queue_count(q, QUEUE_DROPPED, amount_of(b));
 		window_remove(q, b);
 		s->released++;
 		s->samples -= MIN(b->public.record.samples, s->samples);
-		free_block(b);
+		s->series -= MIN(b->public.record.series, s->series);
+		window_free(b);
 	}
 }
 
@@ -198,11 +114,11 @@ static void drop_window_of(struct queue *q, struct segment_file *s)
 static bool drop_oldest_segment(struct queue *q)
 {
 	struct segment_file *s = q->segments;
-	uint64_t taken = 0, taken_samples = 0, rest, samples;
+	struct amount taken = {}, rest;
 
 	for (; s; s = s->next) {
-		taken = s->sent ? 0 : count_taken(q, s, &taken_samples);
-		if (!s->sent && s->records - s->released > taken)
+		taken = s->sent ? (struct amount){} : count_taken(q, s);
+		if (!s->sent && s->records - s->released > taken.records)
 			break;
 	}
 	if (!s)
@@ -210,16 +126,16 @@ static bool drop_oldest_segment(struct queue *q)
 	if (s == q->last_segment)
 		disk_seal(q);
 	drop_window_of(q, s);
-	rest = s->records - s->released - taken;
-	samples = s->samples - MIN(taken_samples, s->samples);
-	q->stats.dropped_oldest_samples += samples;
-	queue_count(q, QUEUE_DROPPED, rest, samples);
-	q->backlog -= MIN(rest, q->backlog);
+	rest = (struct amount){ s->records - s->released - taken.records,
+				s->samples - MIN(taken.samples, s->samples),
+				s->series - MIN(taken.series, s->series) };
+	queue_count(q, QUEUE_DROPPED, rest);
+	q->backlog -= MIN(rest.records, q->backlog);
 	if (q->load.segment == s) {
 		q->load.segment = s->next;
 		q->load.offset = SEGMENT_HEADER;
 	}
-	disk_release(q, s, rest, samples);
+	disk_release(q, s, rest);
 	cursor_write(q, true);
 	return true;
 }
@@ -232,8 +148,7 @@ static bool drop_oldest_block(struct queue *q)
 		b = b->newer;
 	if (!b)
 		return false;
-	unlink_lane(&lane_of(q, b)->first, &lane_of(q, b)->last, b);
-	q->stats.dropped_oldest_samples += b->public.record.samples;
+	window_unlink(q, b);
 	finish(q, b, QUEUE_DROPPED);
 	return true;
 }
@@ -246,14 +161,32 @@ static bool make_room(struct queue *q, uint64_t bytes)
 	return true;
 }
 
+/* Room on the device itself; a queue that may keep it in memory needs none. */
+static bool back(struct queue *q, uint64_t bytes)
+{
+	if (!q->o.ballast || !q->o.disk)
+		return true;
+	if (!q->no_space && ballast_reserve(q->o.ballast, bytes)) {
+		q->backed += bytes;
+		return true;
+	}
+	if (!q->no_space) {
+		q->no_space = true; /* until the tick: not one try for each request */
+		disk_count_error(q, -ENOSPC);
+	}
+	return fits(q, bytes);
+}
+
 int queue_reserve(struct queue *q, uint64_t bytes)
 {
 	int r = 0;
 
 	pthread_mutex_lock(&q->lock);
+	if (!fits(q, bytes))
+		disk_drop_sent(q);
 	if (q->o.full == QUEUE_FULL_DROP_OLDEST && !fits(q, bytes))
 		(void)make_room(q, bytes);
-	if (!fits(q, bytes))
+	if (!fits(q, bytes) || !back(q, bytes))
 		r = q->o.full == QUEUE_FULL_DROP_NEWEST ? 1 : -EAGAIN;
 	else
 		q->reserved += bytes;
@@ -264,15 +197,22 @@ int queue_reserve(struct queue *q, uint64_t bytes)
 
 void queue_unreserve(struct queue *q, uint64_t bytes)
 {
+	uint64_t backed;
+
 	pthread_mutex_lock(&q->lock);
 	q->reserved -= MIN(bytes, q->reserved);
+	backed = MIN(bytes, q->backed);
+	q->backed -= backed;
+	if (backed)
+		ballast_unreserve(q->o.ballast, backed);
 	pthread_mutex_unlock(&q->lock);
 }
 
-void queue_drop_newest(struct queue *q, uint32_t samples)
+void queue_drop_newest(struct queue *q, uint32_t samples, uint32_t series)
 {
 	pthread_mutex_lock(&q->lock);
 	q->stats.dropped_newest_samples += samples;
+	q->stats.dropped_newest_series += series;
 	pthread_mutex_unlock(&q->lock);
 }
 
@@ -296,7 +236,7 @@ static struct block *new_block(const struct record *r, bool with_bytes)
 			memcpy(bytes, r->extra, r->extra_len);
 		memcpy(bytes + r->extra_len, r->payload, r->payload_len);
 	}
-	set_bytes(b, bytes);
+	window_set_bytes(b, bytes);
 	return b;
 }
 
@@ -317,7 +257,7 @@ static bool note_fresh(struct queue *q, uint64_t index)
 
 static bool lane_idle(const struct queue *q, uint32_t lane)
 {
-	const struct lane *l = &q->lanes[lane % q->o.lanes];
+	const struct lane *l = &q->lanes[lane % q->width];
 
 	return !l->taken && !l->first && !l->fresh_first;
 }
@@ -328,7 +268,6 @@ static bool enter_window(struct queue *q, const struct record *r, struct segment
 {
 	bool fresh = q->backlog > 0;
 	struct block *b;
-	struct lane *lane;
 
 	if (fresh && (q->o.drain != QUEUE_FRESH_FIRST || !fits_memory(q, r->payload_len)))
 		return false;
@@ -341,24 +280,22 @@ static bool enter_window(struct queue *q, const struct record *r, struct segment
 		return false;
 	b->segment = s;
 	b->offset = offset;
-	window_add(q, b);
-	lane = lane_of(q, b);
+	b->fresh = fresh;
 	*ret_ready = lane_idle(q, r->lane);
-	if (fresh)
-		push_lane(&lane->fresh_first, &lane->fresh_last, b);
-	else
-		push_lane(&lane->first, &lane->last, b);
+	window_add(q, b);
+	window_admit(q, b);
 	return true;
 }
 
-/* Group commit: one of those who wait syncs for all that was written before it began. */
+/*
+ * Group commit: one of those who wait syncs for all that was written before it began. What a failed sync covered is never called durable:
+ * the kernel may have forgotten the pages, so that the next sync succeeds without them.
+ */
 static int wait_durable(struct queue *q, uint64_t number)
 {
-	int r = 0;
-
-	while (q->durable < number && r == 0) {
+	while (q->durable < number && q->lost < number) {
 		uint64_t covers = q->written, from = time_mono_us();
-		int fd;
+		int fd, r = 0;
 
 		if (q->syncing) {
 			pthread_cond_wait(&q->synced, &q->lock);
@@ -374,18 +311,40 @@ static int wait_durable(struct queue *q, uint64_t number)
 			(void)close(fd);
 		pthread_mutex_lock(&q->lock);
 		q->syncing = false;
-		q->stats.syncs++;
-		q->stats.sync_us += time_mono_us() - from;
-		if (r == 0)
+		disk_note_sync(q, from);
+		if (r == 0) {
 			q->durable = MAX(q->durable, covers);
+		} else {
+			disk_count_error(q, r);
+			q->lost = MAX(q->lost, covers);
+		}
 		pthread_cond_broadcast(&q->synced);
 	}
-	return r;
+	return q->lost >= number ? -EIO : 0;
+}
+
+/* Was the block that comes admitted by a reservation? Then no limit is asked again: other nodes may have theirs already. */
+static bool admitted(const struct queue *q)
+{
+	return q->reserved > 0;
+}
+
+static int write_block(struct queue *q, struct record *r, struct segment_file **ret,
+		       uint64_t *ret_offset)
+{
+	int e = disk_append(q, r, ret, ret_offset);
+
+	if ((e == -ENOSPC || e == -EDQUOT) && q->backed &&
+	    ballast_give(q->o.ballast, record_size(r)))
+		e = disk_append(q, r, ret, ret_offset);
+	return e;
 }
 
 static int append_locked(struct queue *q, struct record *r, bool *ret_ready)
 {
+	/* Never memory alone behind what is on disk: at the close it is written before that. */
 	bool to_disk = q->o.ack != QUEUE_ACK_MEMORY || q->backlog ||
+		       (q->newest && q->newest->segment) ||
 		       !fits_memory(q, (uint64_t)r->extra_len + r->payload_len);
 	struct segment_file *s = NULL;
 	uint64_t offset = 0, number;
@@ -393,13 +352,15 @@ static int append_locked(struct queue *q, struct record *r, bool *ret_ready)
 
 	if (!q->o.disk)
 		to_disk = false;
-	if (to_disk && q->no_space)
+	if (to_disk && q->no_space && !admitted(q))
 		return -EAGAIN;
-	if (!to_disk && q->memory + block_weight(r->payload_len) > q->o.memory && q->window)
+	if (!to_disk && !admitted(q) && q->memory + block_weight(r->payload_len) > q->o.memory &&
+	    q->window)
 		return -EAGAIN;
 	r->index = q->next_index;
+	r->epoch = q->o.epoch;
 	if (to_disk) {
-		e = disk_append(q, r, &s, &offset);
+		e = write_block(q, r, &s, &offset);
 		if (e < 0) {
 			disk_count_error(q, e);
 			q->no_space |= e == -ENOSPC || e == -EDQUOT || e == -EIO;
@@ -418,7 +379,7 @@ static int append_locked(struct queue *q, struct record *r, bool *ret_ready)
 		*ret_ready = lane_idle(q, r->lane);
 	}
 	q->next_index++;
-	queue_count(q, QUEUE_ENQUEUED, 1, r->samples);
+	queue_count(q, QUEUE_ENQUEUED, (struct amount){ 1, r->samples, r->series });
 	return to_disk && q->o.ack == QUEUE_ACK_FSYNC ? wait_durable(q, number) : 0;
 }
 
@@ -434,7 +395,7 @@ int queue_append(struct queue *q, struct record *r)
 		e = append_locked(q, r, &ready);
 	pthread_mutex_unlock(&q->lock);
 	if (ready && q->ready)
-		q->ready(q->ready_ctx, r->lane % q->o.lanes);
+		q->ready(q->ready_ctx, r->lane % queue_lanes(q));
 	return e;
 }
 
@@ -448,6 +409,37 @@ static bool was_fresh(struct queue *q, uint64_t index)
 	return q->n_fresh && index >= q->fresh[0].first;
 }
 
+static struct amount count_window(const struct queue *q, const struct segment_file *s)
+{
+	struct amount sum = {};
+
+	for (const struct block *b = q->oldest; b; b = b->newer)
+		if (b->segment == s) {
+			sum.records++;
+			sum.samples += b->public.record.samples;
+			sum.series += b->public.record.series;
+		}
+	return sum;
+}
+
+/* Somebody removed the file under us: what is not in the window is gone. */
+static void lose_file(struct queue *q, struct segment_file *s)
+{
+	struct amount kept = count_window(q, s);
+	struct amount lost = { s->records - s->released - kept.records,
+			       s->samples - MIN(kept.samples, s->samples),
+			       s->series - MIN(kept.series, s->series) };
+
+	log_warning("%s: segment %016" PRIx64 " is gone, %" PRIu64 " unsent records are missing",
+		    q->path, s->sequence, lost.records);
+	queue_count(q, QUEUE_CORRUPT, lost);
+	q->backlog -= MIN(lost.records, q->backlog);
+	q->load.segment = s->next;
+	q->load.offset = SEGMENT_HEADER;
+	s->sealed = true;
+	disk_release(q, s, lost);
+}
+
 static int load_one(struct queue *q)
 {
 	struct segment_file *s = q->load.segment;
@@ -456,6 +448,10 @@ static int load_one(struct queue *q)
 	ssize_t n;
 	int e = disk_open_file(q, s);
 
+	if (e == -ENOENT) {
+		lose_file(q, s);
+		return 0;
+	}
 	if (e < 0)
 		return e;
 	n = disk_read_header(s, &q->load.offset, &r, NULL);
@@ -474,6 +470,7 @@ static int load_one(struct queue *q)
 		q->load.offset += (uint64_t)n;
 		return 0;
 	}
+	r.epoch = s->epoch;
 	b = new_block(&r, false);
 	if (!b)
 		return -ENOMEM;
@@ -482,7 +479,7 @@ static int load_one(struct queue *q)
 	q->load.offset += (uint64_t)n;
 	q->backlog--;
 	window_add(q, b);
-	push_lane(&lane_of(q, b)->first, &lane_of(q, b)->last, b);
+	window_admit(q, b);
 	return 0;
 }
 
@@ -492,7 +489,7 @@ static void forget_missing(struct queue *q)
 	if (!q->backlog)
 		return;
 	log_warning("%s: %" PRIu64 " records are missing in the segments", q->path, q->backlog);
-	queue_count(q, QUEUE_CORRUPT, q->backlog, 0);
+	queue_count(q, QUEUE_CORRUPT, (struct amount){ .records = q->backlog });
 	q->backlog = 0;
 }
 
@@ -513,21 +510,14 @@ static void load(struct queue *q)
 
 static struct block *next_of(struct queue *q, struct lane *l)
 {
-	struct block *b;
-
 	if (!l->first)
 		load(q);
 	if (l->fresh_first && (!l->first || l->fresh_turn)) {
 		l->fresh_turn = false;
-		b = l->fresh_first;
-		unlink_lane(&l->fresh_first, &l->fresh_last, b);
-		return b;
+		return window_pop(&l->fresh_first, &l->fresh_last);
 	}
 	l->fresh_turn = true;
-	b = l->first;
-	if (b)
-		unlink_lane(&l->first, &l->last, b);
-	return b;
+	return window_pop(&l->first, &l->last);
 }
 
 /* Its bytes from disk, outside the lock: it is taken, so its segment stays. */
@@ -543,9 +533,9 @@ static int fetch(struct queue *q, struct block *b)
 	pthread_mutex_lock(&q->lock);
 	if (e < 0)
 		return e;
-	q->memory -= MIN(weight(b), q->memory);
-	set_bytes(b, bytes);
-	q->memory += weight(b);
+	q->memory -= MIN(window_weight(b), q->memory);
+	window_set_bytes(b, bytes);
+	q->memory += window_weight(b);
 	return 0;
 }
 
@@ -555,9 +545,54 @@ static bool too_old(const struct queue *q, const struct block *b, int64_t now_ms
 	       now_ms - b->public.record.enqueued_ms > (int64_t)(q->o.max_age_us / 1000);
 }
 
+static struct block *untake(struct queue *q, struct queue_block *public)
+{
+	struct block *b = container_of(public, struct block, public);
+
+	b->taken = false;
+	q->lanes[b->lane].taken = false;
+	return b;
+}
+
+/* A node that is away takes nothing: what is too old must go all the same, from the oldest on. */
+void queue_expire_waiting(struct queue *q, int64_t now_ms)
+{
+	struct block *next;
+
+	if (!q->oldest)
+		load(q);
+	next = q->oldest;
+	for (unsigned i = 0; i < EXPIRE_MAX && next; i++) {
+		struct block *b = next;
+
+		if (!b->taken && !too_old(q, b, now_ms))
+			return;
+		if (!b->newer)
+			load(q);
+		next = b->newer;
+		if (b->taken)
+			continue;
+		window_unlink(q, b);
+		finish(q, b, QUEUE_EXPIRED);
+	}
+}
+
+bool queue_expire(struct queue *q, struct queue_block *public, int64_t now_ms)
+{
+	struct block *b = container_of(public, struct block, public);
+	bool old;
+
+	pthread_mutex_lock(&q->lock);
+	old = too_old(q, b, now_ms);
+	if (old)
+		finish(q, untake(q, public), QUEUE_EXPIRED);
+	pthread_mutex_unlock(&q->lock);
+	return old;
+}
+
 struct queue_block *queue_take(struct queue *q, uint32_t lane, int64_t now_ms)
 {
-	struct lane *l = &q->lanes[lane % q->o.lanes];
+	struct lane *l = &q->lanes[lane % LANES_MAX];
 	struct block *b;
 
 	pthread_mutex_lock(&q->lock);
@@ -565,7 +600,6 @@ struct queue_block *queue_take(struct queue *q, uint32_t lane, int64_t now_ms)
 		int e;
 
 		if (too_old(q, b, now_ms)) {
-			q->stats.expired_samples += b->public.record.samples;
 			finish(q, b, QUEUE_EXPIRED);
 			continue;
 		}
@@ -574,16 +608,12 @@ struct queue_block *queue_take(struct queue *q, uint32_t lane, int64_t now_ms)
 		if (e >= 0)
 			break;
 		b->taken = l->taken = false;
-		if (e == -EBADMSG) {
-			q->stats.corrupt_samples += b->public.record.samples;
+		if (e == -EBADMSG || e == -ENOENT) {
 			finish(q, b, QUEUE_CORRUPT);
 			continue;
 		}
 		disk_count_error(q, e);
-		b->lane_next = l->first; /* again later */
-		l->first = b;
-		if (!l->last)
-			l->last = b;
+		window_put_first(q, b); /* again later */
 		b = NULL;
 		break;
 	}
@@ -591,33 +621,19 @@ struct queue_block *queue_take(struct queue *q, uint32_t lane, int64_t now_ms)
 	return b ? &b->public : NULL;
 }
 
-static struct block *untake(struct queue *q, struct queue_block *public)
-{
-	struct block *b = container_of(public, struct block, public);
-
-	b->taken = false;
-	lane_of(q, b)->taken = false;
-	return b;
-}
-
 void queue_put_back(struct queue *q, struct queue_block *public)
 {
 	struct block *b;
-	struct lane *l;
 
 	pthread_mutex_lock(&q->lock);
 	b = untake(q, public);
-	l = lane_of(q, b);
-	b->lane_next = l->first;
-	l->first = b;
-	if (!l->last)
-		l->last = b;
+	window_put_first(q, b);
 	/* Of a long outage the bytes need not stay: they are on disk, too. */
 	if (b->segment && q->memory > q->o.memory) {
-		q->memory -= MIN(weight(b), q->memory);
+		q->memory -= MIN(window_weight(b), q->memory);
 		free(b->bytes);
-		set_bytes(b, NULL);
-		q->memory += weight(b);
+		window_set_bytes(b, NULL);
+		q->memory += window_weight(b);
 	}
 	pthread_mutex_unlock(&q->lock);
 }
@@ -629,6 +645,27 @@ void queue_release(struct queue *q, struct queue_block *public)
 	pthread_mutex_unlock(&q->lock);
 }
 
+void queue_release_cut(struct queue *q, struct queue_block *public, uint32_t dead_samples,
+		       uint32_t dead_series)
+{
+	struct amount dead, all;
+	struct block *b;
+
+	pthread_mutex_lock(&q->lock);
+	b = untake(q, public);
+	all = amount_of(b);
+	dead = (struct amount){ .samples = MIN(dead_samples, all.samples),
+				.series = MIN(dead_series, all.series) };
+	/* A block is dead when nothing of it was sent. */
+	dead.records = dead.series == all.series;
+	queue_count(q, QUEUE_DEAD, dead);
+	queue_count(q, QUEUE_SENT,
+		    (struct amount){ 1 - dead.records, all.samples - dead.samples,
+				     all.series - dead.series });
+	forget(q, b);
+	pthread_mutex_unlock(&q->lock);
+}
+
 int queue_dead_letter(struct queue *q, struct queue_block *b, const struct record *what, int status,
 		      const char *reason, const char *series)
 {
@@ -636,8 +673,13 @@ int queue_dead_letter(struct queue *q, struct queue_block *b, const struct recor
 
 	pthread_mutex_lock(&q->lock);
 	r = dead_write(q, what ? what : &b->record, status, reason, series);
-	if (!what)
+	if (r < 0 && r != -EFBIG) {
+		disk_count_error(q, r);
+		log_warning_limited("%s: a dead letter cannot be written: %s", q->path,
+				    strerror(-r));
+	} else if (!what) {
 		finish(q, untake(q, b), QUEUE_DEAD);
+	}
 	pthread_mutex_unlock(&q->lock);
 	return r;
 }
@@ -646,57 +688,4 @@ void queue_on_ready(struct queue *q, void (*fn)(void *ctx, uint32_t lane), void 
 {
 	q->ready = fn;
 	q->ready_ctx = ctx;
-}
-
-/* --- time and figures --- */
-
-void queue_change(struct queue *q, const struct queue_options *o)
-{
-	pthread_mutex_lock(&q->lock);
-	q->o.memory = o->memory;
-	q->o.disk = o->disk;
-	q->o.segment = o->segment;
-	q->o.min_free_disk = o->min_free_disk;
-	q->o.dead_letter = o->dead_letter;
-	q->o.max_age_us = o->max_age_us;
-	q->o.ack = o->disk ? o->ack : QUEUE_ACK_MEMORY;
-	q->o.full = o->full;
-	q->o.drain = o->drain;
-	pthread_mutex_unlock(&q->lock);
-}
-
-void queue_tick(struct queue *q, int64_t now_ms)
-{
-	(void)now_ms;
-	pthread_mutex_lock(&q->lock);
-	if (q->o.disk)
-		(void)disk_free_space(q);
-	cursor_write(q, true);
-	pthread_mutex_unlock(&q->lock);
-}
-
-static void oldest(const struct queue *q, struct queue_stats *s)
-{
-	s->oldest_enqueued_ms = 0;
-	s->oldest_sample_ts = INT64_MAX;
-	for (const struct block *b = q->oldest; b; b = b->newer)
-		s->oldest_sample_ts = MIN(s->oldest_sample_ts, b->public.record.min_ts);
-	for (const struct segment_file *f = q->load.segment; q->backlog && f; f = f->next)
-		s->oldest_sample_ts = MIN(s->oldest_sample_ts, f->min_ts);
-	if (q->oldest)
-		s->oldest_enqueued_ms = q->oldest->public.record.enqueued_ms;
-	else if (q->backlog && q->load.segment)
-		s->oldest_enqueued_ms = q->load.segment->oldest_ms;
-}
-
-void queue_stats(struct queue *q, struct queue_stats *ret)
-{
-	pthread_mutex_lock(&q->lock);
-	*ret = q->stats;
-	ret->memory_bytes = q->memory;
-	ret->disk_bytes = q->disk;
-	ret->dead_bytes = q->dead;
-	ret->blocks = q->window + q->backlog;
-	oldest(q, ret);
-	pthread_mutex_unlock(&q->lock);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "base/durations.h"
+#include "route/queue/ballast.h"
 #include "route/queue/segment.h"
 
 /*
@@ -7,7 +9,8 @@
  *
  * Many workers append, one sender takes. A block has its index when the append returns; then it is acknowledged as the queue's `ack`
  * says. Directory: <storage>/queue/<destination>/<node>/{lock,cursor,<seq 16 hex>.seg,dead/}. A block may be sent twice after a
- * crash, never skipped. All counts are exact: enqueued = sent + dropped + dead + pending.
+ * crash, never skipped. All counts are exact, in blocks, series and samples: enqueued + recovered = sent + dropped + dead + expired + corrupt +
+ * what waits; but for files that were damaged while nobody had them open.
  */
 enum queue_ack { QUEUE_ACK_MEMORY, QUEUE_ACK_DISK, QUEUE_ACK_FSYNC };
 enum queue_full { QUEUE_FULL_BLOCK, QUEUE_FULL_DROP_OLDEST, QUEUE_FULL_DROP_NEWEST };
@@ -22,6 +25,8 @@ struct queue_options {
 	enum queue_drain drain;
 	uint32_t lanes;
 	uint64_t epoch; /* random per start */
+	struct ballast
+		*ballast; /* of all queues of the storage; NULL = reservations are not backed */
 };
 
 enum queue_event {
@@ -37,13 +42,15 @@ enum queue_event {
 };
 enum queue_error { QUEUE_NOSPACE, QUEUE_QUOTA, QUEUE_IO, QUEUE_OTHER, _QUEUE_ERROR_MAX };
 struct queue_stats {
-	uint64_t records[_QUEUE_EVENT_MAX], samples[_QUEUE_EVENT_MAX];
-	uint64_t dropped_oldest_samples, dropped_newest_samples, expired_samples, corrupt_samples;
+	uint64_t records[_QUEUE_EVENT_MAX], samples[_QUEUE_EVENT_MAX], series[_QUEUE_EVENT_MAX];
+	uint64_t dropped_newest_samples, dropped_newest_series; /* were never enqueued */
 	uint64_t errors[_QUEUE_ERROR_MAX];
 	uint64_t memory_bytes, disk_bytes, dead_bytes; /* now */
-	uint64_t blocks; /* waiting */
+	uint64_t memory_limit, disk_limit, dead_limit;
+	uint64_t blocks, memory_blocks; /* waiting; of these with their bytes in memory */
+	uint64_t waiting_samples;
 	int64_t oldest_enqueued_ms, oldest_sample_ts; /* of what is unsent; 0 / INT64_MAX = empty */
-	uint64_t syncs, sync_us; /* fdatasync */
+	struct durations syncs; /* fdatasync */
 	uint64_t dead_dropped; /* dead letters that had to make room, in segments, or did not fit */
 	bool full;
 };
@@ -57,17 +64,21 @@ int queue_open(const struct queue_options *o, char *why, size_t why_size, struct
 /* Seals what is in memory to disk (but disk: 0), writes the cursor. */
 struct queue *queue_close(struct queue *q);
 DEFINE_CLEANUP(struct queue *, queue_close);
-/* New limits, ages, ack and full; names, lanes and segments written so far stay. From any thread. */
+/*
+ * New limits, ages, ack, full and number of lanes; names and segments written so far stay. From any thread. Blocks of the old layout are sent
+ * first.
+ */
 void queue_change(struct queue *q, const struct queue_options *o);
 
 /* --- workers: any thread --- */
 /*
  * Space for a request's rows before they are appended (GW-RX-5). 0; -EAGAIN full (`block`). drop_newest answers 1: leave this
- * node's rows out, counted by queue_drop(). drop_oldest makes room.
+ * node's rows out, counted by queue_drop(). drop_oldest makes room. What was reserved is taken by queue_append() whatever happens to the limits and the
+ * free space meanwhile.
  */
 int queue_reserve(struct queue *q, uint64_t bytes);
 void queue_unreserve(struct queue *q, uint64_t bytes);
-void queue_drop_newest(struct queue *q, uint32_t samples);
+void queue_drop_newest(struct queue *q, uint32_t samples, uint32_t series);
 /*
  * One sealed block; payload is copied (memory tier) or written. @r->index is set. 0 once the block is safe as `ack` says (fsync: group
  * commit, waits ≤ 10 ms); -EAGAIN full; -ENOSPC, -EDQUOT, -EIO counted, nothing kept.
@@ -80,16 +91,28 @@ struct queue_block { /* taken, not yet released; owned by the queue */
 	unsigned attempts;
 	void *owner; /* for the sender */
 };
+/* Lanes that have blocks now; changes between two calls of the sender. */
+uint32_t queue_lanes(const struct queue *q);
 /* Next unsent block of @lane in order, or NULL. Blocks older than max_age are expired on the way. */
 struct queue_block *queue_take(struct queue *q, uint32_t lane, int64_t now_ms);
 void queue_put_back(struct queue *q, struct queue_block *b); /* failed: first of its lane again */
 void queue_release(struct queue *q, struct queue_block *b); /* sent */
-/* Refused for good: to dead/ with a JSON line (GW-TX-11); @parts of a block that was halved are written from @payload. */
+/* The same of a block that was cut up, of which these went to dead/ before. */
+void queue_release_cut(struct queue *q, struct queue_block *b, uint32_t dead_samples,
+		       uint32_t dead_series);
+/* A taken block that has become too old: true when it is gone. */
+bool queue_expire(struct queue *q, struct queue_block *b, int64_t now_ms);
+/*
+ * Refused for good: to dead/ with a JSON line (GW-TX-11). @what: a part of a block that was cut up, which stays; NULL = the block, which goes.
+ * -EFBIG: more than dead letters may take, dropped and counted. Other errors: nothing was written, the block stays.
+ */
 int queue_dead_letter(struct queue *q, struct queue_block *b, const struct record *what, int status,
 		      const char *reason, const char *series);
 /* Called with no lock held whenever a lane that was empty has a block. */
 void queue_on_ready(struct queue *q, void (*fn)(void *ctx, uint32_t lane), void *ctx);
 void queue_tick(struct queue *q, int64_t now_ms); /* each second: cursor, free space, age */
+/* Of the tier that it lives in, 0..1; 1 = there is no room on the device. What is only reserved does not count. */
+double queue_fill(struct queue *q);
 void queue_stats(struct queue *q, struct queue_stats *ret);
 
 /* Index of the lowest unsent record by the cursor of a queue that nobody has open. -errno without a sound one. */

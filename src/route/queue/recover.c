@@ -25,13 +25,15 @@ static void take_record(struct scan *x, const struct record *r, uint64_t offset)
 {
 	struct queue *q = x->q;
 
-	x->s->records++;
+	if (!x->s->records++)
+		x->s->first_index = r->index; /* the head may be damaged */
 	q->next_index = MAX(q->next_index, r->index + 1);
 	if (r->index < x->lowest) {
 		x->s->released++;
 		return;
 	}
 	x->s->samples += r->samples;
+	x->s->series += r->series;
 	x->s->min_ts = MIN(x->s->min_ts, r->min_ts);
 	x->s->oldest_ms = MIN(x->s->oldest_ms, r->enqueued_ms);
 	if (!q->backlog) {
@@ -39,7 +41,7 @@ static void take_record(struct scan *x, const struct record *r, uint64_t offset)
 		q->load.offset = offset;
 	}
 	q->backlog++;
-	queue_count(q, QUEUE_RECOVERED, 1, r->samples);
+	queue_count(q, QUEUE_RECOVERED, (struct amount){ 1, r->samples, r->series });
 }
 
 /* Behind the last whole record: of the last file what a crash left of a write, else a hole. */
@@ -48,12 +50,12 @@ static void take_tail(struct scan *x, uint64_t end)
 	struct queue *q = x->q;
 
 	if (x->s->next) {
-		queue_count(q, QUEUE_CORRUPT, 1, 0);
+		queue_count(q, QUEUE_CORRUPT, (struct amount){ .records = 1 });
 		log_warning("%s: segment %016" PRIx64 " is damaged from offset %" PRIu64 " on",
 			    q->path, x->s->sequence, end);
 		return;
 	}
-	queue_count(q, QUEUE_TORN, 1, 0);
+	queue_count(q, QUEUE_TORN, (struct amount){ .records = 1 });
 	log_warning("%s: the last record of segment %016" PRIx64
 		    " was torn, cut at offset %" PRIu64,
 		    q->path, x->s->sequence, end);
@@ -79,7 +81,7 @@ static int scan_file(struct scan *x)
 		offset += (uint64_t)n;
 	}
 	if (holes) {
-		queue_count(x->q, QUEUE_CORRUPT, holes, 0);
+		queue_count(x->q, QUEUE_CORRUPT, (struct amount){ .records = holes });
 		log_warning("%s: %" PRIu64 " holes in segment %016" PRIx64, x->q->path, holes,
 			    x->s->sequence);
 	}
@@ -98,7 +100,7 @@ static void check_sequence(struct queue *q)
 			continue;
 		log_warning("%s: %" PRIu64 " segments are missing before %016" PRIx64, q->path,
 			    missing, s->next->sequence);
-		queue_count(q, QUEUE_CORRUPT, missing, 0);
+		queue_count(q, QUEUE_CORRUPT, (struct amount){ .records = missing });
 	}
 }
 
@@ -108,7 +110,7 @@ static void drop_sent(struct queue *q)
 	for (struct segment_file *s = q->segments, *next; s; s = next) {
 		next = s->next;
 		if (!s->sent && s->released == s->records)
-			disk_release(q, s, 0, 0);
+			disk_release(q, s, (struct amount){});
 	}
 }
 
@@ -125,7 +127,7 @@ int queue_recover(struct queue *q)
 	if (r == -EBADMSG) {
 		log_warning("%s: the cursor is damaged, sending begins at the oldest record",
 			    q->path);
-		queue_count(q, QUEUE_CORRUPT, 1, 0);
+		queue_count(q, QUEUE_CORRUPT, (struct amount){ .records = 1 });
 	} else if (r < 0 && r != -ENOENT) {
 		return r;
 	}

@@ -228,6 +228,14 @@ bool record_extra_find(const struct record *r, enum record_extra type, const voi
 	return false;
 }
 
+uint32_t record_histograms(const struct record *r)
+{
+	const void *value;
+	size_t len;
+
+	return record_extra_find(r, EXTRA_HISTOGRAMS, &value, &len) && len == 4 ? get32(value) : 0;
+}
+
 size_t record_extra_put(uint8_t *at, size_t room, enum record_extra type, const void *value,
 			size_t len)
 {

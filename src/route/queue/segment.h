@@ -17,7 +17,15 @@
 
 enum record_schema { RECORD_RW1 = 1, RECORD_RW2 = 2, RECORD_FRAMES = 3 };
 enum record_codec { RECORD_SNAPPY = 1, RECORD_ZSTD = 2 };
-enum record_extra { EXTRA_TENANT = 1, EXTRA_SPLIT = 2 };
+enum record_extra {
+	EXTRA_TENANT = 1,
+	EXTRA_SPLIT = 2,
+	EXTRA_HISTOGRAMS = 3
+}; /* 3: u32, how many of the samples are histograms */
+
+/* Flags of a record: gateways that it has passed; of how many lanes its lane is one (0: not said). */
+#define RECORD_HOPS 7U
+#define RECORD_LAYOUT_SHIFT 8
 
 struct segment_info {
 	uint64_t sequence, first_index;
@@ -28,6 +36,7 @@ struct segment_info {
 
 struct record { /* payload and extra: borrowed */
 	uint64_t index;
+	uint64_t epoch; /* of the start that wrote it: that of its segment, not in its header */
 	int64_t enqueued_ms, min_ts, max_ts; /* ms */
 	uint32_t series, samples;
 	uint16_t lane, flags;
@@ -37,6 +46,11 @@ struct record { /* payload and extra: borrowed */
 	const void *payload;
 	uint32_t payload_len;
 };
+
+static inline uint32_t record_layout(const struct record *r)
+{
+	return r->flags >> RECORD_LAYOUT_SHIFT & 127U;
+}
 
 uint32_t segment_checksum(const void *data, size_t len);
 void segment_header_encode(const struct segment_info *i, uint8_t out[SEGMENT_HEADER]);
@@ -56,6 +70,7 @@ int record_body_check(const uint8_t header[RECORD_HEADER], const struct record *
 ssize_t record_decode(const uint8_t *at, size_t room, struct record *ret);
 /* Offset of the next valid header at 8-byte steps from @from, or -ENODATA. */
 ssize_t record_search(const uint8_t *at, size_t len, size_t from);
+uint32_t record_histograms(const struct record *r); /* 0 where nothing is said */
 bool record_extra_find(const struct record *r, enum record_extra type, const void **ret,
 		       size_t *ret_len);
 /* Appends one field at @at: bytes used, 0 = no room. */

@@ -40,6 +40,7 @@ struct worker_counters {
 		exemplars[_RW_VERSION_MAX], metadata[_RW_VERSION_MAX];
 	uint64_t wire_bytes[_RW_VERSION_MAX], decoded_bytes[_RW_VERSION_MAX];
 	uint64_t invalid[_RW_INVALID_MAX], empty_labels;
+	uint64_t label_limits[_RW_LABEL_LIMIT_MAX], over[_RW_OVER_MAX]; /* series; requests */
 	uint64_t losses[_RW_LOSS_MAX];
 	uint64_t dropped[_DROP_MAX]; /* before routing, and of no route */
 	uint64_t lag_draw;

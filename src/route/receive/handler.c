@@ -16,93 +16,13 @@
 #include "base/time.h"
 #include "route/internal.h"
 #include "route/receive/headers.h"
+#include "route/receive/upload.h"
 #include "route/rows.h"
 
-#define FREE_MAX 4 /* bodies kept for the next requests of a worker */
-#define FREE_BYTES_MAX (1 << 20)
 #define RUDE_FACTOR 4 /* a body of that many times the limit is cut off unanswered */
 #define HOPS_MAX 4
-
-struct upload {
-	struct upload *next_free;
-	struct http_request *q;
-	struct route_worker *worker;
-	uint8_t *body;
-	size_t size, len, seen;
-	enum path_index path;
-	enum rw_version version;
-	enum rw_encoding encoding;
-	unsigned hops;
-	char tenant[256];
-	uint64_t began_us, held; /* bytes of the in-flight budget */
-	struct ticket ticket;
-	struct pipeline_answer answer;
-	bool waiting, taken, too_large;
-};
-
-/* --- uploads and their memory --- */
-
-static struct upload *new_upload(struct route_worker *w)
-{
-	struct upload *u = w->free_uploads;
-	uint8_t *body = NULL;
-	size_t size = 0;
-
-	if (u) {
-		w->free_uploads = u->next_free;
-		w->n_free--;
-		body = u->body;
-		size = u->size;
-	} else {
-		u = malloc(sizeof(*u));
-	}
-	if (!u)
-		return NULL;
-	*u = (struct upload){ .worker = w, .body = body, .size = size };
-	return u;
-}
-
-static void free_upload(struct upload *u)
-{
-	struct route_worker *w = u->worker;
-
-	if (w->n_free < FREE_MAX && u->size <= FREE_BYTES_MAX) {
-		u->next_free = w->free_uploads;
-		w->free_uploads = u;
-		w->n_free++;
-		return;
-	}
-	free(u->body);
-	free(u);
-}
-
-void route_worker_done(struct route_worker *w)
-{
-	while (w->free_uploads) {
-		struct upload *u = w->free_uploads;
-
-		w->free_uploads = u->next_free;
-		free(u->body);
-		free(u);
-	}
-	free(w->decoded);
-}
-
-static bool grow(struct upload *u, size_t need)
-{
-	size_t size = MAX(u->size ? u->size : (size_t)65536, need);
-	uint8_t *more;
-
-	if (need <= u->size)
-		return true;
-	size = MAX(size, MIN(2 * u->size, need + (need >> 2)));
-	more = realloc(u->body, size);
-	if (!more)
-		return false;
-	u->body = more;
-	u->size = size;
-	return true;
-}
+#define TENANT_MAX 255
+#define DECODED_KEPT (16U << 20) /* of a worker; a body that needs more gives it back */
 
 /* --- answers --- */
 
@@ -140,8 +60,12 @@ static void reply(struct upload *u, int status, const char *text)
 {
 	if (u->version == RW2 && u->taken)
 		add_written(u);
-	if (status == 429 || status == 503)
-		http_reply_header(u->q, "Retry-After", "1");
+	if (status == 429 || status == 503) {
+		char seconds[16];
+
+		(void)snprintf(seconds, sizeof(seconds), "%u", MAX(u->answer.retry_s, 1U));
+		http_reply_header(u->q, "Retry-After", seconds);
+	}
 	count_answer(u, status);
 	if (status == 204)
 		http_reply(u->q, 204, NULL, "", 0);
@@ -171,10 +95,11 @@ static bool take_length(struct upload *u)
 	if (!text || parse_u64(text, &n) < 0)
 		return true; /* chunked: counted as it comes */
 	if (n > max) {
+		COUNT(u->worker->counters.limits[LIMIT_MAX_BODY], 1);
 		refuse(u, 413, ERROR_CONTENT_LENGTH, "the body is larger than receive.max_body\n");
 		return false;
 	}
-	if (!grow(u, n)) {
+	if (!upload_grow(u, n)) {
 		refuse(u, 503, ERROR_READ, "out of memory\n");
 		return false;
 	}
@@ -196,18 +121,34 @@ static bool take_hops(struct upload *u)
 	return true;
 }
 
-static void take_tenant(struct upload *u)
+/* The header may differ from destination to destination. In force until the next request of the worker. */
+static bool take_tenants(struct upload *u)
 {
 	const struct route_config *c = u->worker->snapshot->config;
 
 	for (size_t i = 0; i < c->n_destinations; i++) {
-		const char *value = c->destinations[i].tenant.from_request
-					    ? http_header(u->q, c->destinations[i].tenant.header)
-					    : NULL;
+		const struct tenant_config *t = &c->destinations[i].tenant;
+		const char *value = t->from_request ? http_header(u->q, t->header) : NULL;
 
-		if (value)
-			(void)snprintf(u->tenant, sizeof(u->tenant), "%s", value);
+		u->worker->tenants[i] = value ? value : "";
+		if (value && strlen(value) > TENANT_MAX) {
+			refuse(u, 400, ERROR_SERIES, "the tenant has more than 255 bytes\n");
+			return false;
+		}
 	}
+	return true;
+}
+
+/* A request has one bucket: that of the first tenant that is told. */
+static struct rate_question rate_question(const struct upload *u)
+{
+	const struct route_worker *w = u->worker;
+	const struct route_config *c = w->snapshot->config;
+	struct rate_question q = { c->limits->samples_per_second, c->limits->tenants, "" };
+
+	for (size_t i = 0; i < c->n_destinations && !*q.tenant; i++)
+		q.tenant = w->tenants[i];
+	return q;
 }
 
 static bool take_media(struct upload *u)
@@ -220,15 +161,18 @@ static bool take_media(struct upload *u)
 	return false;
 }
 
-/* A worker changes to the newest configuration between requests. */
-static void use_newest(struct route_worker *w)
+void route_worker_use_newest(struct route_worker *w)
 {
 	struct snapshot *s;
+	const char **tenants;
 
-	if (w->snapshot && w->snapshot->generation == w->gateway->generation)
+	if (w->tenants && w->snapshot->generation == w->gateway->generation)
 		return;
 	s = gateway_take_snapshot(w->gateway);
-	if (pipeline_use(w->pipeline, s) < 0) {
+	tenants = reallocarray(w->tenants, s->n_destinations + 1, sizeof(*tenants));
+	if (tenants)
+		w->tenants = tenants;
+	if (!tenants || pipeline_use(w->pipeline, s) < 0) {
 		log_warning_limited("out of memory, the old configuration stays for now");
 		gateway_put_snapshot(w->gateway, s);
 		return;
@@ -254,8 +198,8 @@ static bool begin(struct http_request *q, void *ctx)
 		http_reply_text(q, 405, "method not allowed\n");
 		return false;
 	}
-	use_newest(w);
-	u = new_upload(w);
+	route_worker_use_newest(w);
+	u = upload_new(w);
 	if (!u) {
 		http_reply_text(q, 503, "out of memory\n");
 		return false;
@@ -267,10 +211,8 @@ static bool begin(struct http_request *q, void *ctx)
 	COUNT(w->counters.in_flight, 1);
 	if (g->stopping || !g->ready)
 		reply(u, 503, "starting or stopping\n");
-	else if (take_media(u) && take_hops(u) && take_length(u)) {
-		take_tenant(u);
-		return true;
-	}
+	else
+		return take_media(u) && take_hops(u) && take_length(u);
 	return false;
 }
 
@@ -283,31 +225,23 @@ static void data(struct http_request *q, void *ctx, const void *bytes, size_t le
 
 	(void)ctx;
 	u->seen += len;
-	if (u->too_large || u->len + len > max || !grow(u, u->len + len)) {
-		u->too_large = true; /* the rest is read and thrown away */
+	u->too_large |= u->len + len > max;
+	if (u->too_large || u->no_room)
+		return;
+	u->no_room = !upload_hold(u, u->len + len);
+	if (u->no_room || !upload_grow(u, u->len + len)) {
+		u->no_room = true;
 		return;
 	}
 	memcpy(u->body + u->len, bytes, len);
 	u->len += len;
 }
 
-static bool hold_budget(struct upload *u, uint64_t bytes)
+static void refuse_room(struct upload *u)
 {
-	struct gateway *g = u->worker->gateway;
-	uint64_t max = u->worker->snapshot->config->receive->max_inflight;
-
-	if (__atomic_add_fetch(&g->held_bytes, bytes, __ATOMIC_RELAXED) > max) {
-		__atomic_sub_fetch(&g->held_bytes, bytes, __ATOMIC_RELAXED);
-		return false;
-	}
-	u->held = bytes;
-	return true;
-}
-
-static void drop_budget(struct upload *u)
-{
-	__atomic_sub_fetch(&u->worker->gateway->held_bytes, u->held, __ATOMIC_RELAXED);
-	u->held = 0;
+	COUNT(u->worker->counters.limits[LIMIT_MAX_INFLIGHT], 1);
+	u->taken = false;
+	refuse(u, full_status(u), ERROR_STORE, "too many bodies in work\n");
 }
 
 static bool decode(struct upload *u, size_t *ret_len)
@@ -316,8 +250,9 @@ static bool decode(struct upload *u, size_t *ret_len)
 	size_t max = w->snapshot->config->receive->max_decompressed, claimed = 0;
 	int r = rw_decoded_size(u->encoding, u->body, u->len, max, &claimed);
 
-	if (r >= 0 && !hold_budget(u, claimed ? claimed : MIN(max, 64 * u->len))) {
-		refuse(u, full_status(u), ERROR_STORE, "too many bodies in work\n");
+	claimed = claimed ? claimed : MIN(max, 64 * u->len);
+	if (r >= 0 && !upload_hold(u, MAX(claimed, u->len))) {
+		refuse_room(u);
 		return false;
 	}
 	if (r >= 0)
@@ -326,6 +261,8 @@ static bool decode(struct upload *u, size_t *ret_len)
 	if (r >= 0)
 		return true;
 	u->taken = false;
+	if (r == -E2BIG)
+		COUNT(w->counters.limits[LIMIT_MAX_DECOMPRESSED], 1);
 	if (r == -E2BIG)
 		refuse(u, 413, ERROR_CONTENT_LENGTH,
 		       "the body is larger than receive.max_decompressed\n");
@@ -336,14 +273,21 @@ static bool decode(struct upload *u, size_t *ret_len)
 	return false;
 }
 
-/* Token bucket of all samples (GW-RX-18). */
+/* Token buckets of samples (GW-RX-18). */
 static bool within_rate(struct upload *u)
 {
-	const struct limits_config *l = u->worker->snapshot->config->limits;
+	struct route_worker *w = u->worker;
+	const struct limits_config *l = w->snapshot->config->limits;
+	const struct rate_question q = rate_question(u);
+	bool shared;
+	unsigned wait = rate_wait(w->gateway->rate, &q, time_mono_us(), &shared);
 
-	if (!l->samples_per_second || u->worker->gateway->tokens > 0)
+	if (shared)
+		COUNT(w->counters.limits[LIMIT_TENANTS], 1);
+	if (!wait)
 		return true;
-	COUNT(u->worker->counters.limits[0], 1);
+	COUNT(w->counters.limits[LIMIT_RATE], 1);
+	u->answer.retry_s = wait;
 	reply(u, l->rate_status == RATE_503 ? 503 : 429, "too many samples a second\n");
 	return false;
 }
@@ -353,6 +297,7 @@ static void finish(struct upload *u)
 	struct pipeline_answer *a = &u->answer;
 
 	if (u->ticket.failed) {
+		a->retry_s = headers_retry_after(u->ticket.fill);
 		a->samples = a->histograms = a->exemplars = 0;
 		refuse(u, full_status(u), ERROR_STORE, "a queue did not take the block\n");
 	} else if (*a->text) {
@@ -376,8 +321,11 @@ static void count_items(struct upload *u)
 
 	COUNT(c->bytes[u->path], u->len);
 	COUNT(c->samples[u->path], n);
-	if (u->worker->snapshot->config->limits->samples_per_second)
-		__atomic_sub_fetch(&u->worker->gateway->tokens, (int64_t)n, __ATOMIC_RELAXED);
+	if (n) {
+		const struct rate_question q = rate_question(u);
+
+		rate_take(u->worker->gateway->rate, &q, n, time_mono_us());
+	}
 }
 
 static void take(struct upload *u, size_t len)
@@ -387,13 +335,18 @@ static void take(struct upload *u, size_t len)
 					    .body = w->decoded,
 					    .len = len,
 					    .wire_len = u->len,
-					    .tenant = u->tenant,
+					    .tenants = w->tenants,
 					    .hops = u->hops };
 
 	u->taken = true; /* RW2 answers tell what was written from here on */
 	u->ticket = (struct ticket){ .done = done };
 	pipeline_take(w->pipeline, &body, &u->ticket, &u->answer, time_mono_us());
-	drop_budget(u);
+	(void)upload_hold(u, 0);
+	if (w->decoded_size > DECODED_KEPT) {
+		free(w->decoded);
+		w->decoded = NULL;
+		w->decoded_size = 0;
+	}
 	count_items(u);
 	switch (u->answer.status) {
 	case 0:
@@ -426,13 +379,17 @@ static void end(struct http_request *q, void *ctx)
 		finish(u);
 		return;
 	}
+	if (u->too_large)
+		COUNT(u->worker->counters.limits[LIMIT_MAX_BODY], 1);
 	if (u->seen > RUDE_FACTOR * u->worker->snapshot->config->receive->max_body)
 		return; /* closed without an answer */
 	if (u->too_large)
 		refuse(u, 413, ERROR_CONTENT_LENGTH, "the body is larger than receive.max_body\n");
 	else if (!u->len)
 		refuse(u, 400, ERROR_EMPTY, "the body is empty\n");
-	else if (within_rate(u) && decode(u, &len))
+	else if (u->no_room)
+		refuse_room(u);
+	else if (take_tenants(u) && within_rate(u) && decode(u, &len))
 		take(u, len);
 }
 
@@ -445,10 +402,8 @@ static void gone(struct http_request *q, void *ctx)
 		return;
 	if (u->waiting)
 		pipeline_forget(u->worker->pipeline, &u->ticket);
-	if (u->held)
-		drop_budget(u);
 	COUNT(u->worker->counters.in_flight, -1);
-	free_upload(u);
+	upload_free(u);
 }
 
 const struct http_upload_ops route_upload = { begin, data, end, gone };

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Content-Type and Content-Encoding of remote write. */
+/* Headers of remote write: Content-Type, Content-Encoding; Retry-After of the answer. */
 
 #include <string.h>
 #include <strings.h>
+#include "base/macro.h"
 #include "route/receive/headers.h"
 
 #define PROTOBUF "application/x-protobuf"
@@ -113,4 +114,11 @@ bool headers_encoding(const char *content_encoding, enum rw_encoding *ret)
 		return true;
 	*ret = RW_ENCODING_ZSTD;
 	return same(from, end, "zstd");
+}
+
+unsigned headers_retry_after(double fill)
+{
+	double over = CLAMP((fill - 0.5) / 0.5, 0.0, 1.0);
+
+	return 1 + (unsigned)(29 * over);
 }

@@ -251,12 +251,15 @@ struct rw_block *open_blocks_get(struct open_blocks *o, struct ticket *t, const 
 
 static void answer(struct open_block *b, bool failed)
 {
+	double fill = failed ? queue_fill(b->d->nodes[b->node]->queue) : 0;
+
 	for (size_t i = 0; i < b->n_waiters; i++) {
 		struct ticket *t = b->waiters[i];
 
 		if (!t)
 			continue;
 		t->failed |= failed;
+		t->fill = MAX(t->fill, fill);
 		if (--t->pending == 0 && t->committed)
 			t->done(t);
 	}
@@ -283,7 +286,7 @@ static int append(struct open_blocks *o, const struct open_block *b)
 		.series = info.series,
 		.samples = info.samples,
 		.lane = b->lane,
-		.flags = b->flags,
+		.flags = (uint16_t)(b->flags | b->d->lanes << RECORD_LAYOUT_SHIFT),
 		.schema = b->version == RW2 ? RECORD_RW2 : RECORD_RW1,
 		.codec = (uint8_t)b->d->codec,
 		.extra = b->extra,
@@ -345,7 +348,8 @@ static void drop_rows(struct open_block *b)
 {
 	uint32_t samples = rw_block_info(b->rows)->samples - b->mark.samples;
 
-	queue_drop_newest(b->d->nodes[b->node]->queue, samples);
+	queue_drop_newest(b->d->nodes[b->node]->queue, samples,
+			  rw_block_info(b->rows)->series - b->mark.series);
 	rw_block_rollback(b->rows, &b->mark);
 }
 
@@ -379,6 +383,12 @@ static void unreserve(struct ticket *t, const struct open_block *stop)
 	}
 }
 
+static void note_fill(struct ticket *t)
+{
+	for (const struct open_block *b = t->touched; b; b = b->touched_next)
+		t->fill = MAX(t->fill, queue_fill(b->d->nodes[b->node]->queue));
+}
+
 void open_blocks_rollback(struct open_blocks *o, struct ticket *t)
 {
 	struct open_block *next;
@@ -401,6 +411,7 @@ int open_blocks_commit(struct open_blocks *o, struct ticket *t, uint64_t now_us)
 	int r = reserve(t, &stop);
 
 	if (r < 0) {
+		note_fill(t);
 		unreserve(t, stop);
 		open_blocks_rollback(o, t);
 		return r;

@@ -15,6 +15,7 @@
 struct ticket { /* embedded in a request; lives until done() was called */
 	unsigned pending; /* touched blocks that are not safe yet */
 	bool failed, committed;
+	double fill; /* of the fullest queue that refused, 0..1 */
 	void (*done)(struct ticket *t); /* all are safe, or failed */
 	struct open_block *touched; /* by the request at work */
 };

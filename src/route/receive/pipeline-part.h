@@ -2,6 +2,7 @@
 /* What the files of the pipeline share. */
 #pragma once
 #include "route/receive/pipeline.h"
+#include "route/receive/tasks.h"
 
 #define LABELS_MAX 1152 /* of a series with what rules and destinations add */
 
@@ -20,8 +21,10 @@ struct pipeline {
 	struct named_counters *named; /* atomic head */
 	struct route_counters **routes; /* per route of the snapshot */
 	size_t n_routes;
+	struct task_counts *tasks; /* atomic head */
+	uint32_t **task_samples; /* per destination of the snapshot */
 	struct rw_limits limits;
-	struct rw_buf canon, key, window[2];
+	struct rw_buf canon, key, window[2], moved[3];
 	struct rw_series inside[2], outside[2]; /* of a window, by its depth */
 	struct rw_label labels[LABELS_MAX];
 	char task_text[16];

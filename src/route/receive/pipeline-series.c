@@ -91,11 +91,12 @@ static bool leaving_labels(struct pipeline *p, const struct destination *d, cons
 static uint16_t make_extra(struct pipeline *p, const struct destination *d, const struct item *it)
 {
 	const struct config_strings *split = &d->config->batch.split_by_labels;
+	const char *tenant = p->body->tenants[d - p->snapshot->destinations];
 	size_t len = 0;
 
-	if (d->config->tenant.from_request && *p->body->tenant)
-		len += record_extra_put(p->extra, sizeof(p->extra), EXTRA_TENANT, p->body->tenant,
-					strlen(p->body->tenant));
+	if (d->config->tenant.from_request && *tenant)
+		len += record_extra_put(p->extra, sizeof(p->extra), EXTRA_TENANT, tenant,
+					strlen(tenant));
 	for (size_t i = 0; i < split->n; i++) {
 		size_t name_len = strlen(split->items[i]);
 		const struct rw_label *l =
@@ -119,7 +120,7 @@ static uint16_t make_extra(struct pipeline *p, const struct destination *d, cons
 static enum rw_version block_version(const struct destination *d, uint16_t node,
 				     enum rw_version own)
 {
-	const struct node_config *c = d->config->nodes.items;
+	const struct node_config *c = d->node_configs;
 
 	switch (c[node].send.protocol) {
 	case SEND_RW1:
@@ -151,26 +152,75 @@ static void add_row(struct pipeline *p, const struct destination *d, struct item
 		p->no_memory = true;
 }
 
-/* False: its task label was not wanted, the series is invalid here. */
-static bool deliver(struct pipeline *p, const struct destination *d, struct item *it,
-		    const struct placement *place)
+/* By the old table of @m, or by the present one. */
+static void deliver_by(struct pipeline *p, const struct destination *d,
+		       const struct destination_move *m, struct item *it,
+		       const struct placement *place)
 {
 	const struct rw_label *labels = it->changed ? it->labels : NULL;
 	size_t n = it->changed ? it->n_labels : 0;
+	uint32_t replicas = m ? m->table->replicas : d->replicas;
 
-	if (place->reject) {
-		p->rejected++;
-		return false;
-	}
 	if (leaving_labels(p, d, it, place->task, &n))
 		labels = p->labels;
-	for (uint32_t rank = 0; rank < d->replicas; rank++) {
-		uint16_t node = destination_node(d, place, rank, labels ? labels : it->labels,
-						 labels ? n : it->n_labels);
+	for (uint32_t rank = 0; rank < replicas; rank++) {
+		uint16_t node = m ? m->table->nodes[(size_t)rank * m->table->tasks + place->task]
+				  : destination_node(d, place, rank, labels ? labels : it->labels,
+						     labels ? n : it->n_labels);
 
 		if (node != SHARD_NO_NODE)
 			add_row(p, d, it, place, node, labels, n);
 	}
+}
+
+/* Samples up to the boundary of each old table go by it, the oldest first; what is newer by the present one. */
+static void deliver_moving(struct pipeline *p, const struct destination *d, struct item *it,
+			   const struct placement *place)
+{
+	struct rw_series whole = *it->series, upto, after;
+	struct item part = *it;
+	unsigned at = 0; /* of the three scratches: where the rest lies */
+
+	for (size_t i = 0; i < d->n_moves; i++) {
+		const struct destination_move *m = &d->moves[i];
+		struct placement before;
+
+		if (whole.min_ts > m->boundary_ms)
+			continue;
+		before = destination_place_before(m, place, p->keys, it->labels, it->n_labels,
+						  it->canon, p->key.data, p->key.size);
+		if (whole.max_ts <= m->boundary_ms) {
+			part.series = &whole;
+			deliver_by(p, d, m, &part, &before);
+			return;
+		}
+		if (!window_split(m->boundary_ms, &whole, &p->moved[(at + 1) % 3],
+				  &p->moved[(at + 2) % 3], &upto, &after)) {
+			p->no_memory = true;
+			return;
+		}
+		at = (at + 2) % 3;
+		part.series = &upto;
+		deliver_by(p, d, m, &part, &before);
+		whole = after;
+	}
+	part.series = &whole;
+	deliver_by(p, d, NULL, &part, place);
+}
+
+/* False: its task label was not wanted, the series is invalid here. */
+static bool deliver(struct pipeline *p, const struct destination *d, struct item *it,
+		    const struct placement *place)
+{
+	if (place->reject) {
+		p->rejected++;
+		return false;
+	}
+	if (__builtin_expect(d->n_moves > 0, false) &&
+	    it->series->min_ts <= d->moves[d->n_moves - 1].boundary_ms)
+		deliver_moving(p, d, it, place);
+	else
+		deliver_by(p, d, NULL, it, place);
 	return true;
 }
 
@@ -179,6 +229,11 @@ static bool deliver(struct pipeline *p, const struct destination *d, struct item
 static uint64_t items_of(const struct rw_series *s)
 {
 	return (uint64_t)s->n_samples + s->n_histograms;
+}
+
+static void count_task(uint32_t *samples, uint32_t task, const struct rw_series *s)
+{
+	__atomic_store_n(&samples[task], samples[task] + (uint32_t)items_of(s), __ATOMIC_RELAXED);
 }
 
 static bool matches(struct pipeline *p, const struct route_rule_config *r, const struct item *it)
@@ -362,6 +417,7 @@ static bool take_route(struct pipeline *p, size_t at, struct item *before, bool 
 		return false;
 	COUNT(c->accepted, items_of(it.series));
 	COUNT(c->series, 1);
+	count_task(p->task_samples[r->destination_index], where.task, it.series);
 	note_lag(p, c, it.series->max_ts);
 	return true;
 }

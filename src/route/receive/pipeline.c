@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/macro.h"
 #include "base/time.h"
+#include "route/receive/headers.h"
 #include "route/receive/pipeline-part.h"
 
 #define KEY_BYTES_MIN (64 * 1024)
@@ -66,7 +67,11 @@ struct pipeline *pipeline_free(struct pipeline *p)
 	rw_buf_done(&p->key);
 	rw_buf_done(&p->window[0]);
 	rw_buf_done(&p->window[1]);
+	for (size_t i = 0; i < ARRAY_SIZE(p->moved); i++)
+		rw_buf_done(&p->moved[i]);
 	free(p->routes);
+	free(p->task_samples);
+	task_counts_free(p->tasks);
 	free(p->cache_seen);
 	while (p->named) {
 		struct named_counters *n = p->named;
@@ -144,28 +149,57 @@ static struct route_counters **list_counters(struct pipeline *p, const struct sn
 	return routes;
 }
 
+static uint32_t **list_tasks(struct pipeline *p, const struct snapshot *s)
+{
+	uint32_t **samples = calloc(s->n_destinations + 1, sizeof(uint32_t *));
+
+	for (size_t i = 0; samples && i < s->n_destinations; i++) {
+		const struct destination_config *d = s->destinations[i].config;
+
+		samples[i] = task_counts_get(&p->tasks, d->name, d->shard.tasks);
+		if (!samples[i]) {
+			free(samples);
+			return NULL;
+		}
+	}
+	return samples;
+}
+
 int pipeline_use(struct pipeline *p, const struct snapshot *s)
 {
 	struct route_counters **routes = list_counters(p, s);
+	uint32_t **task_samples = list_tasks(p, s);
 	struct decision_cache **caches = NULL;
 	struct decision_cache_stats *seen = calloc(s->n_routes + 1, sizeof(*seen));
 	/* A key is never longer than the series that the limit lets in. */
 	bool room = rw_buf_room(&p->key, MAX(KEY_BYTES_MIN, s->config->limits->series_bytes));
-	int r = routes && seen && room ? make_caches(p, s, &caches) : -ENOMEM;
+	/* Where only an old table was dropped, what was decided stays. */
+	bool same = p->snapshot && p->snapshot->config == s->config;
+	int r = routes && task_samples && seen && room ? 0 : -ENOMEM;
 
+
+	if (r >= 0 && !same)
+		r = make_caches(p, s, &caches);
 	if (r >= 0)
 		r = open_blocks_use(p->open, s);
 	if (r < 0) {
 		free(routes);
+		free(task_samples);
 		free(seen);
 		free(caches);
 		return r;
 	}
-	free_caches(p);
+	if (same) {
+		free(seen);
+	} else {
+		free_caches(p);
+		free(p->cache_seen);
+		p->cache_seen = seen;
+		p->caches = caches;
+	}
 	free(p->routes);
-	free(p->cache_seen);
-	p->cache_seen = seen;
-	p->caches = caches;
+	free(p->task_samples);
+	p->task_samples = task_samples;
 	p->routes = routes;
 	p->n_routes = s->n_routes;
 	p->limits = limits_of(s->config);
@@ -206,6 +240,9 @@ static void count_request(struct pipeline *p)
 	for (unsigned i = 0; i < _RW_INVALID_MAX; i++)
 		if (t->invalid[i])
 			COUNT(c->invalid[i], t->invalid[i]);
+	for (unsigned i = 0; i < _RW_LABEL_LIMIT_MAX; i++)
+		if (t->label_limits[i])
+			COUNT(c->label_limits[i], t->label_limits[i]);
 	COUNT(c->invalid[RW_TASK_LABEL], p->rejected);
 }
 
@@ -222,6 +259,8 @@ static void refuse_body(struct pipeline *p, struct pipeline_answer *a, int error
 							"too many samples in one request\n",
 							"too many symbols in one request\n" };
 
+	if (error == -E2BIG)
+		COUNT(p->counters.over[rw_scan_totals(p->scan)->over], 1);
 	if (error == -E2BIG)
 		refuse(a, 413, over[rw_scan_totals(p->scan)->over]);
 	else if (error == -EBADMSG)
@@ -296,6 +335,7 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 	}
 	tell_invalid(p, ret);
 	if (open_blocks_commit(p->open, t, now_us) < 0) {
+		ret->retry_s = headers_retry_after(t->fill);
 		refuse(ret, 503, "a queue is full\n");
 		return;
 	}
@@ -304,10 +344,12 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 	ret->exemplars = totals->exemplars;
 	if (t->pending)
 		return;
-	if (t->failed)
+	if (t->failed) {
+		ret->retry_s = headers_retry_after(t->fill);
 		refuse(ret, 503, "a queue did not take the block\n");
-	else
+	} else {
 		ret->status = *ret->text ? 400 : 204;
+	}
 }
 
 void pipeline_forget(struct pipeline *p, struct ticket *t)
@@ -344,4 +386,10 @@ void pipeline_route_totals(const struct pipeline *p, const char *name, struct ro
 		n = n->next;
 	for (size_t i = 0; n && i < sizeof(*sum) / sizeof(uint64_t); i++)
 		to[i] += COUNTED(((const uint64_t *)&n->c)[i]);
+}
+
+void pipeline_task_totals(const struct pipeline *p, const char *destination, uint32_t tasks,
+			  uint32_t *sums)
+{
+	task_counts_add(&p->tasks, destination, tasks, sums);
 }

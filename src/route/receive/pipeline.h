@@ -22,12 +22,13 @@ struct pipeline_body {
 	enum rw_version version;
 	const uint8_t *body;
 	size_t len, wire_len;
-	const char *tenant; /* of the request, "" = none */
+	const char *const *tenants; /* of the request, by destination; "" = none */
 	unsigned hops;
 };
 struct pipeline_answer {
 	int status; /* 204, 400, 413, 503; 0: when the ticket is done, then 204 or, with text, 400 */
 	char text[2048]; /* for the sender, "" = none */
+	unsigned retry_s; /* when it may come again; 0 = soon */
 	uint64_t samples, histograms, exemplars; /* written, for RW2 (GW-RX-6) */
 };
 /* @t: zeroed but for done. */
@@ -38,5 +39,8 @@ void pipeline_run(struct pipeline *p, uint64_t now_us);
 void pipeline_flush(struct pipeline *p);
 uint64_t pipeline_next(const struct pipeline *p);
 const struct worker_counters *pipeline_counters(const struct pipeline *p);
+/* Samples per task of a destination are added to @sums[tasks]; counts wrap. From any thread. */
+void pipeline_task_totals(const struct pipeline *p, const char *destination, uint32_t tasks,
+			  uint32_t *sums);
 /* Sums of the route called @name are added to @sum; from any thread. */
 void pipeline_route_totals(const struct pipeline *p, const char *name, struct route_counters *sum);

@@ -83,11 +83,12 @@ static int64_t filter(struct filter *f, struct rw_span in, uint32_t field)
 	return n;
 }
 
-bool window_apply(const struct window *w, const struct rw_series *s, bool outside,
-		  struct rw_buf *scratch, struct rw_series *ret, struct window_cut *ret_cut)
+/* @exemplars: those are cut by their time, too; else they stay whole as long as there is a sample. */
+static bool cut(const struct window *w, const struct rw_series *s, bool outside, bool exemplars,
+		struct rw_buf *scratch, struct rw_series *ret, struct window_cut *ret_cut)
 {
 	struct filter f = { w, outside, scratch, ret_cut, INT64_MAX, INT64_MIN };
-	size_t samples_len, total = s->samples.len + s->histograms.len;
+	size_t samples_len, total = s->samples.len + s->histograms.len + s->exemplars.len;
 	int64_t n_samples, n_histograms;
 
 	*ret_cut = (struct window_cut){};
@@ -111,6 +112,30 @@ bool window_apply(const struct window *w, const struct rw_series *s, bool outsid
 	if (!n_samples && !n_histograms) { /* exemplars go with their samples */
 		ret->exemplars.len = 0;
 		ret->n_exemplars = 0;
+	} else if (exemplars && s->n_exemplars) {
+		size_t from = scratch->len;
+		int64_t n = filter(&f, s->exemplars, 3);
+
+		ret->exemplars = (struct rw_span){ scratch->data + from, scratch->len - from };
+		ret->n_exemplars = (uint32_t)n;
+		return n >= 0;
 	}
 	return true;
+}
+
+bool window_apply(const struct window *w, const struct rw_series *s, bool outside,
+		  struct rw_buf *scratch, struct rw_series *ret, struct window_cut *ret_cut)
+{
+	return cut(w, s, outside, false, scratch, ret, ret_cut);
+}
+
+bool window_split(int64_t upto_ms, const struct rw_series *s, struct rw_buf *scratch_upto,
+		  struct rw_buf *scratch_after, struct rw_series *ret_upto,
+		  struct rw_series *ret_after)
+{
+	const struct window w = { INT64_MIN, upto_ms };
+	struct window_cut counts;
+
+	return cut(&w, s, false, true, scratch_upto, ret_upto, &counts) &&
+	       cut(&w, s, true, true, scratch_after, ret_after, &counts);
 }

@@ -386,6 +386,12 @@ static void compile_graphite(struct compiler *k)
 	if (r == -EINVAL)
 		complain(k, "match", "%s", why);
 	k->no_memory |= r == -ENOMEM;
+	for (size_t i = 0; i < k->s->n_graphite_labels; i++) {
+		const char *name = k->s->graphite_labels[i].key;
+
+		if (!*name || !utf8_valid(name, strlen(name)))
+			complain(k, "labels", "\"%s\" is no label name", name);
+	}
 }
 
 /* "[job, instance] =~ "a|b"" for explain and warnings. */

@@ -19,6 +19,7 @@
 
 #define DECODED_MAX (1ULL << 30)
 #define ZSTD_LEVEL 1
+#define SENT_MIN 1024 /* no request is cut down below this for its size alone */
 
 static enum rw_version version_of(const struct record *r)
 {
@@ -110,6 +111,43 @@ static int prepare_part(struct sender *n, struct lane_state *l, enum rw_version 
 	return r < 0 ? r : make(n, l, slice, len, c->version, to, zstd);
 }
 
+/* --- after a 413 --- */
+
+static uint32_t series_of(const struct lane_state *l)
+{
+	return l->cut.body ? l->cut.ranges[l->cut.n_ranges - 1].n : l->block->record.series;
+}
+
+void send_too_large(struct sender *n, struct lane_state *l)
+{
+	size_t half = MAX(l->sent_len / 2, (size_t)SENT_MIN);
+
+	if (series_of(l) > 1)
+		n->max_bytes = n->max_bytes ? MIN(n->max_bytes, half) : half;
+}
+
+/* About how much of the block's bytes the next request has. */
+static uint64_t estimate(const struct lane_state *l)
+{
+	const struct record *r = &l->block->record;
+
+	return (uint64_t)r->payload_len * series_of(l) / MAX(r->series, 1U);
+}
+
+/* What the node called too large is not tried again: a block over that is cut up beforehand. */
+static int fit(struct sender *n, struct lane_state *l)
+{
+	int r = 0;
+
+	if (!n->max_bytes || estimate(l) <= n->max_bytes)
+		return 0;
+	if (!l->cut.body)
+		r = send_cut_begin(n, l);
+	while (r >= 0 && estimate(l) > n->max_bytes && send_cut_split(l, SIZE_REQUESTS_MAX))
+		;
+	return r;
+}
+
 int send_prepare_body(struct sender *n, struct lane_state *l, const uint8_t **ret, size_t *ret_len)
 {
 	const struct record *r = &l->block->record;
@@ -120,6 +158,9 @@ int send_prepare_body(struct sender *n, struct lane_state *l, const uint8_t **re
 
 	l->sent_rw2 = to == RW2;
 	l->sent_zstd = zstd;
+	e = fit(n, l);
+	if (e < 0)
+		return e;
 	if (l->cut.body) {
 		e = prepare_part(n, l, to, zstd);
 	} else if (from == to && zstd == (r->codec == RECORD_ZSTD)) {
@@ -167,12 +208,12 @@ int send_cut_begin(struct sender *n, struct lane_state *l)
 	return 0;
 }
 
-bool send_cut_split(struct lane_state *l)
+bool send_cut_split(struct lane_state *l, unsigned requests)
 {
 	struct cut *c = &l->cut;
 	uint32_t first, n;
 
-	if (!c->n_ranges || c->n_ranges == RANGES_MAX || c->requests >= RANGES_MAX)
+	if (!c->n_ranges || c->n_ranges == RANGES_MAX || c->requests >= requests)
 		return false;
 	first = c->ranges[c->n_ranges - 1].first;
 	n = c->ranges[c->n_ranges - 1].n;

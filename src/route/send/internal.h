@@ -8,7 +8,10 @@
 #include "route/wire/snappy.h"
 
 #define LANES_MAX 64
-#define RANGES_MAX 64 /* further requests for one block that is cut up */
+#define RANGES_MAX 64 /* parts of one block that wait */
+#define POISON_REQUESTS_MAX \
+	64 /* further requests for one block, to find the series that is at fault (GW-TX-10) */
+#define SIZE_REQUESTS_MAX 1024 /* to get under the size that a node takes */
 #define ANSWER_MAX 4096 /* of a body, for the log */
 
 /* A block that is cut up: series ranges of its decoded body that are still to be sent. */
@@ -27,9 +30,11 @@ struct lane_state { /* one request at a time */
 	struct sender *node;
 	uint32_t index;
 	CURL *easy;
-	struct curl_slist *headers;
+	struct curl_slist *headers,
+		*connect_to; /* curl keeps pointers while the request is on the way */
 	struct queue_block *block; /* NULL = idle */
 	struct cut cut;
+	size_t sent_len;
 	uint8_t *made; /* body of another version or encoding than the block's; NULL = the block's own bytes */
 	size_t made_size, made_len;
 	bool in_flight, is_probe;
@@ -68,7 +73,11 @@ struct sender {
 	bool snappy_only; /* learnt: zstd was refused */
 	uint64_t snappy_until_us;
 	uint64_t last_success_us;
-	uint64_t max_series; /* of one request, after a 413; 0 = no limit */
+	size_t max_bytes; /* of one request, after a 413; 0 = no limit */
+	uint64_t not_before_us; /* Retry-After: of all lanes */
+	char *verified_url,
+		*host; /* tls.server_name: the URL with that name, and the host that is connected to */
+	char *connect_to;
 	bool removed;
 	struct sender_stats stats;
 };
@@ -90,9 +99,10 @@ struct senders {
 /* body.c: bytes to send for a lane. 0, -errno; -EBADMSG: the block cannot be decoded. */
 int send_prepare_body(struct sender *n, struct lane_state *l, const uint8_t **ret, size_t *ret_len);
 int send_cut_begin(struct sender *n, struct lane_state *l); /* decodes the block into l->cut */
-bool send_cut_split(
-	struct lane_state *
-		l); /* the current range into two halves; false: one series, or too many requests */
+/* The current range into two halves; false: one series, or more than @requests requests for this block. */
+bool send_cut_split(struct lane_state *l, unsigned requests);
+/* The node took no more (413): of what follows less at once. A single series says nothing of that. */
+void send_too_large(struct sender *n, struct lane_state *l);
 void send_cut_end(struct lane_state *l);
 /* Record and series text of the current range, as a dead letter. @ret_payload is malloc'd. */
 int send_cut_record(struct sender *n, struct lane_state *l, struct record *ret,
@@ -102,7 +112,14 @@ int send_cut_record(struct sender *n, struct lane_state *l, struct record *ret,
 int send_start(struct sender *n, struct lane_state *l, const uint8_t *body, size_t len,
 	       uint64_t now_us);
 void send_lane_free(struct lane_state *l);
+int send_set_target(struct sender *n); /* from the options */
+void send_target_done(struct sender *n);
 bool send_redirect(struct lane_state *l); /* follows 307, 308 within the host */
+
+/* lane.c: nothing waits in the lane any more */
+void send_idle(struct lane_state *l);
+/* The block, or the part of it that is on the way, to dead/. */
+void send_dead_block(struct sender *n, struct lane_state *l, int status, const char *reason);
 
 /* secret.c */
 void secret_set(struct secret *s, const char *value, const char *path);

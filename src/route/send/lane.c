@@ -66,7 +66,7 @@ static void log_answer(const struct sender *n, const struct lane_state *l, const
 
 /* --- ends of a block --- */
 
-static void idle(struct lane_state *l)
+void send_idle(struct lane_state *l)
 {
 	send_cut_end(l);
 	l->block = NULL;
@@ -91,7 +91,16 @@ static void next_part(struct sender *n, struct lane_state *l)
 	n->stats.samples_sent += l->block->record.samples - l->cut.samples_dead;
 	n->stats.series_sent += l->block->record.series;
 	queue_release(n->queue, l->block);
-	idle(l);
+	send_idle(l);
+}
+
+/* Where the disk takes no dead letter (full, or failing), the block stays, and the node is asked again. */
+static bool is_written(struct lane_state *l, int r)
+{
+	if (r >= 0 || r == -EFBIG)
+		return true;
+	l->not_before_us = time_mono_us() + US_PER_SEC;
+	return false;
 }
 
 static void dead_part(struct sender *n, struct lane_state *l, int status, const char *reason)
@@ -100,37 +109,42 @@ static void dead_part(struct sender *n, struct lane_state *l, int status, const 
 	struct record r;
 	char series[1024];
 
-	if (send_cut_record(n, l, &r, &payload, series, sizeof(series)) >= 0) {
-		(void)queue_dead_letter(n->queue, l->block, &r, status, reason, series);
-		n->stats.samples_dead += r.samples;
-		n->stats.series_dead += r.series;
-		l->cut.samples_dead += r.samples;
-	}
+	if (send_cut_record(n, l, &r, &payload, series, sizeof(series)) < 0 ||
+	    !is_written(l, queue_dead_letter(n->queue, l->block, &r, status, reason, series)))
+		return;
+	n->stats.samples_dead += r.samples;
+	n->stats.series_dead += r.series;
+	l->cut.samples_dead += r.samples;
 	next_part(n, l);
 }
 
-static void dead_block(struct sender *n, struct lane_state *l, int status, const char *reason)
+void send_dead_block(struct sender *n, struct lane_state *l, int status, const char *reason)
 {
+	uint32_t samples = l->block->record.samples, series = l->block->record.series;
+
 	log_answer(n, l, "block refused for good", status, CURLE_OK);
 	if (l->cut.body) {
 		dead_part(n, l, status, reason);
 		return;
 	}
-	n->stats.samples_dead += l->block->record.samples;
-	n->stats.series_dead += l->block->record.series;
-	(void)queue_dead_letter(n->queue, l->block, NULL, status, reason, NULL);
-	idle(l);
+	if (!is_written(l, queue_dead_letter(n->queue, l->block, NULL, status, reason, NULL)))
+		return;
+	n->stats.samples_dead += samples;
+	n->stats.series_dead += series;
+	send_idle(l);
 }
 
 /* Two halves of what was on the way; what cannot be halved is a dead letter. */
 static void halve(struct sender *n, struct lane_state *l, int status, const char *reason)
 {
+	if (status == 413)
+		send_too_large(n, l);
 	if (!l->cut.body && send_cut_begin(n, l) < 0) {
-		dead_block(n, l, status, reason);
+		send_dead_block(n, l, status, reason);
 		return;
 	}
-	if (!send_cut_split(l))
-		dead_block(n, l, status, reason);
+	if (!send_cut_split(l, status == 413 ? SIZE_REQUESTS_MAX : POISON_REQUESTS_MAX))
+		send_dead_block(n, l, status, reason);
 	else
 		l->not_before_us = 0;
 }
@@ -142,7 +156,7 @@ static void hold(struct sender *n, struct lane_state *l, int status, uint64_t no
 	char reason[64];
 
 	if (!n->o.client_error_hold_us) {
-		dead_block(n, l, status, "refused by the node as a whole");
+		send_dead_block(n, l, status, "refused by the node as a whole");
 		return;
 	}
 	(void)snprintf(reason, sizeof(reason), "status %d", status);
@@ -219,8 +233,8 @@ static void retry(struct sender *n, struct lane_state *l, CURLcode code, int sta
 			: 0;
 	asked = MIN(asked, n->o.retry_after_max_us);
 	/* What a node asks for holds for all of its lanes. */
-	for (uint32_t i = 0; asked && i < n->o.lanes; i++)
-		n->lanes[i].not_before_us = MAX(n->lanes[i].not_before_us, now_us + asked);
+	if (asked)
+		n->not_before_us = MAX(n->not_before_us, now_us + asked);
 }
 
 static void step_down(struct sender *n, struct lane_state *l, uint64_t now_us)
@@ -274,6 +288,7 @@ void send_finished(struct sender *n, struct lane_state *l, CURLcode code, uint64
 	action = send_judge(&a);
 	if (action == SEND_REDIRECT && send_redirect(l))
 		return;
+	breaker_answered(&n->breaker);
 	if (action == SEND_RELEASE) {
 		stored(n, l, now_us);
 		return;
@@ -286,7 +301,7 @@ void send_finished(struct sender *n, struct lane_state *l, CURLcode code, uint64
 		breaker_success(&n->breaker,
 				&(struct breaker_limits){ n->o.breaker_failures,
 							  n->o.breaker_successes, n->o.open_us });
-		dead_block(n, l, a.status, l->answer_len ? l->answer : "refused");
+		send_dead_block(n, l, a.status, l->answer_len ? l->answer : "refused");
 		return;
 	case SEND_HALVE:
 		halve(n, l, a.status, "too large");

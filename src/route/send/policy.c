@@ -91,6 +91,11 @@ void breaker_sent(struct breaker *b)
 		b->probing = true;
 }
 
+void breaker_answered(struct breaker *b)
+{
+	b->probing = false;
+}
+
 void breaker_success(struct breaker *b, const struct breaker_limits *l)
 {
 	b->failures = 0;

@@ -49,6 +49,8 @@ struct breaker_limits {
 };
 bool breaker_allows(struct breaker *b, uint64_t now_us);
 void breaker_sent(struct breaker *b);
+/* Whatever the answer was: 413 and 415 are neither success nor failure, and the next request must not wait for ever. */
+void breaker_answered(struct breaker *b);
 void breaker_success(struct breaker *b, const struct breaker_limits *l);
 void breaker_failure(struct breaker *b, const struct breaker_limits *l, const char *reason,
 		     uint64_t now_us);

@@ -16,7 +16,6 @@
 #define DNS_CACHE_S 60L
 #define CONNECTION_AGE_S 60L /* an address that changed is noticed */
 #define HOPS_MAX 3
-#define FLAG_HOPS 7U /* record flags: gateways that the block has passed */
 
 /* --- what comes back --- */
 
@@ -106,7 +105,7 @@ static int add_protocol(const struct sender *n, struct lane_state *l)
 static int add_block(const struct sender *n, struct lane_state *l)
 {
 	const struct record *rec = &l->block->record;
-	unsigned hops = rec->flags & FLAG_HOPS;
+	unsigned hops = rec->flags & RECORD_HOPS;
 	int r = 0;
 
 	if (l->block->attempts)
@@ -147,6 +146,8 @@ static int set_headers(struct sender *n, struct lane_state *l)
 		r = add_block(n, l);
 	if (r >= 0)
 		r = add_access(n, l);
+	if (r >= 0 && n->host)
+		r = add_header(l, "Host: %s", n->host);
 	if (r >= 0)
 		r = add_header(l, "Expect:"); /* no round trip before the body */
 	return r;
@@ -198,7 +199,10 @@ static int set_handle(struct sender *n, struct lane_state *l, const uint8_t *bod
 		(void)curl_easy_setopt(l->easy, CURLOPT_USERNAME, n->o.user);
 		(void)curl_easy_setopt(l->easy, CURLOPT_PASSWORD, n->password.text);
 	}
-	(void)curl_easy_setopt(l->easy, CURLOPT_URL, n->o.url);
+	(void)curl_easy_setopt(l->easy, CURLOPT_URL, n->verified_url ? n->verified_url : n->o.url);
+	curl_slist_free_all(l->connect_to);
+	l->connect_to = n->connect_to ? curl_slist_append(NULL, n->connect_to) : NULL;
+	(void)curl_easy_setopt(l->easy, CURLOPT_CONNECT_TO, l->connect_to);
 	(void)curl_easy_setopt(l->easy, CURLOPT_POST, 1L);
 	(void)curl_easy_setopt(l->easy, CURLOPT_POSTFIELDS, (const char *)body);
 	(void)curl_easy_setopt(l->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
@@ -240,9 +244,64 @@ int send_start(struct sender *n, struct lane_state *l, const uint8_t *body, size
 	if (r >= 0)
 		r = begin(n, l, now_us);
 	if (r >= 0) {
+		l->sent_len = len;
 		n->stats.bytes += len;
 		breaker_sent(&n->breaker);
 	}
+	return r;
+}
+
+/* --- where to --- */
+
+/* curl verifies and names (SNI) the host of the URL: with tls.server_name the URL has that name, and the connection goes where it went. */
+static int rename_url(struct sender *n, CURLU *u)
+{
+	char *host = NULL, *port = NULL, *given = NULL, *url = NULL, line[1024], name[512];
+	int r = -EINVAL;
+
+	if (curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+	    curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+	    curl_url_set(u, CURLUPART_HOST, n->o.tls.server_name, 0) == CURLUE_OK &&
+	    curl_url_get(u, CURLUPART_URL, &url, 0) == CURLUE_OK) {
+		bool has_port = curl_url_get(u, CURLUPART_PORT, &given, 0) == CURLUE_OK;
+
+		(void)snprintf(line, sizeof(line), "%s:%s:%s:%s", n->o.tls.server_name, port, host,
+			       port);
+		(void)snprintf(name, sizeof(name), "%s%s%s", host, has_port ? ":" : "",
+			       has_port ? port : "");
+		n->verified_url = strdup(url);
+		n->host = strdup(name);
+		n->connect_to = strdup(line);
+		r = n->verified_url && n->host && n->connect_to ? 0 : -ENOMEM;
+	}
+	curl_free(host);
+	curl_free(port);
+	curl_free(given);
+	curl_free(url);
+	return r;
+}
+
+void send_target_done(struct sender *n)
+{
+	free(n->verified_url);
+	free(n->host);
+	free(n->connect_to);
+	n->verified_url = n->host = n->connect_to = NULL;
+}
+
+int send_set_target(struct sender *n)
+{
+	CURLU *u;
+	int r = -ENOMEM;
+
+	send_target_done(n);
+	if (!n->o.tls.server_name || !*n->o.tls.server_name ||
+	    strncasecmp(n->o.url, "https:", 6) != 0)
+		return 0;
+	u = curl_url();
+	if (u && curl_url_set(u, CURLUPART_URL, n->o.url, 0) == CURLUE_OK)
+		r = rename_url(n, u);
+	curl_url_cleanup(u);
 	return r;
 }
 
@@ -258,7 +317,7 @@ static bool same_host(const char *a, const char *b)
 
 		same = curl_url_get(x, parts[i], &p, CURLU_DEFAULT_PORT) == CURLUE_OK &&
 		       curl_url_get(y, parts[i], &q, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-		       streq(p, q);
+		       strcasecmp(p, q) == 0;
 		curl_free(p);
 		curl_free(q);
 	}
@@ -267,17 +326,45 @@ static bool same_host(const char *a, const char *b)
 	return same;
 }
 
+/* Path and query of @to behind the name that is verified. */
+static char *under_verified(const struct sender *n, const char *to)
+{
+	static const CURLUPart parts[] = { CURLUPART_PATH, CURLUPART_QUERY };
+	CURLU *x = curl_url(), *y = curl_url();
+	char *ret = NULL;
+
+	if (x && y && curl_url_set(x, CURLUPART_URL, n->verified_url, 0) == CURLUE_OK &&
+	    curl_url_set(y, CURLUPART_URL, to, 0) == CURLUE_OK) {
+		for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+			char *p = NULL;
+
+			(void)curl_url_get(y, parts[i], &p, 0);
+			(void)curl_url_set(x, parts[i], p, 0);
+			curl_free(p);
+		}
+		(void)curl_url_get(x, CURLUPART_URL, &ret, 0);
+	}
+	curl_url_cleanup(x);
+	curl_url_cleanup(y);
+	return ret;
+}
+
 bool send_redirect(struct lane_state *l)
 {
 	struct sender *n = l->node;
-	char *to = NULL;
+	char *to = NULL, *verified = NULL;
 
 	if (l->hops >= HOPS_MAX ||
 	    curl_easy_getinfo(l->easy, CURLINFO_REDIRECT_URL, &to) != CURLE_OK || !to ||
-	    !same_host(n->o.url, to))
+	    !(same_host(n->o.url, to) || (n->verified_url && same_host(n->verified_url, to))))
+		return false;
+	if (n->verified_url)
+		verified = under_verified(n, to);
+	if (n->verified_url && !verified)
 		return false;
 	l->hops++;
-	(void)curl_easy_setopt(l->easy, CURLOPT_URL, to);
+	(void)curl_easy_setopt(l->easy, CURLOPT_URL, verified ? verified : to);
+	curl_free(verified);
 	return begin(n, l, time_mono_us()) >= 0;
 }
 
@@ -285,6 +372,7 @@ void send_lane_free(struct lane_state *l)
 {
 	send_cut_end(l);
 	curl_slist_free_all(l->headers);
+	curl_slist_free_all(l->connect_to);
 	if (l->easy)
 		curl_easy_cleanup(l->easy);
 	free(l->made);

@@ -30,10 +30,7 @@ static void fail_block(struct sender *n, struct lane_state *l, int error)
 	log_error("block %llu of %s/%s cannot be decoded: %s",
 		  (unsigned long long)l->block->record.index, n->o.destination, n->o.node,
 		  strerror(-error));
-	n->stats.samples_dead += l->block->record.samples;
-	(void)queue_dead_letter(n->queue, l->block, NULL, 0, "cannot be decoded", NULL);
-	send_cut_end(l);
-	l->block = NULL;
+	send_dead_block(n, l, 0, "cannot be decoded");
 }
 
 static void start_lane(struct sender *n, struct lane_state *l, uint64_t now_us)
@@ -61,14 +58,17 @@ static uint64_t look_at_lane(struct sender *n, struct lane_state *l, uint64_t no
 	if (l->in_flight)
 		return 0;
 	if (!l->block) {
-		if (n->removed)
-			return 0;
 		l->block = queue_take(n->queue, l->index, now_ms());
 		if (!l->block)
 			return 0;
 	}
-	if (l->not_before_us > now_us)
-		return l->not_before_us;
+	/* Of a node that is away, too, nothing is kept for ever. */
+	if (l->block->attempts && queue_expire(n->queue, l->block, now_ms())) {
+		send_idle(l);
+		return now_us;
+	}
+	if (MAX(l->not_before_us, n->not_before_us) > now_us)
+		return MAX(l->not_before_us, n->not_before_us);
 	if (!breaker_allows(&n->breaker, now_us)) {
 		n->stats.errors_breaker++;
 		return breaker_next(
@@ -89,15 +89,29 @@ static void refresh_secrets(struct sender *n)
 	n->breaker.until_us = 0;
 }
 
+/* Of a node that goes: what is on the way may arrive, its blocks stay in the queue. */
+static void cancel(struct sender *n)
+{
+	for (uint32_t i = 0; i < LANES_MAX; i++) {
+		if (n->lanes[i].in_flight)
+			(void)curl_multi_remove_handle(n->all->multi, n->lanes[i].easy);
+		n->lanes[i].in_flight = false;
+	}
+}
+
 static uint64_t look_at_node(struct sender *n, uint64_t now_us)
 {
 	uint64_t next = 0;
 
+	if (n->removed) {
+		cancel(n);
+		return 0;
+	}
 	if (n->breaker.state == BREAKER_OPEN)
 		refresh_secrets(n);
 	if (n->snappy_only && now_us >= n->snappy_until_us)
 		n->snappy_only = false;
-	for (uint32_t i = 0; i < n->o.lanes; i++) {
+	for (uint32_t i = 0, lanes = queue_lanes(n->queue); i < lanes; i++) {
 		uint64_t at = look_at_lane(n, &n->lanes[i], now_us);
 
 		if (at && (!next || at < next))
@@ -273,7 +287,6 @@ static int copy_options(const struct send_options *o, struct arena **ret_arena,
 		arena_free(a);
 		return -ENOMEM;
 	}
-	ret->lanes = CLAMP(o->lanes, 1U, (uint32_t)LANES_MAX);
 	*ret_arena = a;
 	return 0;
 }
@@ -283,6 +296,9 @@ static void take_options(struct sender *n, struct arena *arena, const struct sen
 	arena_free(n->arena);
 	n->arena = arena;
 	n->o = *o;
+	if (send_set_target(n) < 0)
+		log_error("tls_config.server_name of %s/%s cannot be used", o->destination,
+			  o->node);
 	secret_set(&n->password, o->password, o->password_file);
 	secret_set(&n->credentials, o->credentials, o->credentials_file);
 }
@@ -328,9 +344,10 @@ int sender_change(struct sender *n, const struct send_options *o)
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&n->all->lock);
-	copied.lanes = n->o.lanes; /* blocks of the old layout are still there */
 	take_options(n, arena, &copied);
 	n->stats.rw1_only = n->snappy_only = false;
+	n->max_bytes = 0;
+	n->not_before_us = 0;
 	n->breaker.until_us = 0; /* what was wrong may be right now */
 	pthread_mutex_unlock(&n->all->lock);
 	wake(n->all);
@@ -355,6 +372,7 @@ static void drop_lanes(struct sender *n)
 static void free_sender(struct sender *n)
 {
 	drop_lanes(n);
+	send_target_done(n);
 	arena_free(n->arena);
 	free(n);
 }
@@ -367,6 +385,7 @@ void sender_remove(struct sender *n)
 	queue_on_ready(n->queue, NULL, NULL);
 	pthread_mutex_lock(&s->lock);
 	n->removed = true;
+	wake(s);
 	while (any_in_flight(n) && !s->stop)
 		pthread_cond_wait(&s->idle, &s->lock);
 	for (p = &s->list; *p && *p != n; p = &(*p)->next)
@@ -386,9 +405,9 @@ void sender_stats(struct sender *n, struct sender_stats *ret)
 	ret->breaker = n->breaker.state;
 	(void)snprintf(ret->reason, sizeof(ret->reason), "%s",
 		       n->breaker.state == BREAKER_CLOSED ? "" : n->breaker.reason);
-	for (uint32_t i = 0; i < n->o.lanes; i++)
+	for (uint32_t i = 0; i < queue_lanes(n->queue); i++)
 		at = MAX(at, n->lanes[i].not_before_us);
-	at = MAX(at, breaker_next(&n->breaker));
+	at = MAX(MAX(at, n->not_before_us), breaker_next(&n->breaker));
 	ret->retry_wait_us = at > now ? at - now : 0;
 	pthread_mutex_unlock(&n->all->lock);
 }

@@ -24,6 +24,7 @@ struct set {
 
 struct rule {
 	const char *name;
+	uint64_t interval_us;
 	struct shard_key *grouping;
 	struct selector **selectors;
 	size_t n_selectors;
@@ -418,6 +419,7 @@ static int compile_rule(struct shard_rules *r, const struct shard_rule_source *s
 	int e;
 
 	rule->name = arena_strdup(r->arena, source->name);
+	rule->interval_us = source->interval_us;
 	e = rule->name ? compile_grouping(r, source, o, &rule->grouping) : -ENOMEM;
 	if (e >= 0)
 		e = compile_selectors(r, rule, source, file, errors);
@@ -496,6 +498,15 @@ struct shard_rules *shard_rules_free(struct shard_rules *r)
 		arena_free(r->arena);
 	free(r);
 	return NULL;
+}
+
+uint64_t shard_rules_interval(const struct shard_rules *r, bool *ret_longest)
+{
+	uint64_t us[RULES_MAX];
+
+	for (size_t i = 0; i < r->n; i++)
+		us[i] = r->rules[i].interval_us;
+	return shard_common_interval(us, r->n, ret_longest);
 }
 
 size_t shard_rules_count(const struct shard_rules *r)

@@ -23,6 +23,7 @@ struct shard_rule_source { /* borrowed, copied */
 	const struct relabel_source
 		*input; /* input_relabel_configs, compiled before without errors */
 	size_t n_input;
+	uint64_t interval_us; /* of its windows, above 0 */
 	unsigned line, column; /* of the rule */
 };
 
@@ -36,6 +37,8 @@ int shard_rules_new(const struct shard_rule_source *rules, size_t n,
 		    struct diags *warnings, struct shard_rules **ret);
 struct shard_rules *shard_rules_free(struct shard_rules *r);
 DEFINE_CLEANUP(struct shard_rules *, shard_rules_free);
+/* shard_common_interval() of all rules. */
+uint64_t shard_rules_interval(const struct shard_rules *r, bool *ret_longest);
 size_t shard_rules_count(const struct shard_rules *r);
 
 /* Hash of the series' key: a function of its labels. @c is used for the rules' selectors. Others as in shard_hash(). */

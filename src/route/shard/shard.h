@@ -115,3 +115,18 @@ struct shard_moves {
 int shard_moves(const struct shard_table *before, const struct shard_node *old_nodes, size_t n_old,
 		const struct shard_table *after, const struct shard_node *nodes, size_t n,
 		struct shard_moves **ret);
+
+/* --- moves at a boundary of time (GW-SH-14) --- */
+/* First multiple of the interval at least one interval after @now_ms (since the epoch). */
+int64_t shard_boundary(int64_t now_ms, int64_t interval_ms);
+/*
+ * An interval whose multiples are ends of windows of all: the least common multiple if it is at most 1 h, else the longest, and @ret_longest says if
+ * that does not fit the others. 0 for none. Intervals in µs, above 0.
+ */
+uint64_t shard_common_interval(const uint64_t *us, size_t n, bool *ret_longest);
+/* Does each task go to nodes of the same names, rank by rank? */
+bool shard_table_same(const struct shard_table *a, const struct shard_node *nodes_a,
+		      const struct shard_table *b, const struct shard_node *nodes_b);
+/* The same table with places in @to; nodes that are not there become SHARD_NO_NODE. 0 or -ENOMEM; free() it. */
+int shard_table_renumber(const struct shard_table *t, const struct shard_node *from, size_t n_from,
+			 const struct shard_node *to, size_t n_to, struct shard_table **ret);

@@ -194,13 +194,19 @@ bool rw_labels_add_refs(struct rw_labels *l, const struct rw_field *f)
 	return true;
 }
 
+static int over(struct rw_labels *l, enum rw_label_limit limit)
+{
+	l->over = limit;
+	return RW_LABEL_LIMIT;
+}
+
 /* Labels out of refs. FINE or a reason. */
 static int resolve(struct rw_labels *l, const struct rw_symbols *symbols)
 {
 	const struct rw_span *items = symbols->items;
 
 	if (l->n_refs / 2 > l->max)
-		return RW_LABEL_LIMIT;
+		return over(l, RW_LIMIT_LABELS);
 	if (l->n_refs % 2)
 		return RW_ODD_SYMBOL_REFS;
 	if (!rw_array_grow(&l->items, &l->items_size, l->n_refs / 2, sizeof(*l->items)))
@@ -226,18 +232,21 @@ static int blame(struct rw_span *ret, enum rw_invalid reason, const char *text, 
 }
 
 /* The label that is over a limit. */
-static int check_limits(const struct rw_labels *l, const struct rw_limits *limits,
+static int check_limits(struct rw_labels *l, const struct rw_limits *limits,
 			struct rw_span *culprit)
 {
 	if (l->n > limits->labels)
-		return RW_LABEL_LIMIT;
+		return over(l, RW_LIMIT_LABELS);
 	if (l->longest_name <= limits->name_bytes && l->longest_value <= limits->value_bytes)
 		return FINE;
-	for (uint32_t i = 0; i < l->n; i++)
-		if (l->items[i].name_len > limits->name_bytes ||
-		    l->items[i].value_len > limits->value_bytes)
-			return blame(culprit, RW_LABEL_LIMIT, l->items[i].name,
-				     l->items[i].name_len);
+	for (uint32_t i = 0; i < l->n; i++) {
+		bool name = l->items[i].name_len > limits->name_bytes;
+
+		if (!name && l->items[i].value_len <= limits->value_bytes)
+			continue;
+		(void)over(l, name ? RW_LIMIT_NAME : RW_LIMIT_VALUE);
+		return blame(culprit, RW_LABEL_LIMIT, l->items[i].name, l->items[i].name_len);
+	}
 	return FINE;
 }
 
@@ -346,5 +355,5 @@ int rw_labels_finish(struct rw_labels *l, const struct rw_limits *limits,
 		return RW_NO_LABELS;
 	if (limits->require_metric_name && !has_name(l))
 		return RW_MISSING_METRIC_NAME;
-	return too_long(l, limits->series_bytes) ? RW_LABEL_LIMIT : FINE;
+	return too_long(l, limits->series_bytes) ? over(l, RW_LIMIT_SERIES_BYTES) : FINE;
 }

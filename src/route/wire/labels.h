@@ -29,6 +29,7 @@ struct rw_labels {
 	bool ascii;
 	bool empty; /* a name or value of no bytes */
 	uint32_t longest_name, longest_value;
+	enum rw_label_limit over; /* where the reason is RW_LABEL_LIMIT */
 };
 
 void rw_labels_done(struct rw_labels *l);

@@ -283,6 +283,8 @@ static void finish_labels(struct rw_scan *s, struct rw_series *x)
 	int r = rw_labels_finish(&s->labels, &s->limits, s->version == RW2 ? &s->symbols : NULL,
 				 &empty, &culprit);
 
+	if (r == RW_LABEL_LIMIT && s->reason < 0)
+		s->totals.label_limits[s->labels.over]++;
 	if (r >= 0)
 		invalid(s, (enum rw_invalid)r, culprit.at, culprit.len);
 	else if (r == -ENOMEM)

@@ -35,6 +35,14 @@ enum rw_over {
 	_RW_OVER_MAX
 }; /* 413 */
 
+enum rw_label_limit { /* which one stands behind RW_LABEL_LIMIT */
+		      RW_LIMIT_LABELS,
+		      RW_LIMIT_NAME,
+		      RW_LIMIT_VALUE,
+		      RW_LIMIT_SERIES_BYTES,
+		      _RW_LABEL_LIMIT_MAX,
+};
+
 struct rw_limits {
 	uint32_t series, samples, symbols; /* per request */
 	uint32_t labels, name_bytes, value_bytes, series_bytes; /* per series: reason label_limit */
@@ -45,6 +53,7 @@ struct rw_totals { /* of the request, complete after the scan ended */
 	uint32_t series, invalid_series; /* all of the request; of these invalid */
 	uint64_t samples, histograms, exemplars; /* valid ones */
 	uint64_t invalid[_RW_INVALID_MAX];
+	uint64_t label_limits[_RW_LABEL_LIMIT_MAX]; /* their sum is invalid[RW_LABEL_LIMIT] */
 	uint32_t empty_labels; /* removed labels with an empty value */
 	enum rw_over over;
 };
