@@ -82,6 +82,8 @@ struct placement destination_place_before(const struct destination_move *m,
 					  const struct rw_label *labels, size_t n,
 					  struct rw_span canon, uint8_t *scratch,
 					  size_t scratch_size);
+/* Has each series the same task by both? False where that is not plain: rules of receivers may differ. */
+bool destination_same_tasks(const struct destination_config *a, const struct destination_config *b);
 /* Compiled shard.key of a destination of the native algorithm. 0 or -ENOMEM */
 int destination_key(const struct destination_config *c, struct shard_key **ret);
 /* Node of rank @rank (0..replicas-1) for that placement; SHARD_NO_NODE = none. */

@@ -8,6 +8,7 @@
  */
 #define LOG_MODULE "route"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -279,6 +280,7 @@ static int append(struct open_blocks *o, const struct open_block *b)
 {
 	struct rw_block_info info = *rw_block_info(b->rows);
 	struct rw_span payload;
+	uint8_t extra[EXTRA_MAX + 8];
 	struct record r = {
 		.enqueued_ms = (int64_t)(time_wall_ns() / NS_PER_MSEC),
 		.min_ts = info.min_ts,
@@ -298,6 +300,15 @@ static int append(struct open_blocks *o, const struct open_block *b)
 		return e;
 	r.payload = payload.at;
 	r.payload_len = (uint32_t)payload.len;
+	if (info.histograms) {
+		uint32_t n = htole32(info.histograms);
+
+		memcpy(extra, b->extra, b->extra_len);
+		r.extra = extra;
+		r.extra_len += (uint16_t)record_extra_put(extra + b->extra_len,
+							  sizeof(extra) - b->extra_len,
+							  EXTRA_HISTOGRAMS, &n, sizeof(n));
+	}
 	return queue_append(b->d->nodes[b->node]->queue, &r);
 }
 

@@ -99,6 +99,7 @@ static struct rw_block_mark mark_of(const struct rw_block *b)
 		.symbol_bytes = b->symbols.bytes.len,
 		.series = b->info.series,
 		.samples = b->info.samples,
+		.histograms = b->info.histograms,
 		.min_ts = b->info.min_ts,
 		.max_ts = b->info.max_ts,
 	};
@@ -128,6 +129,7 @@ static void back_to(struct rw_block *b, const struct rw_block_mark *m)
 	}
 	b->info.series = m->series;
 	b->info.samples = m->samples;
+	b->info.histograms = m->histograms;
 	b->info.min_ts = m->min_ts;
 	b->info.max_ts = m->max_ts;
 	memcpy(b->losses, m->losses, sizeof(b->losses));
@@ -158,6 +160,7 @@ void rw_block_counted(struct rw_block *b, uint32_t samples, const struct rw_seri
 {
 	b->info.series++;
 	b->info.samples += samples;
+	b->info.histograms += samples - s->n_samples; /* no sample is ever left out */
 	b->info.min_ts = MIN(b->info.min_ts, s->min_ts);
 	b->info.max_ts = MAX(b->info.max_ts, s->max_ts);
 }

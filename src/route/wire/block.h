@@ -25,9 +25,15 @@ enum rw_start_timestamp { /* GW-TX-4 */
 			  RW_START_BOTH,
 			  RW_START_AS_IS, /* where the sender put them: for bodies that are only cut */
 };
+struct rw_told;
+struct rw_tell { /* RW2 to RW1: metadata goes where rw_told_due() lets it */
+	struct rw_told *table; /* NULL: once a body */
+	uint64_t tenant, now_us, tag;
+};
 struct rw_convert_options {
 	bool send_custom_buckets; /* rw1_custom_buckets: send */
 	enum rw_start_timestamp start;
+	struct rw_tell tell; /* of rw_body_convert() */
 };
 
 struct rw_block;
@@ -55,7 +61,7 @@ int rw_block_add_metadata(struct rw_block *b, uint32_t type, struct rw_span fami
 			  struct rw_span unit); /* RW1 blocks; RW2 carries it in series */
 struct rw_block_mark {
 	size_t bytes, symbols, symbol_bytes, packed;
-	uint32_t series, samples;
+	uint32_t series, samples, histograms;
 	int64_t min_ts, max_ts;
 	uint64_t losses[_RW_LOSS_MAX];
 };
@@ -65,6 +71,7 @@ void rw_block_rollback(struct rw_block *b, const struct rw_block_mark *m);
 struct rw_block_info {
 	size_t raw_bytes;
 	uint32_t series, samples; /* samples + histograms */
+	uint32_t histograms; /* of these */
 	int64_t min_ts, max_ts;
 };
 /* Stands first in every block and is true after each call. */
