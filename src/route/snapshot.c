@@ -357,8 +357,8 @@ struct placement destination_place_before(const struct destination_move *m,
 	return before;
 }
 
-static uint16_t node_compat(const struct destination *d, const struct placement *p,
-			    const struct rw_label *labels, size_t n)
+uint16_t destination_node_compat(const struct destination *d, const struct placement *p,
+				 const struct rw_label *labels, size_t n)
 {
 	const struct config_strings *names = &d->config->compat_labels;
 	uint32_t h = (uint32_t)p->hash, nodes = (uint32_t)d->n_nodes;
@@ -369,12 +369,4 @@ static uint16_t node_compat(const struct destination *d, const struct placement 
 		h = shard_fnv_of(labels, n, names->items, names->n);
 	return (uint16_t)(d->config->shard.algorithm == SHARD_HASHMOD ? h % nodes
 								      : shard_jump(h, nodes));
-}
-
-uint16_t destination_node(const struct destination *d, const struct placement *p, uint32_t rank,
-			  const struct rw_label *labels, size_t n)
-{
-	if (!d->table)
-		return node_compat(d, p, labels, n);
-	return d->table->nodes[(size_t)rank * d->table->tasks + p->task];
 }

@@ -283,9 +283,17 @@ static bool matches(struct pipeline *p, const struct route_rule_config *r, const
 	return false;
 }
 
-static struct placement place(struct pipeline *p, const struct destination *d,
-			      const struct item *it)
+static inline struct placement place(struct pipeline *p, const struct destination *d,
+				     const struct item *it)
 {
+	if (d->key && !d->config->rules && !d->config->shard.task_label.enabled) {
+		uint64_t hash = shard_hash(d->key, it->labels, it->n_labels, it->canon, p->key.data,
+					   p->key.size);
+
+		return (struct placement){ .hash = hash,
+					   .task = shard_task(hash, d->config->shard.tasks),
+					   .lane = (uint16_t)shard_lane(hash, d->lanes) };
+	}
 	return destination_place(d, p->keys, it->labels, it->n_labels, it->canon, p->key.data,
 				 p->key.size);
 }

@@ -231,22 +231,36 @@ static void refuse(struct pipeline_answer *a, int status, const char *text)
 	(void)snprintf(a->text, sizeof(a->text), "%s", text);
 }
 
-static bool begin(struct pipeline *p, const struct pipeline_body *b, struct pipeline_answer *a)
+/* A message that cannot be used as a whole. */
+static void refuse_body(struct pipeline *p, struct pipeline_answer *a, int error)
 {
 	static const char *const over[_RW_OVER_MAX] = { "", "too many series in one request\n",
 							"too many samples in one request\n",
 							"too many symbols in one request\n" };
-	int r = rw_scan_begin(p->scan, b->version, &p->limits, b->body, b->len);
 
-	if (r == -E2BIG)
+	if (error == -E2BIG)
 		COUNT(p->counters.over[rw_scan_totals(p->scan)->over], 1);
-	if (r == -E2BIG)
+	if (error == -E2BIG)
 		refuse(a, 413, over[rw_scan_totals(p->scan)->over]);
-	else if (r == -EBADMSG)
+	else if (error == -EBADMSG)
 		refuse(a, 400, "the body is not a remote write message\n");
-	else if (r < 0)
+	else
 		refuse(a, 503, "out of memory\n");
-	return r >= 0;
+}
+
+/* All series on their way. Version 1 is checked meanwhile, while its bytes are in the cache: what is wrong with it may show at its end. */
+static int take_series(struct pipeline *p, const struct pipeline_body *b)
+{
+	struct rw_series s;
+	int r = 0;
+
+	if (b->version == RW1)
+		rw_scan_begin_rw1(p->scan, &p->limits, b->body, b->len);
+	else
+		r = rw_scan_begin(p->scan, b->version, &p->limits, b->body, b->len);
+	while (r >= 0 && (r = rw_scan_next(p->scan, &s)) > 0)
+		pipeline_series(p, &s);
+	return r;
 }
 
 /* Samples that no route gets to see: window and rules of all. */
@@ -305,7 +319,7 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 {
 	const struct rw_totals *totals;
 	uint64_t dropped = dropped_before_routing(p);
-	struct rw_series s;
+	int r;
 
 	*ret = (struct pipeline_answer){};
 	p->body = b;
@@ -316,24 +330,24 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 	p->now_ms = (int64_t)(time_wall_ns() / NS_PER_MSEC);
 	COUNT(p->counters.wire_bytes[b->version], b->wire_len);
 	COUNT(p->counters.decoded_bytes[b->version], b->len);
-	if (!begin(p, b, ret))
-		return;
 	note_begin(p);
 	pipeline_metadata_begin(p, now_us);
-	while (rw_scan_next(p->scan, &s) > 0)
-		pipeline_series(p, &s);
+	r = take_series(p, b);
 	note_routes(p, t);
-	pipeline_metadata(p);
+	if (r >= 0)
+		pipeline_metadata(p);
 	totals = rw_scan_totals(p->scan);
 	count_request(p);
 	note_caches(p);
-	tell_invalid(p, ret);
-	if (p->no_memory) {
+	if (p->no_memory)
+		r = -ENOMEM;
+	if (r < 0) {
 		open_blocks_rollback(p->open, t);
 		take_back(p, t);
-		refuse(ret, 503, "out of memory\n");
+		refuse_body(p, ret, r);
 		return;
 	}
+	tell_invalid(p, ret);
 	if (open_blocks_commit(p->open, t, now_us) < 0) {
 		take_back(p, t);
 		ret->retry_s = headers_retry_after(t->fill);
