@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the measurements of the gateway share; sourced from the root of the tree.
-# shellcheck shell=sh disable=SC2154 # nodes, ack, rules, linger: of the case
+# shellcheck shell=sh disable=SC2034,SC2154 # nodes, ack, rules, linger: of the case; tick: for it
 
 build=${BUILD:-build}
 command -v curl >/dev/null || {
