@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <xxhash.h>
 #include "base/arena.h"
 #include "route/config-check.h"
 
@@ -97,6 +98,55 @@ struct relabel_source route_relabel_source(const struct config *c,
 	return s;
 }
 
+/* --- what decides, as one number --- */
+
+static uint64_t mix(uint64_t h, const char *text)
+{
+	return text ? XXH3_64bits_withSeed(text, strlen(text) + 1, h)
+		    : XXH3_64bits_withSeed("", 0, h);
+}
+
+static uint64_t mix_number(uint64_t h, uint64_t n)
+{
+	return XXH3_64bits_withSeed(&n, sizeof(n), h);
+}
+
+static uint64_t mix_list(uint64_t h, const struct config_strings *list)
+{
+	h = mix_number(h, list->n);
+	for (size_t i = 0; i < list->n; i++)
+		h = mix(h, list->items[i]);
+	return h;
+}
+
+static uint64_t mix_rule(uint64_t h, const struct relabel_rule_config *r)
+{
+	const char *const texts[] = { r->separator, r->target_label, r->replacement, r->action,
+				      r->match };
+
+	h = mix_list(h, &r->source_labels);
+	h = mix_list(h, &r->regex);
+	h = mix_list(h, &r->condition);
+	h = mix_number(h, r->modulus);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		h = mix(h, texts[i]);
+	h = mix_number(h, r->labels.n);
+	for (size_t i = 0; i < r->labels.n; i++)
+		h = mix(mix(h, r->labels.items[i].key), r->labels.items[i].value);
+	return h;
+}
+
+static uint64_t hash_decisions(const struct route_rule_config *route, int dialect, bool legacy)
+{
+	const struct relabel_rule_config *rules = route->relabel_configs.items;
+	uint64_t h = mix_number(mix_number(0, (uint64_t)dialect), legacy);
+
+	h = mix_list(h, &route->match);
+	for (size_t i = 0; i < route->relabel_configs.n; i++)
+		h = mix_rule(h, &rules[i]);
+	return h;
+}
+
 static int compile(struct checker *k, const struct config_list *list, int dialect,
 		   const char *where, struct relabel **ret)
 {
@@ -186,6 +236,7 @@ static int check_route(struct checker *k, size_t at)
 	check_input(k, route, at);
 	(void)snprintf(where, sizeof(where), "routes[%zu].time_window", at);
 	route_check_window(k, &route->time_window, where, &route->window_route);
+	route->decisions = hash_decisions(route, dialect, k->c->legacy_names);
 	r = compile_selectors(k, route, at);
 	(void)snprintf(where, sizeof(where),
 		       k->c->compat ? "router_rules[%zu].metric_relabel_configs"

@@ -238,16 +238,18 @@ const struct config_row route_window_rows[] = {
 };
 
 static const struct config_row metadata_rows[] = {
-	CONFIG_ROW("mode", struct metadata_config, mode, CONFIG_ENUM, .def = "replicate",
-		   .names = metadata_modes, RELOAD,
-		   .help = "Nodes that get metadata of version 1; in this version none does."),
-	CONFIG_ROW("families", struct metadata_config, families, CONFIG_UINT, .def = "100000",
-		   .max = "10000000", RELOAD,
-		   .help = "Families whose metadata is remembered; without effect in this version."),
+	CONFIG_ROW(
+		"mode", struct metadata_config, mode, CONFIG_ENUM, .def = "replicate",
+		.names = metadata_modes, RELOAD,
+		.help = "Nodes that get metadata of version 1: all of each route, one by the family, none. drop also takes it from series of version 2."),
+	CONFIG_ROW(
+		"families", struct metadata_config, families, CONFIG_UINT, .def = "100000",
+		.max = "10000000", RELOAD,
+		.help = "Families whose metadata of version 1 is remembered for nodes that get version 2; the least recently used goes."),
 	CONFIG_ROW(
 		"interval", struct metadata_config, interval, CONFIG_DURATION, .def = "1m",
 		.min = "1s", .max = "1d", RELOAD,
-		.help = "Time between two sendings of the same metadata to a node; without effect in this version."),
+		.help = "Time between two sendings of a family's metadata to a node that gets version 1."),
 	{},
 };
 

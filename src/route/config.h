@@ -173,6 +173,7 @@ struct route_rule_config {
 	bool metadata, stop;
 	/* Compiled. */
 	struct relabel *relabel;
+	uint64_t decisions; /* hash of match and rules as written: the same text decides the same */
 	struct selector *const *selectors;
 	size_t destination_index;
 	int window_route; /* of time_window, -1 = none */

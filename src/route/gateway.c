@@ -71,6 +71,8 @@ static void swap(struct gateway *g, struct snapshot *fresh)
 {
 	struct snapshot *old;
 
+	if (g->snapshot) /* only reloads change it */
+		route_metrics_moved(g, g->snapshot, fresh);
 	pthread_mutex_lock(&g->lock);
 	old = g->snapshot;
 	fresh->generation = g->generation + 1;
@@ -184,6 +186,8 @@ static int load(struct gateway *g, struct strbuf *text)
 	gateway_swap_tokens(g, tokens);
 	if (g->snapshot)
 		config_diff(g->snapshot->config->config, config->config, tell_restart, NULL);
+	if (g->families)
+		rw_families_limit(g->families, fresh->config->metadata->families);
 	swap(g, fresh);
 	if (file_watch_set(&g->tokens_watch, config->receive->bearer_token_files.items,
 			   config->receive->bearer_token_files.n) < 0)
@@ -382,15 +386,15 @@ static void on_tick(void *ctx, uint64_t now)
 	loop_timer_at(g->timer, now + US_PER_SEC);
 	pthread_mutex_lock(&g->reload_lock);
 	end_moves(g);
-	nodes_tick(g->nodes, now);
-	free_retired(g);
 	gateway_look_at_files(g);
 	for (unsigned i = 0; i < MIN(g->n_servers, 1U); i++)
 		http_server_tick(g->servers[i]);
 	if (g->admin)
 		http_server_tick(g->admin);
 	tick_all_tasks(g, now);
-	route_metrics_tick(g);
+	route_metrics_tick(g); /* before nodes go, with what they counted last */
+	nodes_tick(g->nodes, now);
+	free_retired(g);
 	pthread_mutex_unlock(&g->reload_lock);
 }
 
@@ -440,6 +444,8 @@ static int start(struct gateway *g)
 		r = nodes_new(g->o.storage_path, name, g->epoch, g->o.snappy, &g->nodes);
 	if (r >= 0)
 		r = load(g, NULL);
+	if (r >= 0)
+		r = rw_families_new(g->snapshot->config->metadata->families, &g->families);
 	if (r >= 0)
 		r = route_metrics_new(g);
 	if (r >= 0)
@@ -515,9 +521,10 @@ static void stop(struct gateway *g)
 		snapshot_free(g->snapshot);
 	free_retired(g);
 	nodes_free(g->nodes);
+	rw_families_free(g->families);
 	task_load_sweep(&g->task_loads); /* the first only forgets that they were used */
 	task_load_sweep(&g->task_loads);
-	metrics_free(g->metrics);
+	route_metrics_free(g);
 	loop_source_free(g->signals);
 	loop_timer_free(g->timer);
 	loop_free(g->loop);

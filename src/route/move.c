@@ -37,17 +37,21 @@ static bool same_names(const struct config_strings *a, const struct config_strin
 	return true;
 }
 
-/* Has each series the same task by both? Rules may differ in what one does not see of them here. */
-static bool same_tasks(const struct destination_config *a, const struct destination_config *b)
+static bool keeps_tasks(const struct shard_config *s)
+{
+	return s->task_label.enabled && s->task_label.on_existing == TASK_LABEL_KEEP;
+}
+
+bool destination_same_tasks(const struct destination_config *a, const struct destination_config *b)
 {
 	const struct shard_config *x = &a->shard, *y = &b->shard;
 
-	return a == b ||
-	       (!a->rules && !b->rules && x->tasks == y->tasks && x->seed == y->seed &&
-		x->family == y->family && streq(x->task_label.name, y->task_label.name) &&
-		(x->task_label.on_existing == TASK_LABEL_KEEP) ==
-			(y->task_label.on_existing == TASK_LABEL_KEEP) &&
-		same_names(&x->key.by, &y->key.by) && same_names(&x->key.without, &y->key.without));
+	if (a == b)
+		return true;
+	return !a->rules && !b->rules && x->algorithm == y->algorithm && x->tasks == y->tasks &&
+	       x->seed == y->seed && x->family == y->family && keeps_tasks(x) == keeps_tasks(y) &&
+	       streq(x->task_label.name, y->task_label.name) &&
+	       same_names(&x->key.by, &y->key.by) && same_names(&x->key.without, &y->key.without);
 }
 
 /* The old table as it stands in @before. */
@@ -61,7 +65,7 @@ struct old {
 static bool same_table(const struct destination *d, const struct shard_node *nodes,
 		       const struct old *old, const struct shard_node *old_nodes)
 {
-	return same_tasks(d->config, old->config) &&
+	return destination_same_tasks(d->config, old->config) &&
 	       shard_table_same(d->table, nodes, old->table, old_nodes);
 }
 
@@ -106,6 +110,7 @@ static size_t choose(const struct destination *d, const struct shard_node *nodes
 {
 	bool same = same_table(d, nodes, &old[n], old_nodes);
 	size_t kept = 0, at = 0;
+	struct old last;
 
 	if (!same && d->config->shard.move_at == MOVE_NOW)
 		return 0;
@@ -117,10 +122,17 @@ static size_t choose(const struct destination *d, const struct shard_node *nodes
 	}
 	if (same || same_table(d, nodes, &old[at], old_nodes))
 		return kept;
-	old[kept] = old[at];
-	find_boundary(d, now_ms, warnings, &old[kept]);
-	if (old[kept].until_ms <= now_ms)
+	last = old[at];
+	find_boundary(d, now_ms, warnings, &last);
+	if (last.until_ms <= now_ms)
 		return 0;
+	/* One that is set before those of others: what was in force then is what it follows. */
+	while (kept && old[kept - 1].boundary_ms >= last.boundary_ms) {
+		last.table = old[--kept].table;
+		last.config = old[kept].config;
+		last.owner = old[kept].owner;
+	}
+	old[kept] = last;
 	if (++kept <= DESTINATION_MOVES_MAX)
 		return kept;
 	diags_add(warnings, d->config->name, 0, 0,
@@ -188,7 +200,9 @@ static int add_move(struct destination *d, const struct old *old,
 	m->config = old->config;
 	m->owner = route_config_ref(old->owner);
 	d->n_moves++;
-	return same_tasks(d->config, old->config) ? 0 : destination_key(old->config, &m->key);
+	return destination_same_tasks(d->config, old->config)
+		       ? 0
+		       : destination_key(old->config, &m->key);
 }
 
 static int take_all(struct destination *d, const struct destination *before,

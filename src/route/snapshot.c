@@ -182,30 +182,6 @@ static int make_destination(struct snapshot *s, size_t at, const struct snapshot
 	return r;
 }
 
-static uint64_t hash_file(const char *path)
-{
-	_cleanup_(freep) char *text = NULL;
-	size_t len = 0;
-
-	if (!*path || fs_read_at(AT_FDCWD, path, TABLE_FILE_MAX, &text, &len) < 0)
-		return 0;
-	return XXH3_64bits(text, len);
-}
-
-/* Selectors, rules, and what makes task and lane of a series. */
-static uint64_t hash_route(const struct snapshot *s, size_t at)
-{
-	const struct route_rule_config *r = &s->config->routes[at];
-	const struct destination *d = &s->destinations[r->destination_index];
-	_cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-
-	config_write_object(route_rule_rows, r, &text);
-	config_write_object(route_shard_rows, &d->config->shard, &text);
-	strbuf_addf(&text, "%d %d %u %016llx", s->config->legacy_names, d->config->compat, d->lanes,
-		    (unsigned long long)hash_file(d->config->shard.key.aggregation.rules_file));
-	return text.error ? 0 : XXH3_64bits(strbuf_str(&text), text.len);
-}
-
 int snapshot_after(const struct snapshot *before, int64_t now_ms, struct route_config *config,
 		   struct nodes *registry, struct diags *warnings, char *why, size_t why_size,
 		   struct snapshot **ret)
@@ -221,8 +197,7 @@ int snapshot_after(const struct snapshot *before, int64_t now_ms, struct route_c
 	s->config = config;
 	s->n_routes = config->n_routes;
 	s->destinations = calloc(config->n_destinations + 1, sizeof(*s->destinations));
-	s->route_hashes = calloc(config->n_routes + 1, sizeof(*s->route_hashes));
-	if (!s->destinations || !s->route_hashes)
+	if (!s->destinations)
 		r = -ENOMEM;
 	for (size_t i = 0; r >= 0 && i < config->n_destinations; i++) {
 		s->n_destinations = i + 1;
@@ -232,8 +207,6 @@ int snapshot_after(const struct snapshot *before, int64_t now_ms, struct route_c
 		s->config = NULL; /* the caller's */
 		return r;
 	}
-	for (size_t i = 0; i < config->n_routes; i++)
-		s->route_hashes[i] = hash_route(s, i);
 	for (size_t i = 0; i < config->n_routes; i++)
 		s->use_cache |= config->routes[i].relabel || config->routes[i].match.n;
 	*ret = TAKE_PTR(s);
@@ -251,6 +224,7 @@ int snapshot_apply(struct snapshot *s)
 		for (size_t n = 0; n < d->n_nodes; n++) {
 			int e = nodes_change(s->registry, d->nodes[n], d->config, &c[n]);
 
+			rw_told_interval(d->nodes[n]->told, s->config->metadata->interval);
 			r = r < 0 ? r : e;
 		}
 	}
@@ -295,7 +269,6 @@ struct snapshot *snapshot_free(struct snapshot *s)
 		free(d->add_labels);
 	}
 	free(s->destinations);
-	free(s->route_hashes);
 	route_config_free(s->config);
 	free(s);
 	return NULL;
@@ -384,8 +357,8 @@ struct placement destination_place_before(const struct destination_move *m,
 	return before;
 }
 
-static uint16_t node_compat(const struct destination *d, const struct placement *p,
-			    const struct rw_label *labels, size_t n)
+uint16_t destination_node_compat(const struct destination *d, const struct placement *p,
+				 const struct rw_label *labels, size_t n)
 {
 	const struct config_strings *names = &d->config->compat_labels;
 	uint32_t h = (uint32_t)p->hash, nodes = (uint32_t)d->n_nodes;
@@ -396,12 +369,4 @@ static uint16_t node_compat(const struct destination *d, const struct placement 
 		h = shard_fnv_of(labels, n, names->items, names->n);
 	return (uint16_t)(d->config->shard.algorithm == SHARD_HASHMOD ? h % nodes
 								      : shard_jump(h, nodes));
-}
-
-uint16_t destination_node(const struct destination *d, const struct placement *p, uint32_t rank,
-			  const struct rw_label *labels, size_t n)
-{
-	if (!d->table)
-		return node_compat(d, p, labels, n);
-	return d->table->nodes[(size_t)rank * d->table->tasks + p->task];
 }

@@ -46,7 +46,6 @@ struct snapshot {
 	struct destination *destinations;
 	size_t n_destinations, n_routes;
 	size_t slots; /* of open blocks, all destinations */
-	uint64_t *route_hashes; /* of all that decisions about series depend on: equal ones may be remembered across snapshots */
 	bool use_cache; /* some route has rules or selectors */
 };
 
@@ -83,8 +82,16 @@ struct placement destination_place_before(const struct destination_move *m,
 					  const struct rw_label *labels, size_t n,
 					  struct rw_span canon, uint8_t *scratch,
 					  size_t scratch_size);
+/* Has each series the same task by both? False where that is not plain: rules of receivers may differ. */
+bool destination_same_tasks(const struct destination_config *a, const struct destination_config *b);
 /* Compiled shard.key of a destination of the native algorithm. 0 or -ENOMEM */
 int destination_key(const struct destination_config *c, struct shard_key **ret);
 /* Node of rank @rank (0..replicas-1) for that placement; SHARD_NO_NODE = none. */
-uint16_t destination_node(const struct destination *d, const struct placement *p, uint32_t rank,
-			  const struct rw_label *labels, size_t n);
+uint16_t destination_node_compat(const struct destination *d, const struct placement *p,
+				 const struct rw_label *labels, size_t n);
+static inline uint16_t destination_node(const struct destination *d, const struct placement *p,
+					uint32_t rank, const struct rw_label *labels, size_t n)
+{
+	return d->table ? d->table->nodes[(size_t)rank * d->table->tasks + p->task]
+			: destination_node_compat(d, p, labels, n);
+}

@@ -97,13 +97,6 @@ void hook_env_drop_btf(const struct hook_env *e)
 	cache->btf = NULL;
 }
 
-bool hook_env_has_function(const struct hook_env *e, const char *name)
-{
-	const struct btf *btf = hook_env_btf(e);
-
-	return btf && btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
-}
-
 /* --- prototypes --- */
 
 static void add_type(const struct btf *btf, uint32_t id, struct strbuf *out)

@@ -37,7 +37,6 @@ struct hook_env *hook_env_free(struct hook_env *e);
 DEFINE_CLEANUP(struct hook_env *, hook_env_free);
 const struct btf *hook_env_btf(const struct hook_env *e); /* NULL without */
 void hook_env_drop_btf(const struct hook_env *e);
-bool hook_env_has_function(const struct hook_env *e, const char *name); /* in BTF */
 /* Names that probes will ask for, so that /proc/kallsyms is read once for all of them. */
 void hook_env_want_symbol(const struct hook_env *e, const char *name);
 

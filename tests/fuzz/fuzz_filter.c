@@ -9,7 +9,7 @@
 
 /* The server's part: one line of the input for each parameter, in this order. */
 static const char names[] =
-	"type since until container namespace pod workload cgroup severity limit pid";
+	"type since until container namespace pod workload cgroup severity limit pid scope";
 static char values[sizeof(names)][256];
 
 const char *http_query(const struct http_request *q, const char *name)

@@ -35,6 +35,12 @@ def wait_for(what, condition, seconds=20):
     raise AssertionError(f"waited {seconds} s in vain for {what}")
 
 
+def kernel_kills():
+    """What the kernel counted on the whole host; tests of others may die at the same time."""
+    with open("/proc/vmstat", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("oom_kill "))
+
+
 class Agent:
     """One telamon-agent with its own directory, port and journal."""
 
@@ -103,6 +109,11 @@ class Agent:
         """Records of kills in `cgroup` (path in its hierarchy) and below."""
         return [e for e in self.events("type=oom&limit=10000") if e["event.name"] == name and
                 (e.get("telamon.cgroup.path", "") + "/").startswith(cgroup + "/")]
+
+    def balance(self):
+        """A function that tells how many kills of the kernel's count this agent has to answer for: those of its counter now, and all from now on."""
+        before = kernel_kills() - self.metric("telamon_oom_node_kills_total")
+        return lambda: kernel_kills() - before
 
     def all_kills(self, cgroup, count, seconds=60):
         """The records of kills in `cgroup` and below, once there are `count`: for so many that asking all the time would be the load."""
@@ -218,6 +229,12 @@ class Cgroup:
         """For preexec_fn: the child moves itself."""
         with open(os.path.join(self.directory, "cgroup.procs"), "w", encoding="ascii") as f:
             f.write("0")
+
+    def oom_kills(self):
+        """What the kernel counted in this very cgroup."""
+        name = "memory.oom_control" if self.v1 else "memory.events.local"
+        with open(os.path.join(self.directory, name), encoding="ascii") as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("oom_kill "))
 
     def spawn(self, *command, **kwargs):
         return subprocess.Popen([str(c) for c in command], preexec_fn=self.enter, stdin=subprocess.DEVNULL,

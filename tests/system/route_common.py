@@ -309,12 +309,15 @@ class Quiet(http.server.ThreadingHTTPServer):
 
 
 class Receiver:
-    """`answer(request)` gives the status, or (status, headers, body); statuses under 0: close the connection. Version 2 gets its Written headers."""
+    """
+    `answer(request)` gives the status, or (status, headers, body), or bytes that are no HTTP; statuses under 0: close the connection. Version 2
+    gets its Written headers. `tls`: a context. `slow`: seconds between the bytes of a body that are read.
+    """
 
-    def __init__(self, answer=204, written=True, port=None):
-        self.answer, self.written, self.requests, self.stored = answer, written, [], []
+    def __init__(self, answer=204, written=True, port=None, tls=None, slow=0):
+        self.answer, self.written, self.requests, self.stored, self.tls, self.slow = answer, written, [], [], tls, slow
         self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}/api/v1/write"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}/api/v1/write"
         self.connections, self.server = [], None
         self.start()
 
@@ -326,6 +329,9 @@ class Receiver:
             disable_nagle_algorithm = True
 
             def setup(self):
+                if outer.tls:  # in the thread of the connection: a handshake may fail or hang
+                    self.request.settimeout(10)
+                    self.request = outer.tls.wrap_socket(self.request, server_side=True)
                 super().setup()
                 outer.connections.append(self.connection)
 
@@ -339,10 +345,23 @@ class Receiver:
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def handle(self, h):
-        body = h.rfile.read(int(h.headers["Content-Length"]))
+        size = int(h.headers["Content-Length"])
+        body = b""
+        while len(body) < size and self.slow:
+            time.sleep(self.slow)
+            byte = h.rfile.read(1)
+            if not byte:
+                h.close_connection = True
+                return
+            body += byte
+        body += h.rfile.read(size - len(body))
         q = Request(h.headers, body, h.path)
         self.requests.append(q)
         answer = self.answer(q) if callable(self.answer) else self.answer
+        if isinstance(answer, bytes):
+            h.wfile.write(answer)
+            h.close_connection = True
+            return
         status, headers, text = answer if isinstance(answer, tuple) else (answer, {}, b"")
         q.status = status
         if status < 0:

@@ -14,6 +14,7 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 UNIT = "lib/systemd/system/telamon-agent.service"
 ROUTE_UNIT = "lib/systemd/system/telamon-route.service"
 EXAMPLE = os.path.join(ROOT, "packaging", "config", "agent.yaml")
+STATEFULSET = os.path.join(ROOT, "packaging", "kubernetes", "route.yaml")
 DAEMONSET = os.path.join(ROOT, "packaging", "kubernetes", "daemonset.yaml")
 RIGHTS = {"BPF", "PERFMON", "DAC_READ_SEARCH", "SYS_PTRACE", "SYSLOG", "IPC_LOCK"}
 
@@ -48,7 +49,9 @@ def test_everything_is_in_its_place(tree):
     destination, prefix = tree
     for path in ("bin/telamon", "sbin/telamon-agent", "sbin/telamon-route", UNIT, ROUTE_UNIT, "lib/systemd/system/telamon.slice",
                  "share/telamon/prometheus/telamon-oom.rules.yml", "share/telamon/prometheus/telamon-oom.test.yml",
-                 "share/doc/telamon/examples/agent.yaml", "share/doc/telamon/examples/route.yaml", "share/doc/telamon/examples/daemonset.yaml"):
+                 "share/telamon/prometheus/telamon-route.rules.yml", "share/telamon/prometheus/telamon-route.test.yml",
+                 "share/doc/telamon/examples/agent.yaml", "share/doc/telamon/examples/route.yaml", "share/doc/telamon/examples/daemonset.yaml",
+                 "share/doc/telamon/examples/kubernetes/route.yaml"):
         assert (prefix / path).is_file(), path
     for name in ("agent.yaml", "route.yaml"):
         assert len(list(destination.glob(f"**/etc/telamon/{name}"))) == 1
@@ -122,6 +125,19 @@ def test_systemd_accepts_the_unit(tree, tmp_path):
     assert not told, told
 
 
+def test_gateway_unit_is_closed(tree, tmp_path):
+    """GW-SC-4: no capability, a user of its own, and an exposure of at most 2.0."""
+    need("systemd-analyze")
+    _, prefix = tree
+    unit = read(prefix, ROUTE_UNIT)
+    for line in ("DynamicUser=yes", "StateDirectory=telamon-route", "ProtectSystem=strict", "SystemCallFilter=@system-service",
+                 "CapabilityBoundingSet=", "NoNewPrivileges=yes"):
+        assert f"\n{line}\n" in unit, line
+    (tmp_path / "telamon-route.service").write_text(re.sub(r"ExecStart=\S+", f"ExecStart={AGENT}", unit), encoding="utf-8")
+    done = run("systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=20", tmp_path / "telamon-route.service")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_rights_of_the_unit_are_enough(make_agent):
     """OOM-621: with them alone, every capability is served as it is for an unlimited root."""
     need("setpriv")
@@ -188,9 +204,25 @@ def test_configuration_of_the_daemonset_is_valid(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_daemonset_parses_as_yaml():
+def test_gateway_in_kubernetes_is_closed(tmp_path):
+    """GW-LC-4, GW-SC-4: the two probes and no other, no right, and a configuration that loads."""
+    text = read(STATEFULSET)
+    for line in ("pod-security.kubernetes.io/enforce: restricted", "runAsNonRoot: true", "allowPrivilegeEscalation: false",
+                 "readOnlyRootFilesystem: true", "drop: [ALL]", "seccompProfile: {type: RuntimeDefault}"):
+        assert line in text, line
+    assert "add:" not in text and "hostPath" not in text
+    assert re.findall(r"(\w+)Probe:\n +httpGet: \{path: (\S+),", text) == [("liveness", "/-/healthy"), ("readiness", "/-/ready")]
+    path = tmp_path / "route.yaml"
+    path.write_text(textwrap.dedent(text.split("route.yaml: |\n")[1].split("---\n")[0]), encoding="utf-8")
+    done = run(os.path.join(BUILD, "telamon-route"), f"--config.file={path}", "--config.check")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("manifest, kinds", [(DAEMONSET, ["Namespace", "ConfigMap", "DaemonSet"]),
+                                             (STATEFULSET, ["Namespace", "ConfigMap", "Service", "StatefulSet"])])
+def test_manifests_parse_as_yaml(manifest, kinds):
     python = shutil.which("python3", path="/usr/bin") or "python3"
     if run(python, "-c", "import yaml").returncode != 0:
         pytest.skip("python3-yaml is missing")
-    done = run(python, "-c", "import sys, yaml; print([d['kind'] for d in yaml.safe_load_all(open(sys.argv[1]))])", DAEMONSET)
-    assert done.stdout.strip() == "['Namespace', 'ConfigMap', 'DaemonSet']", done.stderr
+    done = run(python, "-c", "import sys, yaml; print([d['kind'] for d in yaml.safe_load_all(open(sys.argv[1]))])", manifest)
+    assert done.stdout.strip() == str(kinds), done.stderr

@@ -18,6 +18,7 @@ import urllib.request
 import pytest
 
 from conftest import BUILD, free_port, wait_for
+from route_common import fields, unsnappy
 
 APPLY = os.path.join(BUILD, "tests/live/relabel_apply")
 PEERS = os.path.join(os.path.dirname(__file__), "../../tools/peers.sh")
@@ -121,63 +122,6 @@ def random_rule(draw):
 
 
 # --- Prometheus ---
-
-def unsnappy(data):
-    """The block form of snappy."""
-    at = 0
-    while data[at] & 0x80:
-        at += 1
-    at += 1
-    out = bytearray()
-    while at < len(data):
-        tag = data[at]
-        at += 1
-        if tag & 3 == 0:
-            n = tag >> 2
-            if n >= 60:
-                extra = n - 59
-                n = int.from_bytes(data[at:at + extra], "little")
-                at += extra
-            out += data[at:at + n + 1]
-            at += n + 1
-            continue
-        if tag & 3 == 1:
-            n, offset = (tag >> 2 & 7) + 4, (tag >> 5) << 8 | data[at]
-            at += 1
-        else:
-            width = 2 if tag & 3 == 2 else 4
-            n, offset = (tag >> 2) + 1, int.from_bytes(data[at:at + width], "little")
-            at += width
-        for _ in range(n):
-            out.append(out[-offset])
-    return bytes(out)
-
-
-def varint(data, at):
-    value = shift = 0
-    while True:
-        value |= (data[at] & 0x7f) << shift
-        shift += 7
-        at += 1
-        if data[at - 1] < 0x80:
-            return value, at
-
-
-def fields(data):
-    at = 0
-    while at < len(data):
-        tag, at = varint(data, at)
-        if tag & 7 == 2:
-            n, at = varint(data, at)
-            yield tag >> 3, data[at:at + n]
-            at += n
-        elif tag & 7 == 1:
-            yield tag >> 3, data[at:at + 8]
-            at += 8
-        else:
-            value, at = varint(data, at)
-            yield tag >> 3, value
-
 
 def written(body):
     """(labels, value) of the first sample of each series of a write request."""

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of a running gateway: which task has how much to do, and moves from one table to the next."""
+"""Tables of a running gateway: what its tasks have to do, moves from one table to the next, the task in the series, replicas."""
 
 import json
 import re
 import time
+import urllib.parse
 
 from conftest import telamon, wait_for
 from route_common import config, now, one1, series1
@@ -124,3 +125,68 @@ def test_gw_sh_14_a_node_leaves(start):  # noqa: F811
     wait_for("the node to retire", lambda: g.post(one1("up")).status == 204 and "node d/n1 is retired" in g.log())
     wait_for("the metric", lambda: g.metric("telamon_route_table_boundary_timestamp_seconds", destination="d") == 0)
     assert len(stored(sinks[1])) == len(leaving)
+
+
+# --- the task in the series: GW-SH-13 ---
+
+def task_of(g, series_text):
+    return json.loads(g.get("/api/v1/explain?series=" + urllib.parse.quote(series_text)).text)["routes"][0]["destination"]["task"]
+
+
+def with_label(sinks, more):
+    return config(*sinks, destination="  add_labels: {a: z, zz: added}\n"
+                  f"  shard: {{tasks: 64, task_label: {{enabled: true{more}}}}}\n")
+
+
+def test_gw_sh_13_inserted_and_replaced(start):  # noqa: F811
+    sinks = [start.receiver() for _ in range(2)]
+    g = start(with_label(sinks, ""))
+    task = task_of(g, 'up{a="1",zone="x"}')
+    assert g.post(one1("up", a="1", zone="x") + one1("up", a="1", zone="x", stream_task_id="7777")).status == 204
+    wait_for("both", lambda: sum(len(s.series()) for s in sinks) == 2)
+    # In its sorted place, and the label that was there did not change where the series goes; an added label gives way.
+    want = [("__name__", "up"), ("a", "1"), ("stream_task_id", str(task)), ("zone", "x"), ("zz", "added")]
+    got = [s for s in sinks if s.series()]
+    assert len(got) == 1 and [s.labels for s in got[0].series()] == [want, want]
+    # Members of a histogram's family have one task.
+    tasks = {task_of(g, t) for t in ('h_bucket{le="1"}', 'h_bucket{le="+Inf"}', "h_sum", "h_count", "h")}
+    assert len(tasks) == 1
+
+
+def test_gw_sh_13_kept(start):  # noqa: F811
+    sinks = [start.receiver() for _ in range(2)]
+    g = start(with_label(sinks, ", on_existing: keep"))
+    told, own = table(g), task_of(g, "up")
+    body = b"".join(one1("up", value=float(i), stream_task_id=v) for i, v in enumerate(["5", "63", "64", "x"]))
+    assert g.post(body).status == 204
+    wait_for("all", lambda: sum(len(s.series()) for s in sinks) == 4)
+    got = {s.values[0]: (dict(s.labels)["stream_task_id"], k) for k, sink in enumerate(sinks) for s in sink.series()}
+    nodes = {i: int(told["nodes"][told["table"][i]][1:]) for i in (5, 63, own)}
+    # What is no task of 0..63 is none: then it is computed and written.
+    assert got == {0.0: ("5", nodes[5]), 1.0: ("63", nodes[63]), 2.0: (str(own), nodes[own]), 3.0: (str(own), nodes[own])}
+
+
+def test_gw_sh_13_rejected(start):  # noqa: F811
+    sinks = [start.receiver() for _ in range(2)]
+    g = start(with_label(sinks, ", on_existing: reject"))
+    answer = g.post(one1("good") + one1("bad", stream_task_id="5"))
+    assert answer.status == 400 and "1 of 2 series are invalid" in answer.text
+    wait_for("the good one", lambda: sum(len(s.series()) for s in sinks) == 1)
+    wait_for("the count", lambda: g.metric("telamon_route_invalid_series_total", reason="task_label") == 1)
+    assert [n for s in sinks for q in s.stored for n in q.names()] == ["good"]
+
+
+# --- replicas: GW-SH-11 ---
+
+def test_gw_sh_11_replicas_in_zones(start):  # noqa: F811
+    sinks = [start.receiver() for _ in range(4)]
+    text = config(*sinks, destination="  shard: {tasks: 256, replicas: 2}\n")
+    for i in range(4):
+        text = text.replace(f"{{name: n{i},", f"{{name: n{i}, zone: {'ab'[i // 2]},")
+    g = start(text)
+    assert g.post(b"".join(one1(f"m{i}") for i in range(50))).status == 204
+    wait_for("two of each", lambda: sum(len(s.series()) for s in sinks) == 100)
+    where = [sorted(k for k, s in enumerate(sinks) for q in s.stored for n in q.names() if n == f"m{i}") for i in range(50)]
+    assert all(len(w) == 2 and w[0] // 2 == 0 and w[1] // 2 == 1 for w in where), where
+    told = table(g)
+    assert told["replicas"] == 2 and len(told["table"]) == 512 and told["over_cap"] == 0

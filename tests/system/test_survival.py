@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from conftest import BUILD, need, run, telamon, wait_for
+from conftest import BUILD, hog_command, need, run, telamon, wait_for
 
 KILLS = os.path.join(BUILD, "tests/system/shim/kills")
 LIMIT = 8 << 20
@@ -167,3 +167,22 @@ def test_kernel_log(make_agent, cgroup, own, mode):
     kills(group, 2, 1)
     records = wait_for("records", lambda: len(agent.kills(own)) == 2 and agent.kills(own))
     assert all(("telamon.oom.kernel_log" in r) == kmsg for r in records)
+
+
+# --- what was before the agent ---
+
+
+def test_history_of_a_cgroup_is_not_told_again(make_agent, cgroup, own):
+    """However long programs take to load: only the OOM after the start counts."""
+    unit = own.strip("/") + ".service"
+    group = cgroup(f"/system.slice/{unit}").limit(16 << 20)
+    for _ in range(3):
+        assert group.spawn(*hog_command()).wait(60) == -signal.SIGKILL
+    agent = make_agent()
+    assert agent.metric("telamon_oom_limit_hits_total", container=unit) == 0
+    assert group.spawn(*hog_command()).wait(60) == -signal.SIGKILL
+    record = wait_for("the record", lambda: agent.kills(group.path))[0]
+    assert record["telamon.oom.limit.cgroup.path"] == group.path
+    wait_for("the hit", lambda: agent.metric("telamon_oom_limit_hits_total", container=unit, event="oom"))
+    hits = agent.metric("telamon_oom_limit_hits_total", container=unit, event="oom")
+    assert hits == sum(1 for _ in agent.kills(group.path)) == 1

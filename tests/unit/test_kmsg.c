@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
 #include "base/fs.h"
+#include "base/macro.h"
 #include "sys/kmsg.h"
 #include "test.h"
 
@@ -95,6 +98,86 @@ static void test_numbers(void **state)
 	assert_int_equal(k.order, 0);
 }
 
+/* Order of what was asked for, -1 for sysrq; the log's own time; names at their longest, and beyond. */
+static void test_request(void **state)
+{
+	static const struct {
+		const char *record;
+		int r, order;
+		const char *gfp;
+	} requests[] = {
+		{ "4,9,70,-;a invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=3, oom_score_adj=1000\n",
+		  1, 3, "0xcc0(GFP_KERNEL)" },
+		{ "4,9,70,-;kworker/0:1 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=-1, oom_score_adj=0\n",
+		  1, -1, "0xcc0(GFP_KERNEL)" },
+		{ "4,9,70,-;a invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), nodemask=(null), order=2, oom_score_adj=0\n",
+		  1, 2, "0xcc0(GFP_KERNEL)" },
+		/* fifteen bytes are a comm, sixteen are not */
+		{ "4,9,70,-;fifteen-bytes-x invoked oom-killer: gfp_mask=0x0(), order=1, oom_score_adj=0\n",
+		  1, 1, "0x0()" },
+		{ "4,9,70,-;sixteen-bytes-xy invoked oom-killer: gfp_mask=0x0(), order=1, oom_score_adj=0\n",
+		  0, 0, "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+		struct kmsg_oom k = {};
+
+		assert_int_equal(kmsg_parse(requests[i].record, strlen(requests[i].record), &k),
+				 requests[i].r);
+		assert_int_equal(k.order, requests[i].order);
+		assert_string_equal(k.gfp, requests[i].gfp);
+		if (requests[i].r == 1)
+			assert_int_equal(k.stamp_us, 70);
+	}
+}
+
+/* A line that lacks what makes it one is no line, and what it lacks is not made up. */
+static void test_incomplete(void **state)
+{
+	static const char *const none[] = {
+		"3,9,70,-;Out of memory: Killed process 5 total-vm:8kB\n",
+		"3,9,70,-;Out of memory: Killed process 5 (x total-vm:8kB\n",
+		"3,9,70,-;Out of memory: Killed process x (x) total-vm:8kB\n",
+		"3,9,70,-;Out of memory: Killed process 5 ) total-vm: (x\n",
+		"6,1,1,-;oom-kill:constraint=CONSTRAINT_NONE,task=a,pid=x,uid=5\n",
+		"6,1,1,-;oom-kill:constraint=CONSTRAINT_NONE,pid=7,uid=5\n",
+		"6,1,1,-;oom-kill:constraint=CONSTRAINT_NONE,task=a,pid=7,uid=\n",
+		"6,1,1,-;oom-kil\n",
+	};
+	static const char no_uid[] = "3,9,70,-;Out of memory: Killed process 5 (x) total-vm:8kB\n";
+	struct kmsg_oom k = {};
+
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		if (kmsg_parse(none[i], strlen(none[i]), &k) == 1)
+			fail_msg("%s", none[i]);
+	assert_int_equal(kmsg_parse("6,1", 3, &k), -EBADMSG);
+	assert_int_equal(kmsg_parse("6;x", 3, &k), -EBADMSG);
+	assert_int_equal(kmsg_parse("6,1;x", 5, &k), -EBADMSG);
+	assert_int_equal(kmsg_parse("6,1,x,-;y", 9, &k), -EBADMSG);
+	assert_int_equal(kmsg_parse(no_uid, strlen(no_uid), &k), 1);
+	assert_int_equal(k.uid, UINT32_MAX);
+	assert_int_equal(k.fields, KMSG_KILLED);
+}
+
+/* From the end: what was written before the agent came is not told as if it happened now (OOM-118). */
+static void test_open(void **state)
+{
+	char path[] = "/tmp/telamon-kmsg-XXXXXX", text[16];
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "old\n", 4), 4);
+	(void)close(fd);
+	fd = kmsg_open(path);
+	assert_true(fd >= 0);
+	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(read(fd, text, sizeof(text)), 0);
+	(void)close(fd);
+	(void)unlink(path);
+	assert_int_equal(kmsg_open("/nowhere"), -ENOENT);
+}
+
 /* What four kernels wrote about one memcg and one host OOM each: six lines a kernel, as the corpus of the fuzzer. */
 static void test_kernels(void **state)
 {
@@ -169,9 +252,10 @@ static void test_clock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lines),	cmocka_unit_test(test_numbers),
-		cmocka_unit_test(test_kernels), cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_lines),	  cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_request),	  cmocka_unit_test(test_incomplete),
+		cmocka_unit_test(test_open),	  cmocka_unit_test(test_kernels),
+		cmocka_unit_test(test_truncated), cmocka_unit_test(test_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

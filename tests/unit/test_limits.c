@@ -56,6 +56,26 @@ static void test_old_cgroup(void **state)
 	teardown(&w);
 }
 
+/* Until the agent has started every cgroup is an old one, however long that takes. */
+static void test_slow_start(void **state)
+{
+	struct world w;
+
+	setup(&w, CGROUP_MODE_V2, LIMITS_POLL, false);
+	limits_started(w.limits, UINT64_MAX / 2);
+	events(&w, 500, 20, 5);
+	limits_add(w.limits, cgroup(&w, 7, "/a", 10 * SECOND), 10 * SECOND);
+	limits_observe(w.limits, cgroup(&w, 8, "/b", 11 * SECOND), LIMIT_OOM, 40, 11 * SECOND);
+	assert_int_equal(w.hits[LIMIT_OOM], 1);
+	limits_started(w.limits, 12 * SECOND);
+	put(&w, "a/memory.max", "1048576\n"); /* its limit is found only now */
+	limits_tick(w.limits, 13 * SECOND);
+	assert_int_equal(w.hits[LIMIT_MAX], 0);
+	limits_observe(w.limits, cgroup(&w, 9, "/c", 14 * SECOND), LIMIT_OOM, 2, 14 * SECOND);
+	assert_int_equal(w.hits[LIMIT_OOM], 3);
+	teardown(&w);
+}
+
 /* The record tells the same total as the file: it counts once, whichever comes first. */
 static void test_told_twice(void **state)
 {
@@ -253,10 +273,10 @@ static void test_same_path_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_inotify),		cmocka_unit_test(test_old_cgroup),
-		cmocka_unit_test(test_told_twice),	cmocka_unit_test(test_no_victim),
-		cmocka_unit_test(test_v1_failcnt),	cmocka_unit_test(test_full),
-		cmocka_unit_test(test_same_path_again),
+		cmocka_unit_test(test_inotify),	   cmocka_unit_test(test_old_cgroup),
+		cmocka_unit_test(test_slow_start), cmocka_unit_test(test_told_twice),
+		cmocka_unit_test(test_no_victim),  cmocka_unit_test(test_v1_failcnt),
+		cmocka_unit_test(test_full),	   cmocka_unit_test(test_same_path_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -252,6 +252,25 @@ static void test_v1(void **state)
 	teardown(&w);
 }
 
+/* Made and killed in before anybody knew of it: whoever finds it says that there is something to look for. */
+static void test_found_late(void **state)
+{
+	struct world w;
+
+	tree(&w, CGROUP_MODE_V2);
+	counts(&w, "/a", 0, 0);
+	counts(&w, "/d", 3, 3);
+	(void)known(&w, "/a", 10 * SECOND);
+	assert_false(limits_kills_waiting(w.limits));
+	(void)known(&w, "/d", 12 * SECOND);
+	assert_true(limits_kills_waiting(w.limits));
+	passes(&w);
+	assert_false(limits_kills_waiting(w.limits) || limits_kills_waiting(NULL));
+	assert_int_equal(w.n_told, 1);
+	assert_told(&w, 0, "/d", NULL, 3);
+	teardown(&w);
+}
+
 /* Where hooks tell of kills nobody asks, and no file is read for it. */
 static void test_not_asked(void **state)
 {
@@ -276,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_begin),
 		cmocka_unit_test(test_local_events),
 		cmocka_unit_test(test_v1),
+		cmocka_unit_test(test_found_late),
 		cmocka_unit_test(test_not_asked),
 	};
 

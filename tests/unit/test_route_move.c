@@ -300,6 +300,29 @@ static void more_tables_than_are_kept(void **state)
 	snapshot_free(s);
 }
 
+/* A boundary before those that were there: the tables between the two have no samples any more. */
+static void effective_before_others(void **state)
+{
+	struct snapshot *s = load(NULL, "ab", BOUNDARY ", tasks: 64", NOW, NULL);
+	struct diags warnings = {};
+	char first[65], got[65];
+
+	names(s, -1, first);
+	s = load(s, "abc",
+		 "move_at: boundary, move_interval: 12h, tasks: 64, effective_at: "
+		 "'2023-11-14T22:10:00Z'",
+		 NOW, &warnings);
+	s = load(s, "abd",
+		 "move_at: boundary, move_interval: 12h, tasks: 64, effective_at: "
+		 "'2023-11-14T22:05:00Z'",
+		 NOW, &warnings);
+	assert_int_equal(s->destinations->n_moves, 1);
+	assert_int_equal(s->destinations->moves[0].boundary_ms, 1699999500000);
+	names(s, 0, got);
+	assert_string_equal(got, first);
+	snapshot_free(s);
+}
+
 static void effective_at(void **state)
 {
 	struct snapshot *s = load(NULL, "ab", BOUNDARY, NOW, NULL);
@@ -403,7 +426,7 @@ static void split(void **state)
 			       .n_samples = 4,
 			       .n_histograms = 1,
 			       .n_exemplars = 3 },
-			 upto, after;
+			 older, after;
 
 	for (size_t i = 0; i < ARRAY_SIZE(samples); i++)
 		at = put_sample(at, 0x12, 2, samples[i]);
@@ -416,21 +439,21 @@ static void split(void **state)
 	at = put_sample(at, 0x22, 15, 40);
 	s.histograms = (struct rw_span){ mid, (size_t)(at - mid) };
 	/* The boundary itself belongs to the old table. */
-	assert_true(window_split(20, &s, &scratch[0], &scratch[1], &upto, &after));
-	assert_int_equal(upto.n_samples, 2);
-	assert_int_equal(upto.n_histograms, 0);
-	assert_int_equal(upto.n_exemplars, 2);
-	assert_int_equal(upto.min_ts, 10);
-	assert_int_equal(upto.max_ts, 20);
+	assert_true(window_split(20, &s, &scratch[0], &scratch[1], &older, &after));
+	assert_int_equal(older.n_samples, 2);
+	assert_int_equal(older.n_histograms, 0);
+	assert_int_equal(older.n_exemplars, 2);
+	assert_int_equal(older.min_ts, 10);
+	assert_int_equal(older.max_ts, 20);
 	assert_int_equal(after.n_samples, 2);
 	assert_int_equal(after.n_histograms, 1);
 	assert_int_equal(after.n_exemplars, 1);
 	assert_int_equal(after.min_ts, 21);
 	assert_int_equal(after.max_ts, 40);
-	assert_int_equal(upto.samples.len + after.samples.len, s.samples.len);
-	assert_memory_equal(upto.samples.at, s.samples.at, upto.samples.len);
-	assert_memory_equal(after.samples.at, s.samples.at + upto.samples.len, after.samples.len);
-	assert_int_equal(upto.exemplars.len + after.exemplars.len, s.exemplars.len);
+	assert_int_equal(older.samples.len + after.samples.len, s.samples.len);
+	assert_memory_equal(older.samples.at, s.samples.at, older.samples.len);
+	assert_memory_equal(after.samples.at, s.samples.at + older.samples.len, after.samples.len);
+	assert_int_equal(older.exemplars.len + after.exemplars.len, s.exemplars.len);
 	assert_memory_equal(after.histograms.at, s.histograms.at, s.histograms.len);
 	rw_buf_done(&scratch[0]);
 	rw_buf_done(&scratch[1]);
@@ -448,6 +471,7 @@ int main(void)
 		cmocka_unit_test(a_second_change_after_the_boundary),
 		cmocka_unit_test(more_tables_than_are_kept),
 		cmocka_unit_test(effective_at),
+		cmocka_unit_test(effective_before_others),
 		cmocka_unit_test(at_once),
 		cmocka_unit_test(other_tasks_and_keys),
 		cmocka_unit_test(split),

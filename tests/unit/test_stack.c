@@ -220,12 +220,24 @@ static void test_verdicts(void **state)
 
 static void test_names(void **state)
 {
-	const uint64_t addresses[] = { 0xffffffff81000110ULL, 0xffffffff80000000ULL };
-	char path[] = "/tmp/telamon-kallsyms-XXXXXX", names[2][64];
+	/* In the second of three; before all; a MiB behind the last one, and one byte more; past a symbol of data. */
+	const uint64_t addresses[] = { 0xffffffff81000110ULL, 0xffffffff80000000ULL,
+				       0xffffffff81110200ULL, 0xffffffff81110201ULL,
+				       0xffffffff81000190ULL };
+	char path[] = "/tmp/telamon-kallsyms-XXXXXX", names[5][64];
 
-	assert_int_equal(write_file(path, "ffffffff81000000 t first\nffffffff81000100 T second\n"),
+	/* Not in order of addresses: the kernel lists modules behind itself. */
+	assert_int_equal(write_file(path,
+				    "ffffffff81000100 T second\nffffffff81000000 t first\n"
+				    "ffffffff81010200 t third\tmodule\n0000000000000000 t zero\n"
+				    "ffffffff81000180 d data\nnonsense\n"),
 			 0);
-	assert_int_equal(kallsyms_names(path, addresses, 2, names), 0);
+	assert_int_equal(kallsyms_names(path, addresses, 5, names), 0);
+	assert_string_equal(names[2], "third");
+	assert_string_equal(names[3], "");
+	assert_string_equal(names[4], "second");
+	assert_int_equal(kallsyms_names(path, addresses, 65, names), -EINVAL);
+	assert_int_equal(kallsyms_names("/nowhere", addresses, 5, names), -ENOENT);
 	assert_string_equal(names[0], "second");
 	assert_string_equal(names[1], "");
 	unlink(path);

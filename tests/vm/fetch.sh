@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Fetches what guests need, once: qemu (installed from bookworm-backports, because 7.2 crashes guests at random under TCG) and
-# kernels of four Debian releases, unpacked into a cache outside the tree. Prints `NAME PATH` per kernel.
+# kernels of four Debian releases with the modules that disk and network need, unpacked into a cache outside the tree. Prints `NAME PATH` per kernel.
 # With `mirror` it only prints the mirror, with `qemu` it only sees to that.
 # The mirror is the one of this host's own apt sources; signatures are checked by apt.
 set -eu
@@ -52,8 +52,26 @@ update() {
 	grep bookworm "$apt/kernels.list" >"$apt/host.list"
 }
 
+# What a guest needs for a disk and a network, in the order in which they load, and their names in modules.order.
+take_modules() { # directory with lib/modules or usr/lib/modules, where to
+	[ -d "$1/lib/modules" ] || mv "$1/usr/lib" "$1/lib" # where newer packages keep them
+	version=$(cd "$1/lib/modules" && echo *)
+	depmod -b "$1" "$version" 2>/dev/null # what is built in it does not know of
+	mkdir -p "$2"
+	for module in virtio_pci virtio_blk virtio_net ext4 crc32c_generic; do
+		modprobe -d "$1" -S "$version" --show-depends "$module" 2>/dev/null || : # built in
+	done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' | while read -r file; do
+		case $file in
+		*.xz) xz -d "$file" && file=${file%.xz} ;;
+		esac
+		cp "$file" "$2/"
+		basename "$file"
+	done >"$2.order"
+	mv "$2.order" "$2/modules.order"
+}
+
 fetch_kernel() { # name, release, pattern
-	[ ! -e "$kernels/$1/vmlinuz" ] || return 0
+	[ ! -e "$kernels/$1/vmlinuz" ] || [ ! -e "$kernels/$1/modules/modules.order" ] || return 0
 	update
 	package=$(private_apt kernels.list apt-cache pkgnames linux- | grep -E "$3" | sort -V | tail -n 1)
 	[ -n "$package" ] || {
@@ -63,9 +81,17 @@ fetch_kernel() { # name, release, pattern
 	work=$kernels/$1.part
 	rm -rf "$work"
 	mkdir -p "$work/deb" "$work/root"
-	(cd "$work/deb" && private_apt kernels.list apt-get download -qq "$package")
-	dpkg-deb -x "$work"/deb/*.deb "$work/root"
+	packages=$package
+	case $package in # the newest keep modules in a package of their own
+	linux-binary-unsigned-*) packages="$package linux-modules-${package#linux-binary-unsigned-}" ;;
+	esac
+	# shellcheck disable=SC2086 # words
+	(cd "$work/deb" && private_apt kernels.list apt-get download -qq $packages)
+	for deb in "$work"/deb/*.deb; do
+		dpkg-deb -x "$deb" "$work/root"
+	done
 	mkdir -p "$kernels/$1"
+	take_modules "$work/root" "$kernels/$1/modules"
 	# Newer packages keep it below /usr/lib.
 	find "$work/root" -type f -name 'vmlinuz*' -exec cp {} "$kernels/$1/vmlinuz" \;
 	[ -e "$kernels/$1/vmlinuz" ] || {

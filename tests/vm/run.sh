@@ -28,6 +28,10 @@ rows='5.10 lab v2 short
 6.1 lab v2 short
 6.12 lab v2 short
 7.2 lab v2 short
+6.1 gateway v2 short
+5.10 gateway v2 full
+6.12 gateway v2 full
+7.2 gateway v2 full
 5.10 hostoom v2 full
 6.1 hostoom v2 full
 6.12 hostoom v2 full
@@ -94,6 +98,10 @@ boot() { # kernel image, scenario, cgroup mode, arguments, log
 		;;
 	*) nodes= ;;
 	esac
+	if [ "$2" = gateway ]; then # two boots, and what is outside
+		timeout 600 tests/vm/gateway.py "$build" "$1" "$logs/initramfs.gz" </dev/null >"$5" 2>&1 || :
+		return
+	fi
 	# shellcheck disable=SC2086 # words of $nodes
 	timeout 600 qemu-system-x86_64 -accel tcg -smp 2 -m 1G -cpu Haswell-noTSX -nographic -no-reboot -nic none $nodes \
 		-kernel "$1" -initrd "$logs/initramfs.gz" \

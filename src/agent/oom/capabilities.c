@@ -77,30 +77,6 @@ static enum hook_reason probe_eventfd_v1(const struct hook_env *e, const struct 
 	return e->cgroup_v2_memory ? HOOK_NOT_APPLICABLE : HOOK_OK;
 }
 
-/* The function was renamed on the way; whichever exists is what the loader attaches to. */
-static enum hook_reason try_limit(const struct hook_env *e, const struct hook_variant *v,
-				  enum hook_reason (*probe)(const struct hook_env *,
-							    const struct hook_variant *))
-{
-	struct hook_variant other = *v;
-	enum hook_reason r = probe(e, v);
-
-	if (r != HOOK_NO_FUNCTION)
-		return r;
-	other.target = "memcg_memory_event";
-	return probe(e, &other);
-}
-
-static enum hook_reason probe_limit_fentry(const struct hook_env *e, const struct hook_variant *v)
-{
-	return try_limit(e, v, probe_fentry);
-}
-
-static enum hook_reason probe_limit_kprobe(const struct hook_env *e, const struct hook_variant *v)
-{
-	return try_limit(e, v, probe_kprobe);
-}
-
 /* The functions find cgroups in the v2 hierarchy. Most kernels lack them, which shows without reading BTF once more. */
 static enum hook_reason probe_stat_kfunc(const struct hook_env *e, const struct hook_variant *v)
 {
@@ -195,12 +171,16 @@ static const struct hook oom_reclaim = {
 	},
 };
 
+/*
+ * In older kernels (6.12 among them) memcg_memory_event() counts these events, static inline in a header. A copy of it that has a symbol and BTF of its own
+ * is nothing to hook: inline functions are notrace (fentry says EBUSY, a kprobe EINVAL), and other callers have theirs inlined.
+ */
 static const struct hook oom_limit = {
 	.capability = "oom_limit", .module = "oom", .without = "limit hits are not counted",
 	.variants = {
-		{ "fentry", PROGRAMS("on_limit_fentry"), probe_limit_fentry, "__memcg_memory_event", SHAPE_LIMIT,
+		{ "fentry", PROGRAMS("on_limit_fentry"), probe_fentry, "__memcg_memory_event", SHAPE_LIMIT,
 		  HOOK_TRAMPOLINE | HOOK_DIRECT },
-		{ "kprobe", PROGRAMS("on_limit_kprobe"), probe_limit_kprobe, "__memcg_memory_event", SHAPE_LIMIT,
+		{ "kprobe", PROGRAMS("on_limit_kprobe"), probe_kprobe, "__memcg_memory_event", SHAPE_LIMIT,
 		  HOOK_KPROBE },
 		{ "memory_events", NULL, probe_memory_events, "memory.events", NULL, HOOK_USER },
 		{ "eventfd_v1", NULL, probe_eventfd_v1, "memory.oom_control", NULL, HOOK_USER },

@@ -33,7 +33,6 @@ struct loader {
 	const struct oom_hooks_options *options;
 	struct hook_env env; /* a copy: BTF is read and dropped here */
 	struct hook_state states[_OOM_CAP_MAX];
-	const char *limit_function;
 	bool raw_mark_is_task, raw_reclaim_has_memcg; /* shapes, for the raw_tp variants */
 	struct bpf_object *object, *stat; /* stat: oom-stat.bpf.c, shares maps of object */
 	struct bpf_link *links[LINKS_MAX];
@@ -171,10 +170,6 @@ static int open_object(const struct loader *h, bool trial, struct bpf_object **r
 		bpf_object__close(object);
 		return r;
 	}
-	/* fentry resolves its function at load, so the name that exists here must stand before that. */
-	p = bpf_object__find_program_by_name(object, "on_limit_fentry");
-	if (p && h->limit_function)
-		(void)bpf_program__set_attach_target(p, 0, h->limit_function);
 	*ret = object;
 	return 0;
 }
@@ -267,7 +262,6 @@ static int enable(struct loader *h, struct bpf_program *p)
 
 static int attach(struct loader *h, struct bpf_program *p)
 {
-	const char *name = bpf_program__name(p);
 	struct bpf_link *link;
 
 	if (h->n_links == LINKS_MAX)
@@ -277,8 +271,6 @@ static int attach(struct loader *h, struct bpf_program *p)
 
 		if (r < 0)
 			return r;
-	} else if (h->limit_function && streq(name, "on_limit_kprobe")) {
-		link = bpf_program__attach_kprobe(p, false, h->limit_function);
 	} else {
 		link = bpf_program__attach(p);
 	}
@@ -386,10 +378,6 @@ static void read_shapes(struct loader *h)
 	h->raw_mark_is_task = !has_shape(&h->env, "mark_victim", "int");
 	h->raw_reclaim_has_memcg = has_shape(&h->env, "mm_vmscan_memcg_reclaim_begin",
 					     "gfp_t, int, struct mem_cgroup *");
-	if (hook_env_has_function(&h->env, "__memcg_memory_event"))
-		h->limit_function = "__memcg_memory_event";
-	else if (hook_env_has_function(&h->env, "memcg_memory_event"))
-		h->limit_function = "memcg_memory_event";
 }
 
 static void loader_init(struct loader *h, const struct oom_hooks_options *options,

@@ -5,6 +5,7 @@
 #include "agent/oom/correlate.h"
 #include "agent/oom/gfp.h"
 #include "agent/oom/hooks.h"
+#include "agent/oom/level-counts.h"
 #include "agent/oom/limit.h"
 #include "agent/oom/limits.h"
 #include "agent/oom/report.h"
@@ -16,12 +17,6 @@
 #include "sys/kmsg.h"
 
 /* What the files of the running module share. */
-
-#define COUNTS_MAX 4096
-
-struct last_count { /* counts of a level, for OOM-116 */
-	uint64_t id, count[_LEVEL_COUNT_MAX];
-};
 
 #define DECISIONS_KEPT 256
 struct last_decision { /* to tell how often a cgroup was hit lately */
@@ -67,7 +62,7 @@ struct oom_state {
 	uint64_t vmstat_base, unseen, unseen_since_us, unseen_least, next_check_us, check_at_us;
 	uint64_t malformed_before; /* as lost_before */
 	uint64_t unpublished; /* events that found their queue full and had no second try */
-	struct last_count *counts; /* COUNTS_MAX, open addressing */
+	struct level_counts *counts;
 	struct last_decision decisions[DECISIONS_KEPT];
 	size_t next_decision;
 	struct oom_reprobe reprobe;
@@ -114,6 +109,7 @@ void oom_publish_no_victim(struct oom_state *s, const struct report_no_victim *n
 void oom_publish_unseen(struct oom_state *s, uint64_t count, const struct identity *where,
 			const struct identity *limit);
 void oom_publish_lost(struct oom_state *s, uint64_t count);
+void oom_seed_counts(struct oom_state *s);
 void oom_find_limit(struct oom_state *s, struct oom_run *run);
 struct cgroup_place oom_limit_place(const struct oom_state *s, const struct oom_run *run);
 void oom_note_decision(struct oom_state *s, struct oom_run *run);

@@ -39,10 +39,22 @@ static bool kills_below(struct limits *l, const struct watch *w, uint64_t *ret)
 	       limits_find_key(l, "oom_kill", ret);
 }
 
+/* A young one that has kills already was found late. */
 void kills_known(struct limits *l, struct watch *w)
 {
-	if (l->calls.kills && watch_is_old(l, w))
-		(void)own_kills(l, w, &w->kills);
+	uint64_t n;
+
+	if (!l->calls.kills || !own_kills(l, w, &n))
+		return;
+	if (watch_is_old(l, w))
+		w->kills = n;
+	else if (n > 0)
+		l->kills_waiting = true;
+}
+
+bool limits_kills_waiting(const struct limits *l)
+{
+	return l && l->kills_waiting;
 }
 
 void kills_watched(struct limits *l, struct watch *w)
@@ -122,8 +134,9 @@ void kills_gone(struct limits *l, const struct watch *w)
 
 void limits_find_kills(struct limits *l)
 {
-	if (!l->calls.kills)
+	if (!l || !l->calls.kills)
 		return;
+	l->kills_waiting = false;
 	for (struct watch *w = first_of(l); w; w = next_of(w))
 		take_own(l, w);
 	for (struct watch *w = first_of(l); limits_on_v2(l) && w; w = next_of(w))

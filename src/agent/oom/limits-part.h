@@ -36,6 +36,7 @@ struct limits {
 	struct watch *spares[SPARES];
 	size_t n_spares;
 	uint64_t refused, evicted;
+	bool kills_waiting; /* a cgroup was found that has kills */
 	char text[1024];
 };
 

@@ -42,10 +42,24 @@ static void on_no_victim(void *ctx, const struct identity *i)
 							     .identity = i });
 }
 
+/* Kills that the host's counter has and nobody told yet. */
+static uint64_t untold(struct oom_state *s)
+{
+	const struct correlator_stats *c = correlator_stats(s->correlator);
+	uint64_t kills, told = c->kills + c->groups + s->unseen;
+
+	if (!s->vmstat_known || snapshot_kills(s->snapshotter, &kills) < 0)
+		return UINT64_MAX;
+	return kills - s->vmstat_base > told ? kills - s->vmstat_base - told : 0;
+}
+
 static void on_kills(void *ctx, const struct identity *i, const struct identity *limit, uint64_t n)
 {
 	struct oom_state *s = ctx;
 
+	n = MIN(n, untold(s)); /* what was found late may have been told of the host */
+	if (n == 0)
+		return;
 	oom_count_blind(s, i, n);
 	oom_publish_unseen(s, n, i, limit);
 	s->unseen +=
@@ -179,7 +193,7 @@ static void find_kills(struct oom_state *s)
 
 	if (!s->kills_by_counters || snapshot_kills(s->snapshotter, &kills) < 0)
 		return;
-	if (kills != s->kills_looked)
+	if (kills != s->kills_looked || limits_kills_waiting(s->limits))
 		s->kills_looks = LIMITS_KILLS_PASSES;
 	s->kills_looked = kills;
 	if (s->kills_looks == 0)

@@ -369,6 +369,11 @@ static struct watch *add(struct limits *l, struct identity *i)
 	return w;
 }
 
+void limits_started(struct limits *l, uint64_t now_us)
+{
+	l->o.started_us = now_us;
+}
+
 void limits_add(struct limits *l, struct identity *i, uint64_t now_us)
 {
 	struct watch *w;

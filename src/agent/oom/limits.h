@@ -50,6 +50,8 @@ int limits_new(const struct limits_options *o, const struct limits_calls *calls,
 	       struct limits **ret);
 struct limits *limits_free(struct limits *l);
 DEFINE_CLEANUP(struct limits *, limits_free);
+/* Cgroups that were added after @now_us are new. */
+void limits_started(struct limits *l, uint64_t now_us);
 void limits_add(struct limits *l, struct identity *i, uint64_t now_us);
 void limits_remove(struct limits *l, const struct identity *i);
 /* A total from elsewhere. @i is added when it is not watched yet. Allocates nothing. */
@@ -61,6 +63,8 @@ void limits_tick(struct limits *l, uint64_t now_us); /* each second */
 #define LIMITS_KILLS_PASSES 3
 /* The host's count of OOM kills rose: where? In that second and in those after it, LIMITS_KILLS_PASSES in all. */
 void limits_find_kills(struct limits *l);
+bool limits_kills_waiting(
+	const struct limits *l); /* a cgroup was found late, with kills that are to be told */
 /* Open files of a cgroup with a limit, valid until the next call; NULL when there are none. @l may be NULL. */
 const struct cgroup_files *limits_files(const struct limits *l, uint64_t id);
 struct limits_stats {

@@ -20,6 +20,7 @@
 #include "event/payload.h"
 
 #define CHECK_EVERY_US (10 * US_PER_SEC)
+#define STARTING_US (UINT64_MAX / 2) /* nothing is younger */
 #define UNSEEN_AFTER_US (5 * US_PER_SEC)
 
 /* --- calls of the correlator --- */
@@ -244,10 +245,21 @@ static void check_unseen(struct oom_state *s, uint64_t now)
 	s->unseen_since_us = 0;
 }
 
+/* Programs may take seconds to load, and cgroups are looked for after that: all that were found by now were there before us. */
+static void started(struct oom_state *s, uint64_t now)
+{
+	s->started_us = s->limits_since_us = now;
+	if (s->limits)
+		limits_started(s->limits, now);
+	oom_seed_counts(s);
+}
+
 static void oom_tick(void *state, uint64_t now)
 {
 	struct oom_state *s = state;
 
+	if (s->started_us == STARTING_US)
+		started(s, now);
 	oom_drop_capabilities(s); /* at the first tick all modules have started */
 	oom_ring_tick(s);
 	if (oom_hooks_drain_spill(s->hooks) > 0)
@@ -288,7 +300,7 @@ static void oom_stop(void *state)
 	s->users = users_free(s->users);
 	s->args_scan = args_scan_free(s->args_scan);
 	free(s->event_memory);
-	free(s->counts);
+	s->counts = level_counts_free(s->counts);
 	free(s);
 }
 
@@ -353,10 +365,13 @@ static void prefault(void *ctx, void *memory, size_t size)
 static void touch_pools(struct oom_state *s)
 {
 	bool all = true;
+	void *memory;
+	size_t size;
 
 	correlator_pools(s->correlator, prefault, &all);
 	prefault(&all, s->event_memory, EVENT_BYTES_MAX);
-	prefault(&all, s->counts, COUNTS_MAX * sizeof(*s->counts));
+	memory = level_counts_memory(s->counts, &size);
+	prefault(&all, memory, size);
 	s->agent->prefaulted = all;
 }
 
@@ -375,8 +390,7 @@ static int start_rest(struct oom_state *s)
 	int r;
 
 	s->event_memory = malloc(EVENT_BYTES_MAX);
-	s->counts = calloc(COUNTS_MAX, sizeof(*s->counts));
-	if (!s->event_memory || !s->counts)
+	if (!s->event_memory || level_counts_new(&s->counts) < 0)
 		return -ENOMEM;
 	event_buf_init(&s->event, s->event_memory, EVENT_BYTES_MAX);
 	r = loop_add_timer(a->loop, oom_on_timer, s, &s->timer);
@@ -405,7 +419,7 @@ static int oom_start(struct agent *a, const void *config, struct metric_set *met
 	s->metrics = metrics;
 	s->config = *(const struct oom_config *)config;
 	s->kmsg_fd = -EBADF;
-	s->started_us = s->limits_since_us = time_mono_us();
+	s->started_us = s->limits_since_us = STARTING_US;
 	r = start_rest(s);
 	if (r >= 0)
 		r = start_hooks(s);

@@ -17,43 +17,33 @@
 
 /* --- the limit --- */
 
-static struct last_count *find_count(struct oom_state *s, uint64_t id)
-{
-	size_t at = (size_t)hash_u64(id) % COUNTS_MAX;
-
-	for (size_t i = 0; i < 8; i++) {
-		struct last_count *c = &s->counts[(at + i) % COUNTS_MAX];
-
-		if (c->id == id || c->id == 0)
-			return c;
-	}
-	return &s->counts[at]; /* crowded: this one is forgotten */
-}
-
 static uint64_t last_count(void *ctx, uint64_t id, enum oom_level_count count)
 {
 	struct oom_state *s = ctx;
-	const struct last_count *c = find_count(s, id);
 	enum identity_result result;
 	const struct identity *i;
+	uint64_t last;
 
-	if (c->id == id)
-		return c->count[count];
+	if (level_counts_last(s->counts, id, count, &last))
+		return last;
 	/* A cgroup that was made under our eyes began with zero. */
 	i = identity_lookup(s->agent->identity, s->agent->cgroups->memory_hierarchy, id, NULL, 0,
 			    &result);
 	return i && i->added_us > s->started_us + US_PER_SEC ? 0 : UINT64_MAX;
 }
 
-static void remember_counts(struct oom_state *s, const struct oom_victim *v)
+static void seed_one(void *ctx, struct identity *i)
 {
-	for (uint32_t i = 0; i < v->n_levels; i++) {
-		struct last_count *c = find_count(s, v->levels[i].id);
+	struct oom_state *s = ctx;
 
-		c->id = v->levels[i].id;
-		for (int k = 0; k < _LEVEL_COUNT_MAX; k++)
-			c->count[k] = oom_level_count(v, i, k);
-	}
+	if (i->hierarchy == s->agent->cgroups->memory_hierarchy)
+		level_counts_seed(s->counts, s->agent->cgroups, i->id, i->path);
+}
+
+void oom_seed_counts(struct oom_state *s)
+{
+	if (s->agent->cgroups->memory_fd >= 0)
+		identity_for_each(s->agent->identity, seed_one, s);
 }
 
 /* Decisions in the same cgroup within the minute before this one. Host-wide ones share the id 0. */
@@ -103,7 +93,7 @@ void oom_find_limit(struct oom_state *s, struct oom_run *run)
 
 	oom_limit_find(&facts, run);
 	name_limit(s, &run->limit);
-	remember_counts(s, v);
+	level_counts_remember(s->counts, v);
 }
 
 /* Where the files of the limiting cgroup are: open already, or found by path. */

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/parse.h"
@@ -25,6 +26,8 @@
 
 #define INDEX_MAX (4 << 20)
 #define SEGMENT_MAX (1 << 20)
+#define SEGMENT_MIN 4096
+#define DROP_READ_MAX (1ULL << 30)
 
 struct found {
 	uint64_t oldest, newest, bytes;
@@ -77,18 +80,41 @@ int dead_open(struct queue *q)
 	return 0;
 }
 
+static int add_record(void *ctx, const struct record *r, uint64_t offset)
+{
+	struct amount *sum = ctx;
+
+	(void)offset;
+	sum->records++;
+	sum->samples += r->samples;
+	sum->series += r->series;
+	return 0;
+}
+
 static void drop_oldest(struct queue *q, int fd, uint64_t sequence)
 {
+	_cleanup_(freep) char *text = NULL;
+	struct segment_walk walk;
+	struct amount sum = {};
 	char name[32];
 	struct stat st;
+	size_t len;
 
 	(void)snprintf(name, sizeof(name), "%016" PRIx64 ".seg", sequence);
-	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && unlinkat(fd, name, 0) == 0) {
-		q->dead -= MIN((uint64_t)st.st_size, q->dead);
-		q->stats.dead_dropped++;
-		log_warning_limited("%s: dead letters are full, the oldest segment was dropped",
-				    q->path);
-	}
+	if (fs_read_at(fd, name, DROP_READ_MAX, &text, &len) >= 0)
+		(void)segment_walk(text, len, add_record, &sum, &walk);
+	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || unlinkat(fd, name, 0) < 0)
+		return;
+	q->dead -= MIN((uint64_t)st.st_size, q->dead);
+	queue_count(q, QUEUE_DEAD_DROPPED, sum);
+	log_warning_limited("%s: dead letters are full, the oldest %" PRIu64 " were dropped",
+			    q->path, sum.records);
+}
+
+/* Several at any limit, so that room is made in small steps. */
+static uint64_t segment_max(const struct queue *q)
+{
+	return CLAMP(q->o.dead_letter / 8, (uint64_t)SEGMENT_MIN, (uint64_t)SEGMENT_MAX);
 }
 
 static int open_segment(struct queue *q, int fd, const struct found *f, const struct record *r,
@@ -103,7 +129,8 @@ static int open_segment(struct queue *q, int fd, const struct found *f, const st
 	char name[32];
 	int file;
 
-	if (f->n && f->newest_size + record_size(r) <= SEGMENT_MAX) {
+	if (f->n && f->newest_size >= SEGMENT_HEADER && f->newest_size % 8 == 0 &&
+	    f->newest_size + record_size(r) <= segment_max(q)) {
 		(void)snprintf(name, sizeof(name), "%016" PRIx64 ".seg", f->newest);
 		*ret_size = f->newest_size;
 		file = openat(fd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -120,7 +147,8 @@ static int open_segment(struct queue *q, int fd, const struct found *f, const st
 		return file;
 	}
 	(void)close(file);
-	return errno ? -errno : -EIO;
+	(void)unlinkat(fd, name, 0); /* a file without its head takes no record */
+	return -ENOSPC;
 }
 
 static int write_body(int file, const struct record *r, uint64_t offset)
@@ -178,12 +206,12 @@ int dead_write(struct queue *q, const struct record *r, int status, const char *
 	if (fd < 0)
 		return fd;
 	look(fd, &f);
-	while (f.n && f.bytes + record_size(r) > q->o.dead_letter) {
+	while (f.n && f.bytes + record_size(r) + SEGMENT_HEADER > q->o.dead_letter) {
 		drop_oldest(q, fd, f.oldest);
 		look(fd, &f);
 	}
 	if (record_size(r) + SEGMENT_HEADER > q->o.dead_letter) {
-		q->stats.dead_dropped++;
+		queue_count(q, QUEUE_DEAD_DROPPED, (struct amount){ 1, r->samples, r->series });
 		return -EFBIG;
 	}
 	file = open_segment(q, fd, &f, r, &size);
@@ -196,5 +224,8 @@ int dead_write(struct queue *q, const struct record *r, int status, const char *
 		return e;
 	}
 	q->dead += record_size(r);
-	return write_line(fd, r, status, reason, series);
+	e = write_line(fd, r, status, reason, series);
+	if (e < 0) /* the letter itself is there */
+		disk_count_error(q, e);
+	return 0;
 }

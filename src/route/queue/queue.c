@@ -393,6 +393,11 @@ int queue_append(struct queue *q, struct record *r)
 	if (e == -EAGAIN && q->o.full == QUEUE_FULL_DROP_OLDEST &&
 	    make_room(q, (uint64_t)r->extra_len + r->payload_len))
 		e = append_locked(q, r, &ready);
+	if (q->o.full == QUEUE_FULL_DROP_NEWEST && (e == -EAGAIN || e == -ENOSPC || e == -EDQUOT)) {
+		q->stats.dropped_newest_samples += r->samples;
+		q->stats.dropped_newest_series += r->series;
+		e = 0;
+	}
 	pthread_mutex_unlock(&q->lock);
 	if (ready && q->ready)
 		q->ready(q->ready_ctx, r->lane % queue_lanes(q));

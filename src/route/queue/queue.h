@@ -38,6 +38,7 @@ enum queue_event {
 	QUEUE_TORN,
 	QUEUE_CORRUPT,
 	QUEUE_EXPIRED,
+	QUEUE_DEAD_DROPPED, /* dead letters that made room for newer ones, or did not fit */
 	_QUEUE_EVENT_MAX
 };
 enum queue_error { QUEUE_NOSPACE, QUEUE_QUOTA, QUEUE_IO, QUEUE_OTHER, _QUEUE_ERROR_MAX };
@@ -51,7 +52,6 @@ struct queue_stats {
 	uint64_t waiting_samples;
 	int64_t oldest_enqueued_ms, oldest_sample_ts; /* of what is unsent; 0 / INT64_MAX = empty */
 	struct durations syncs; /* fdatasync */
-	uint64_t dead_dropped; /* dead letters that had to make room, in segments, or did not fit */
 	bool full;
 };
 

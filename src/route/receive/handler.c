@@ -312,6 +312,7 @@ static void done(struct ticket *t)
 {
 	struct upload *u = container_of(t, struct upload, ticket);
 
+	pipeline_answered(u->worker->pipeline, t);
 	http_resume(u->q); /* end() is called again */
 }
 
@@ -322,6 +323,8 @@ static void count_items(struct upload *u)
 
 	COUNT(c->bytes[u->path], u->len);
 	COUNT(c->samples[u->path], n);
+	COUNT(c->series[u->path], u->answer.series);
+	COUNT(c->dropped[u->path], u->answer.dropped);
 	if (n) {
 		const struct rate_question q = rate_question(u);
 
@@ -340,7 +343,7 @@ static void take(struct upload *u, size_t len)
 					    .hops = u->hops };
 
 	u->taken = true; /* RW2 answers tell what was written from here on */
-	u->ticket = (struct ticket){ .done = done };
+	u->ticket.done = done;
 	pipeline_take(w->pipeline, &body, &u->ticket, &u->answer, time_mono_us());
 	count_items(u);
 	upload_drop_body(u); /* the answer may take its time */

@@ -129,13 +129,13 @@ bool window_apply(const struct window *w, const struct rw_series *s, bool outsid
 	return cut(w, s, outside, false, scratch, ret, ret_cut);
 }
 
-bool window_split(int64_t upto_ms, const struct rw_series *s, struct rw_buf *scratch_upto,
-		  struct rw_buf *scratch_after, struct rw_series *ret_upto,
+bool window_split(int64_t boundary_ms, const struct rw_series *s, struct rw_buf *scratch_older,
+		  struct rw_buf *scratch_after, struct rw_series *ret_older,
 		  struct rw_series *ret_after)
 {
-	const struct window w = { INT64_MIN, upto_ms };
+	const struct window w = { INT64_MIN, boundary_ms };
 	struct window_cut counts;
 
-	return cut(&w, s, false, true, scratch_upto, ret_upto, &counts) &&
+	return cut(&w, s, false, true, scratch_older, ret_older, &counts) &&
 	       cut(&w, s, true, true, scratch_after, ret_after, &counts);
 }

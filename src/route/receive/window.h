@@ -22,9 +22,9 @@ struct window_cut {
 bool window_apply(const struct window *w, const struct rw_series *s, bool outside,
 		  struct rw_buf *scratch, struct rw_series *ret, struct window_cut *ret_cut);
 /*
- * Cuts a series that reaches over @upto_ms: @ret_upto has what is not newer, @ret_after the rest, exemplars by their own time. Spans go into the
+ * Cuts a series that reaches over @boundary_ms: @ret_older has what is not newer, @ret_after the rest, exemplars by their own time. Spans go into the
  * scratches, which are not those that @s lies in. False: no memory.
  */
-bool window_split(int64_t upto_ms, const struct rw_series *s, struct rw_buf *scratch_upto,
-		  struct rw_buf *scratch_after, struct rw_series *ret_upto,
+bool window_split(int64_t boundary_ms, const struct rw_series *s, struct rw_buf *scratch_older,
+		  struct rw_buf *scratch_after, struct rw_series *ret_older,
 		  struct rw_series *ret_after);

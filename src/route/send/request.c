@@ -102,17 +102,17 @@ static int add_protocol(const struct sender *n, struct lane_state *l)
 	return r;
 }
 
-static int add_block(const struct sender *n, struct lane_state *l)
+static int add_block(struct lane_state *l)
 {
-	const struct record *rec = &l->block->record;
-	unsigned hops = rec->flags & RECORD_HOPS;
+	unsigned hops = l->block->record.flags & RECORD_HOPS;
+	char id[BLOCK_ID_MAX];
 	int r = 0;
 
+	send_block_id(l, id);
 	if (l->block->attempts)
 		r = add_header(l, "Retry-Attempt: %u", l->block->attempts);
 	if (r >= 0)
-		r = add_header(l, "X-Telamon-Block: %s/%llx/%llu", n->all->gateway,
-			       (unsigned long long)n->all->epoch, (unsigned long long)rec->index);
+		r = add_header(l, "X-Telamon-Block: %s", id);
 	if (r >= 0)
 		r = add_header(l, "X-Telamon-Hops: %u", hops + 1);
 	return r;
@@ -143,7 +143,7 @@ static int set_headers(struct sender *n, struct lane_state *l)
 	l->headers = NULL;
 	r = add_protocol(n, l);
 	if (r >= 0)
-		r = add_block(n, l);
+		r = add_block(l);
 	if (r >= 0)
 		r = add_access(n, l);
 	if (r >= 0 && n->host)
@@ -243,6 +243,7 @@ int send_start(struct sender *n, struct lane_state *l, const uint8_t *body, size
 		r = begin(n, l, now_us);
 	if (r >= 0) {
 		l->sent_len = len;
+		l->breaker_waited = false;
 		n->stats.bytes += len;
 		breaker_sent(&n->breaker);
 	}

@@ -26,14 +26,6 @@ static int64_t now_ms(void)
 
 /* --- starting requests --- */
 
-static void fail_block(struct sender *n, struct lane_state *l, int error)
-{
-	log_error("block %llu of %s/%s cannot be decoded: %s",
-		  (unsigned long long)l->block->record.index, n->o.destination, n->o.node,
-		  strerror(-error));
-	send_dead_block(n, l, 0, "cannot be decoded");
-}
-
 static void start_lane(struct sender *n, struct lane_state *l, uint64_t now_us)
 {
 	const uint8_t *body;
@@ -41,7 +33,7 @@ static void start_lane(struct sender *n, struct lane_state *l, uint64_t now_us)
 	int r = send_prepare_body(n, l, &body, &len);
 
 	if (r == -EBADMSG) {
-		fail_block(n, l, r);
+		send_dead_block(n, l, 0, "cannot be decoded", DEAD_UNREADABLE);
 		return;
 	}
 	if (r >= 0)
@@ -71,7 +63,9 @@ static uint64_t look_at_lane(struct sender *n, struct lane_state *l, uint64_t no
 	if (MAX(l->not_before_us, n->not_before_us) > now_us)
 		return MAX(l->not_before_us, n->not_before_us);
 	if (!breaker_allows(&n->breaker, now_us)) {
-		n->stats.errors_breaker++;
+		/* Once a block and wait, however often it is looked at. */
+		n->stats.errors_breaker += !l->breaker_waited;
+		l->breaker_waited = true;
 		return breaker_next(
 			&n->breaker); /* half-open: the answer of the one request wakes the rest */
 	}

@@ -10,6 +10,8 @@ oom: {max_tier: $1}
 END
 	echo "ok $1-start"
 	wget -q -O - http://127.0.0.1:9102/metrics | grep '^telamon_hook_info' | sed 's/^/# /'
+	# A probe that says yes where the kernel refuses the attachment costs a start in vain.
+	check_not "$1-all-that-loads-attaches" has_metric '^telamon_hook_refused_info.*reason="attach_failed"'
 	# What the tracepoint brings is no matter of the version: Debian's 5.10 has a number, all later ones the task.
 	case $(telamon doctor hooks mark_victim) in
 	*"(int)"*) check "$1-variant" live oom_kill tp_btf_pid ;;
