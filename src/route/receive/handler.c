@@ -22,7 +22,7 @@
 #define RUDE_FACTOR 4 /* a body of that many times the limit is cut off unanswered */
 #define HOPS_MAX 4
 #define TENANT_MAX 255
-#define DECODED_KEPT (16U << 20) /* of a worker; a body that needs more gives it back */
+#define DECODED_KEPT (4U << 20) /* of a worker; a body that needs more gives it back */
 
 /* --- answers --- */
 
@@ -370,6 +370,7 @@ static void take(struct upload *u, size_t len)
 /* One large body is no reason to keep so much for ever. */
 static void shrink_decoded(struct route_worker *w)
 {
+	pipeline_shrink(w->pipeline);
 	if (w->decoded_size <= DECODED_KEPT)
 		return;
 	free(w->decoded);

@@ -78,6 +78,11 @@ struct pipeline *pipeline_free(struct pipeline *p)
 	return NULL;
 }
 
+void pipeline_shrink(struct pipeline *p)
+{
+	rw_scan_shrink(p->scan);
+}
+
 /* --- snapshots --- */
 
 static struct rw_limits limits_of(const struct route_config *c)

@@ -17,6 +17,8 @@ struct pipeline_shared { /* of all workers */
 int pipeline_new(const struct pipeline_shared *shared, struct pipeline **ret);
 struct pipeline *pipeline_free(struct pipeline *p);
 DEFINE_CLEANUP(struct pipeline *, pipeline_free);
+/* Between requests: gives back what only an uncommonly large one needed. */
+void pipeline_shrink(struct pipeline *p);
 /* Another snapshot, alive until the next call. 0 or -ENOMEM, then the old one stays. */
 int pipeline_use(struct pipeline *p, const struct snapshot *s);
 

@@ -36,6 +36,8 @@ struct stamp { /* a sample or histogram while they are sorted */
 	size_t at, len;
 };
 
+#define SYMBOLS_KEPT 131072 /* places in the table */
+
 struct rw_scan {
 	enum rw_version version;
 	struct rw_limits limits;
@@ -535,6 +537,18 @@ struct rw_scan *rw_scan_free(struct rw_scan *s)
 	strbuf_done(&s->why);
 	free(s);
 	return NULL;
+}
+
+void rw_scan_shrink(struct rw_scan *s)
+{
+	if (s->walk.symbols_size <= SYMBOLS_KEPT)
+		return;
+	free(s->walk.symbols);
+	free(s->bad_symbols);
+	s->walk.symbols = NULL;
+	s->bad_symbols = NULL;
+	s->walk.symbols_size = s->bad_symbols_size = 0;
+	s->symbols = (struct rw_symbols){};
 }
 
 static uint32_t or_max(uint32_t limit)

@@ -62,6 +62,7 @@ struct rw_scan;
 int rw_scan_new(struct rw_scan **ret);
 struct rw_scan *rw_scan_free(struct rw_scan *s);
 DEFINE_CLEANUP(struct rw_scan *, rw_scan_free);
+void rw_scan_shrink(struct rw_scan *s); /* between bodies: a large table of symbols goes */
 
 /*
  * @body stays untouched and alive during the scan. 0, -EBADMSG when the body cannot be walked (nothing of it may be used: the whole
