@@ -24,7 +24,7 @@ run: build ## start the agent in the foreground with its embedded defaults
 run-route: build ## start the gateway with an example configuration and a counting sink
 	@tools/run-route.sh $(BUILD)
 
-test: ## every tier that this host can run; SAN=1: unit, golden and fuzz corpus under sanitizers
+test: ## every tier that this host can run; SAN=1: unit, golden and fuzz corpus under sanitizers; SAN=thread: the gateway's threads
 	@tools/deps.sh build test vm
 	@SAN=$(SAN) BUILD=$(BUILD) tools/test.sh
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Every tier that this host can run. Environment: BUILD (build), SAN=1 (sanitizers: unit tests and fuzz corpus only).
+# Every tier that this host can run. Environment: BUILD (build), SAN=1 (sanitizers: unit tests and fuzz corpus only), SAN=thread (the gateway
+# under the thread sanitizer: its unit tests, then load, reloads, deaths and retries of a live one).
 # The last line is `N passed, N failed, N skipped`.
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,9 +10,14 @@ san=${SAN:-0}
 build=${BUILD:-build}
 jobs=$(nproc)
 [ "$san" = 0 ] || build="build-san"
+[ "$san" != thread ] || build="build-tsan"
 
 set -- --buildtype=debugoptimized -Dwerror=true
-[ "$san" = 0 ] || set -- "$@" -Db_sanitize=address,undefined -Db_lundef=false
+case $san in
+0) ;;
+thread) set -- "$@" -Db_sanitize=thread -Db_lundef=false -Dc_args=-Wno-tsan ;;
+*) set -- "$@" -Db_sanitize=address,undefined -Db_lundef=false ;;
+esac
 if [ ! -e "$build/build.ninja" ]; then
 	mkdir -p "$build"
 	if ! meson setup "$build" "$@" >"$build/setup.log" 2>&1; then
@@ -52,7 +58,14 @@ fi
 
 # --- unit tests and fuzz corpus ---
 ls "$build"/tests/unit/test_* >/dev/null 2>&1 || echo "not ok unit: no test was built" >"$results/unit.txt"
-for program in "$build"/tests/unit/test_* "$build"/tests/fuzz/fuzz_*; do
+units="test_*"
+if [ "$san" = thread ]; then
+	# A report is a failure: of a unit test at once, of a gateway by its exit status.
+	units="test_route_*"
+	export TSAN_OPTIONS="exitcode=66"
+fi
+# shellcheck disable=SC2086 # a pattern
+for program in "$build"/tests/unit/$units "$build"/tests/fuzz/fuzz_*; do
 	if [ ! -f "$program" ] || [ ! -x "$program" ]; then
 		continue
 	fi
@@ -66,6 +79,12 @@ for program in "$build"/tests/unit/test_* "$build"/tests/fuzz/fuzz_*; do
 		cat "$log" >&2
 	fi
 done
+
+# --- threads of a live gateway ---
+if [ "$san" = thread ]; then
+	TELAMON_BUILD=$PWD/$build timeout 900 /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/system/test_route_reload.py \
+		tests/system/test_route_chaos.py tests/system/test_route_sender.py --junitxml="$results/system.xml" >"$results/system.log" 2>&1 || cat "$results/system.log" >&2
+fi
 
 # --- system tests: real programs, live eBPF and cgroups ---
 if [ "$san" = 0 ]; then

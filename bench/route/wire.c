@@ -3,7 +3,7 @@
  * What the wire room costs per sample
  *
  * Bodies A (10,000 series, ten labels) and B (2,000 series, eight labels) of sample_body.h through libsnappy, scanner, block and encoders. CPU
- * time of the thread, median of rounds that alternate between the candidates. `bench_wire [rounds]`.
+ * time of the thread, median of rounds that alternate between the candidates. `bench_wire [rounds [part of a candidate's name]]`.
  */
 
 #include <snappy-c.h>
@@ -30,6 +30,7 @@ struct body {
 	struct rw_encoder *encoder;
 	struct rw_block *block[_RW_VERSION_MAX];
 	struct rw_block *lanes[LANES]; /* of three nodes with four lanes each */
+	struct rw_block *growing[LANES];
 	size_t bytes; /* of the last candidate's output */
 };
 
@@ -70,8 +71,11 @@ static void scan_with(struct body *b, bool hash, bool all)
 	struct rw_series s;
 	uint64_t sum = 0;
 
-	if (rw_scan_begin(b->scan, b->version, &limits, b->raw.data, b->raw.len) < 0)
+	if ((!all || b->version != RW1) &&
+	    rw_scan_begin(b->scan, b->version, &limits, b->raw.data, b->raw.len) < 0)
 		return;
+	if (all && b->version == RW1)
+		rw_scan_begin_rw1(b->scan, &limits, b->raw.data, b->raw.len);
 	while (all && rw_scan_next(b->scan, &s) == 1)
 		if (hash)
 			sum += XXH3_64bits(s.canon.at, s.canon.len);
@@ -142,7 +146,7 @@ static void fill_block(struct body *b, struct rw_block *block, bool change)
 		if (rw_block_add(block, &s, change ? labels : NULL,
 				 change ? insert(&s, &task, labels) : 0) < 0)
 			return;
-	b->bytes = rw_block_info(block).raw_bytes;
+	b->bytes = rw_block_info(block)->raw_bytes;
 }
 
 static void block1(struct body *b)
@@ -161,7 +165,7 @@ static void block2(struct body *b)
 }
 
 /* Series spread over lanes by their hash: many blocks that grow side by side. */
-static void spread(struct body *b)
+static void spread_over(struct body *b, struct rw_block **lanes)
 {
 	const struct rw_limits limits = { .labels = LABELS_MAX - 1,
 					  .series_bytes = 65536,
@@ -169,27 +173,48 @@ static void spread(struct body *b)
 	struct rw_series s;
 
 	for (unsigned i = 0; i < LANES; i++)
-		rw_block_reset(b->lanes[i]);
-	if (b->version != RW1 ||
-	    rw_scan_begin(b->scan, b->version, &limits, b->raw.data, b->raw.len) < 0)
+		rw_block_reset(lanes[i]);
+	if (b->version != RW1)
 		return;
+	rw_scan_begin_rw1(b->scan, &limits, b->raw.data, b->raw.len);
 	while (rw_scan_next(b->scan, &s) == 1)
-		if (rw_block_add(b->lanes[XXH3_64bits(s.canon.at, s.canon.len) % LANES], &s, NULL,
-				 0) < 0)
+		if (rw_block_add(lanes[XXH3_64bits(s.canon.at, s.canon.len) % LANES], &s, NULL, 0) <
+		    0)
 			return;
+}
+
+static void spread(struct body *b)
+{
+	spread_over(b, b->lanes);
+}
+
+static void seal_all(struct body *b, struct rw_block **lanes, enum rw_snappy how)
+{
+	b->bytes = 0;
+	for (unsigned i = 0; i < LANES; i++) {
+		struct rw_span sealed;
+
+		if (rw_block_seal(lanes[i], b->encoder, RW_CODEC_SNAPPY, how, &sealed) < 0)
+			return;
+		b->bytes += sealed.len;
+	}
 }
 
 static void seal(struct body *b)
 {
-	b->bytes = 0;
-	for (unsigned i = 0; i < LANES; i++) {
-		size_t len;
+	seal_all(b, b->lanes, RW_SNAPPY_OWN);
+}
 
-		if (rw_block_seal(b->lanes[i], b->encoder, RW_CODEC_SNAPPY, RW_SNAPPY_OWN,
-				  &b->out.data, &b->out.size, &len) < 0)
-			return;
-		b->bytes += len;
-	}
+static void seal_by_library(struct body *b)
+{
+	seal_all(b, b->lanes, RW_SNAPPY_LIB);
+}
+
+/* As they leave: compressed row by row. */
+static void spread_packed(struct body *b)
+{
+	spread_over(b, b->growing);
+	seal_all(b, b->growing, RW_SNAPPY_OWN);
 }
 
 static const struct {
@@ -207,6 +232,8 @@ static const struct {
 	{ "own snappy out", own_encode },
 	{ "scan + xxh3 + 12 blocks", spread },
 	{ "12 blocks sealed", seal },
+	{ "12 blocks by libsnappy", seal_by_library },
+	{ "scan + xxh3 + 12 packed", spread_packed },
 };
 
 static int by_value(const void *a, const void *b)
@@ -226,7 +253,8 @@ static int prepare(struct body *b, const struct body *of)
 	    rw_block_new(RW2, &o, &b->block[RW2]) < 0)
 		return -1;
 	for (unsigned i = 0; i < LANES; i++)
-		if (rw_block_new(b->version, &o, &b->lanes[i]) < 0)
+		if (rw_block_new(b->version, &o, &b->lanes[i]) < 0 ||
+		    rw_block_new_packed(&o, &b->growing[i]) < 0)
 			return -1;
 	if (b->version == RW2 ? to_rw2(b, of) < 0
 			      : !sample_body_rw1(&b->shape, 0, b->series, TS, &b->raw))
@@ -245,7 +273,7 @@ static int prepare(struct body *b, const struct body *of)
 	return 0;
 }
 
-static void measure(struct body *b, unsigned rounds)
+static void measure(struct body *b, unsigned rounds, const char *only)
 {
 	static double ns[ARRAY_SIZE(candidates)][ROUNDS_MAX];
 	size_t bytes[ARRAY_SIZE(candidates)];
@@ -254,11 +282,14 @@ static void measure(struct body *b, unsigned rounds)
 		for (size_t i = 0; i < ARRAY_SIZE(candidates); i++) {
 			double start = now_ns();
 
-			candidates[i].run(b);
+			if (strstr(candidates[i].name, only))
+				candidates[i].run(b);
 			ns[i][round] = (now_ns() - start) / b->series;
 			bytes[i] = b->bytes;
 		}
 	for (size_t i = 0; i < ARRAY_SIZE(candidates); i++) {
+		if (!strstr(candidates[i].name, only))
+			continue;
 		qsort(ns[i], rounds, sizeof(double), by_value);
 		printf("  %-26s %7.1f ns a sample (min %.1f)  %8.1f B a sample\n",
 		       candidates[i].name, ns[i][rounds / 2], ns[i][0],
@@ -279,15 +310,18 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
 		if (prepare(&bodies[i], &bodies[i - i % 2]) < 0)
 			return 1;
-		measure(&bodies[i], CLAMP(rounds, 1u, (unsigned)ROUNDS_MAX));
+		measure(&bodies[i], CLAMP(rounds, 1u, (unsigned)ROUNDS_MAX),
+			argc > 2 ? argv[2] : "");
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
 		bodies[i].scan = rw_scan_free(bodies[i].scan);
 		bodies[i].encoder = rw_encoder_free(bodies[i].encoder);
 		for (size_t v = 0; v < _RW_VERSION_MAX; v++)
 			bodies[i].block[v] = rw_block_free(bodies[i].block[v]);
-		for (unsigned v = 0; v < LANES; v++)
-			bodies[i].lanes[v] = rw_block_free(bodies[i].lanes[v]);
+		for (unsigned v = 0; v < LANES; v++) {
+			rw_block_free(bodies[i].lanes[v]);
+			rw_block_free(bodies[i].growing[v]);
+		}
 		rw_buf_done(&bodies[i].raw);
 		rw_buf_done(&bodies[i].packed);
 		rw_buf_done(&bodies[i].out);

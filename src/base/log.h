@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "base/macro.h"
 
@@ -45,6 +47,22 @@ int log_line(enum log_level level, const char *module, int error, const char *fm
 #define log_debug_errno(r, ...) log_full(LOG_LEVEL_DEBUG, (r), __VA_ARGS__)
 #define log_warning_errno(r, ...) log_full(LOG_LEVEL_WARN, (r), __VA_ARGS__)
 #define log_error_errno(r, ...) log_full(LOG_LEVEL_ERROR, (r), __VA_ARGS__)
+
+/*
+ * A line about one thing that happened: `event.name` and fields after the message, in the names of OpenTelemetry. At most one a second passes
+ * @limit; `telamon.suppressed` of the next tells how many did not. From any thread.
+ */
+struct log_field {
+	const char *key;
+	const char *text; /* NULL: the number */
+	int64_t number;
+};
+struct log_second {
+	_Atomic uint64_t passed_us; /* when the last one did */
+	_Atomic uint64_t suppressed;
+};
+void log_event(enum log_level level, struct log_second *limit, const char *event, const char *msg,
+	       const struct log_field *fields, size_t n);
 
 /* At most @burst lines per 10 s and call site; the next line that passes is followed by the number suppressed. */
 struct log_limit {

@@ -128,6 +128,8 @@ typedef void (*config_diff_fn)(void *ctx, const char *key, const char *before, c
 void config_diff(const struct config *before, const struct config *after, config_diff_fn fn,
 		 void *ctx);
 
+/* One object of @rows in the same form: equal texts, equal values (but for secrets, which are not told). */
+void config_write_object(const struct config_row *rows, const void *object, struct strbuf *out);
 void config_write_yaml(const struct config *c,
 		       struct strbuf *out); /* effective values, secrets hidden */
 void config_write_markdown(const struct config_section *sections,

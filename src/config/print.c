@@ -116,6 +116,11 @@ static void write_rows(const struct config_row *rows, unsigned depth, const char
 	}
 }
 
+void config_write_object(const struct config_row *rows, const void *object, struct strbuf *out)
+{
+	write_rows(rows, 0, object, out);
+}
+
 void config_write_yaml(const struct config *c, struct strbuf *out)
 {
 	for (size_t i = 0; c->sections[i].name; i++) {

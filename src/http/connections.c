@@ -111,6 +111,14 @@ bool address_is_loopback(const struct sockaddr *address)
 	return false;
 }
 
+bool address_text(const void *bytes, size_t len, char *ret, size_t size)
+{
+	int family = len == sizeof(struct in_addr) ? AF_INET : AF_INET6;
+
+	return (len == sizeof(struct in_addr) || len == sizeof(struct in6_addr)) &&
+	       inet_ntop(family, bytes, ret, (socklen_t)size);
+}
+
 static struct in6_addr peer_of(const struct sockaddr *a)
 {
 	struct in6_addr ret = {};

@@ -11,6 +11,8 @@
 #include "base/macro.h"
 #include "http/server-part.h"
 
+#define HEADERS_BYTES_MAX (16U * 1024)
+
 static const struct http_route *find_route(const struct http_server *s, const char *path)
 {
 	for (const struct http_route *r = s->routes; r->path; r++) {
@@ -55,19 +57,11 @@ static void reply_method(struct http_request *q, const struct http_route *r)
 static bool client_certificate_ok(struct http_request *q, const struct webconfig *w)
 {
 	const union MHD_ConnectionInfo *info;
-	gnutls_session_t session;
-	unsigned n = 0, status = 0;
 
 	if (!w->tls || (!w->client_required && !w->client_verified))
 		return true;
 	info = MHD_get_connection_info(q->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-	if (!info)
-		return false;
-	session = info->tls_session;
-	if (!gnutls_certificate_get_peers(session, &n) || n == 0)
-		return !w->client_required;
-	return !w->client_verified ||
-	       (gnutls_certificate_verify_peers2(session, &status) >= 0 && status == 0);
+	return info && certificate_ok(w, info->tls_session);
 }
 
 static void reply_unauthorized(struct http_request *q, bool basic, bool bearer)
@@ -117,7 +111,7 @@ static bool admit(struct http_request *q, const struct http_route *r)
 
 	if (!certificate) {
 		s->forbidden++;
-		http_reply_text(q, 403, "a client certificate is required\n");
+		http_reply_text(q, 403, "a client certificate that is allowed is required\n");
 		return false;
 	}
 	if (!ok) {
@@ -212,6 +206,14 @@ static enum MHD_Result go_on_upload(struct http_request *q, const char *data, si
 	return q->replied ? MHD_YES : MHD_NO;
 }
 
+static size_t headers_size(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+
+	return info ? info->header_size : 0;
+}
+
 static enum MHD_Result new_request(struct worker *w, struct MHD_Connection *connection,
 				   const char *url, const char *method, struct http_request **ret)
 {
@@ -227,6 +229,10 @@ static enum MHD_Result new_request(struct worker *w, struct MHD_Connection *conn
 	q->path = url;
 	*ret = q;
 	connections_body(q->server->connections, slot_of(connection));
+	if (headers_size(connection) > HEADERS_BYTES_MAX) {
+		http_reply_text(q, 431, "the headers are larger than 16 KiB\n");
+		return q->replied ? MHD_YES : MHD_NO;
+	}
 	r = find_route(w->server, url);
 	return r && r->upload ? begin_upload(q, r) : MHD_YES;
 }

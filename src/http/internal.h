@@ -14,6 +14,8 @@ uint16_t http_socket_port(int fd);
 
 /* --- connections.c: who is connected, and who has to go --- */
 bool address_is_loopback(const struct sockaddr *a); /* NULL: no */
+/* Of 4 or 16 bytes, as people write it; false for other lengths. */
+bool address_text(const void *bytes, size_t len, char *ret, size_t size);
 struct connection_limits {
 	unsigned max, per_peer; /* per_peer: of one address, 0 = no limit */
 	uint64_t header_us, idle_us;
@@ -44,6 +46,7 @@ void connections_counts(struct connections *c, struct connection_counts *ret);
 
 /* --- webconfig.c: the exporter-toolkit file --- */
 #define TLS_CHAIN_MAX 8
+#define WEB_FILES_MAX 4
 struct webconfig {
 	struct config *config; /* NULL: plain HTTP, no users */
 	bool tls, client_required, client_verified; /* client_auth_type */
@@ -51,12 +54,20 @@ struct webconfig {
 	gnutls_pcert_st chain[TLS_CHAIN_MAX];
 	unsigned chain_len;
 	gnutls_privkey_t key;
-	char *client_ca; /* PEM */
+	gnutls_x509_trust_list_t client_ca; /* NULL: none */
+	const struct config_strings *client_sans; /* allowed ones; none = all */
+	char *files[WEB_FILES_MAX]; /* that it was read from */
+	unsigned n_files;
 	const struct config_pairs *users, *headers;
 };
 int webconfig_load(const char *path, char *why, size_t why_size, struct webconfig **ret);
 struct webconfig *webconfig_free(struct webconfig *w);
 DEFINE_CLEANUP(struct webconfig *, webconfig_free);
+
+/* --- certificate.c: what a client shows --- */
+void certificate_ask(const struct webconfig *w, gnutls_session_t session); /* of the handshake */
+/* May this client in? */
+bool certificate_ok(const struct webconfig *w, gnutls_session_t session);
 
 /* --- auth.c: bcrypt, with a cache of what was right --- */
 struct auth;

@@ -3,6 +3,7 @@
 #pragma once
 #include <microhttpd.h>
 #include <stdatomic.h>
+#include "base/filewatch.h"
 #include "http/internal.h"
 
 #define HEADERS_MAX 8
@@ -21,6 +22,7 @@ struct http_server {
 	char web_path[4096];
 	pthread_rwlock_t config_lock;
 	struct webconfig *web, *retired; /* before the last reload */
+	struct file_watch watch;
 	struct auth *auth;
 	struct connections *connections;
 	int listen_fd;

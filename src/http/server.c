@@ -48,8 +48,9 @@ static int on_certificate(gnutls_session_t session, const gnutls_datum_t *ca, in
 {
 	struct http_server *s = tls_server;
 
-	(void)session, (void)ca, (void)n_ca, (void)algorithms, (void)n_algorithms;
+	(void)ca, (void)n_ca, (void)algorithms, (void)n_algorithms;
 	pthread_rwlock_rdlock(&s->config_lock);
+	certificate_ask(s->web, session);
 	*pcert = s->web->chain;
 	*n = s->web->chain_len;
 	*key = s->web->key;
@@ -113,9 +114,6 @@ static void set_tls(struct http_server *s, struct MHD_OptionItem tls[4])
 					    (void *)on_certificate };
 	tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0,
 					    (void *)s->web->priorities };
-	if (s->web->client_ca)
-		tls[n++] =
-			(struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_TRUST, 0, s->web->client_ca };
 	tls[n] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
 }
 
@@ -209,6 +207,21 @@ void http_server_quiesce(struct http_server *s)
 	s->stopping = true;
 }
 
+static bool same_watched(const struct http_server *s)
+{
+	bool same = s->watch.n == s->web->n_files;
+
+	for (unsigned i = 0; same && i < s->web->n_files; i++)
+		same = streq(s->watch.paths[i], s->web->files[i]);
+	return same;
+}
+
+static void watch_files(struct http_server *s)
+{
+	if (file_watch_set(&s->watch, (const char *const *)s->web->files, s->web->n_files) < 0)
+		log_warning("out of memory, files of %s are not watched", s->web_path);
+}
+
 static int make_connections(struct http_server *s, const struct http_server_options *o)
 {
 	uint64_t timeout_us = o->timeout_s * US_PER_SEC;
@@ -268,6 +281,7 @@ int http_server_new(const struct http_server_options *o, const struct http_route
 			       s->web->tls ? " with TLS" : "");
 		return r;
 	}
+	watch_files(s);
 	*ret = TAKE_PTR(s);
 	return 0;
 }
@@ -284,6 +298,7 @@ struct http_server *http_server_free(struct http_server *s)
 	if (s->listen_fd >= 0)
 		(void)close(s->listen_fd);
 	free(s->workers);
+	file_watch_done(&s->watch);
 	webconfig_free(s->web);
 	webconfig_free(s->retired);
 	auth_free(s->auth);
@@ -292,6 +307,16 @@ struct http_server *http_server_free(struct http_server *s)
 	pthread_mutex_destroy(&s->streams_lock);
 	free(s);
 	return NULL;
+}
+
+int http_server_look(struct http_server *s, char *why, size_t why_size)
+{
+	int r;
+
+	if (!file_watch_look(&s->watch))
+		return 0;
+	r = http_server_reload(s, why, why_size);
+	return r < 0 ? r : 1;
 }
 
 int http_server_reload(struct http_server *s, char *why, size_t why_size)
@@ -307,9 +332,6 @@ int http_server_reload(struct http_server *s, char *why, size_t why_size)
 		fixed = "TLS is switched on and off";
 	else if (!streq(fresh->priorities, s->web->priorities))
 		fixed = "min_version and max_version change";
-	else if (!streq(fresh->client_ca ? fresh->client_ca : "",
-			s->web->client_ca ? s->web->client_ca : ""))
-		fixed = "authorities of clients change";
 	if (fixed) {
 		webconfig_free(fresh);
 		(void)snprintf(why, why_size, "%s: %s by a restart only", s->web_path, fixed);
@@ -322,6 +344,8 @@ int http_server_reload(struct http_server *s, char *why, size_t why_size)
 	auth_forget(s->auth);
 	pthread_rwlock_unlock(&s->config_lock);
 	webconfig_free(old);
+	if (!same_watched(s))
+		watch_files(s);
 	return 0;
 }
 

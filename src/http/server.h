@@ -127,6 +127,8 @@ struct http_server *http_server_free(struct http_server *s); /* closes streams *
 DEFINE_CLEANUP(struct http_server *, http_server_free);
 int http_server_reload(struct http_server *s, char *why,
 		       size_t why_size); /* certificates and users anew; old ones stay on error */
+/* The same when its files have changed and rested since the last look: 1; 0 they have not; -errno with @why. */
+int http_server_look(struct http_server *s, char *why, size_t why_size);
 /* 0, or -errno with the first error in @why; the file is only read. */
 int http_web_config_check(const char *path, char *why, size_t why_size);
 uint16_t http_server_port(const struct http_server *s);

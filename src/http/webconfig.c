@@ -19,7 +19,7 @@ struct tls_config {
 	const char *cert_file, *key_file, *client_ca_file;
 	int client_auth_type, min_version, max_version;
 	bool prefer_server_cipher_suites;
-	struct config_strings cipher_suites, curve_preferences;
+	struct config_strings cipher_suites, curve_preferences, client_allowed_sans;
 };
 struct http_config {
 	bool http2;
@@ -59,6 +59,9 @@ static const struct config_row tls_rows[] = {
 		   .help = "What is asked of clients."),
 	CONFIG_ROW("client_ca_file", struct tls_config, client_ca_file, CONFIG_STRING, .def = "",
 		   .help = "Authorities of client certificates, PEM."),
+	CONFIG_ROW("client_allowed_sans", struct tls_config, client_allowed_sans, CONFIG_STRINGS,
+		   .def = "[]", .max_items = 256,
+		   .help = "Names, one of which a client's certificate must have."),
 	CONFIG_ROW("min_version", struct tls_config, min_version, CONFIG_ENUM, .def = "TLS12",
 		   .names = version_names, .help = "Oldest version of TLS."),
 	CONFIG_ROW("max_version", struct tls_config, max_version, CONFIG_ENUM, .def = "TLS13",
@@ -104,8 +107,14 @@ static const struct config_section sections[] = {
 	{},
 };
 
-static int read_beside(const char *path, const char *name, char **ret, size_t *ret_len, char *why,
-		       size_t why_size)
+static void note_file(struct webconfig *w, const char *path)
+{
+	if (w->n_files < WEB_FILES_MAX && (w->files[w->n_files] = strdup(path)))
+		w->n_files++;
+}
+
+static int read_beside(struct webconfig *w, const char *path, const char *name, char **ret,
+		       size_t *ret_len, char *why, size_t why_size)
 {
 	const char *slash = strrchr(path, '/');
 	char full[4096];
@@ -115,6 +124,7 @@ static int read_beside(const char *path, const char *name, char **ret, size_t *r
 		(void)snprintf(full, sizeof(full), "%s", name);
 	else
 		(void)snprintf(full, sizeof(full), "%.*s/%s", (int)(slash - path), path, name);
+	note_file(w, full);
 	r = fs_read_at(AT_FDCWD, full, PEM_MAX, ret, ret_len);
 	if (r < 0)
 		(void)snprintf(why, why_size, "cannot read '%s': %s", full, strerror(-r));
@@ -149,7 +159,7 @@ static int load_certificate(struct webconfig *w, const char *path, const struct 
 	size_t len;
 	int r;
 
-	r = read_beside(path, t->cert_file, &cert, &len, why, why_size);
+	r = read_beside(w, path, t->cert_file, &cert, &len, why, why_size);
 	if (r < 0)
 		return r;
 	chain = (gnutls_datum_t){ (unsigned char *)cert, (unsigned)len };
@@ -157,7 +167,7 @@ static int load_certificate(struct webconfig *w, const char *path, const struct 
 	if (r < 0)
 		return tls_error(r, t->cert_file, why, why_size);
 	w->chain_len = n;
-	r = read_beside(path, t->key_file, &key, &len, why, why_size);
+	r = read_beside(w, path, t->key_file, &key, &len, why, why_size);
 	if (r < 0)
 		return r;
 	data = (gnutls_datum_t){ (unsigned char *)key, (unsigned)len };
@@ -185,10 +195,31 @@ static void set_priorities(struct webconfig *w, const struct tls_config *t)
 		strbuf_addf(&b, ":+VERS-TLS%s", versions[v]);
 }
 
+static int load_authorities(struct webconfig *w, const char *path, const char *name, char *why,
+			    size_t why_size)
+{
+	_cleanup_(freep) char *pem = NULL;
+	gnutls_datum_t data;
+	size_t len;
+	int r = read_beside(w, path, name, &pem, &len, why, why_size);
+
+	if (r < 0)
+		return r;
+	data = (gnutls_datum_t){ (unsigned char *)pem, (unsigned)len };
+	r = gnutls_x509_trust_list_init(&w->client_ca, 0);
+	if (r >= 0)
+		r = gnutls_x509_trust_list_add_trust_mem(w->client_ca, &data, NULL,
+							 GNUTLS_X509_FMT_PEM, 0, 0);
+	if (r == 0) {
+		(void)snprintf(why, why_size, "%s: holds no certificate", name);
+		return -EINVAL;
+	}
+	return r < 0 ? tls_error(r, name, why, why_size) : 0;
+}
+
 static int load_tls(struct webconfig *w, const char *path, char *why, size_t why_size)
 {
 	const struct tls_config *t = config_section(w->config, "tls_server_config");
-	size_t len;
 	int r;
 
 	if (!*t->cert_file && !*t->key_file && !*t->client_ca_file &&
@@ -225,9 +256,15 @@ static int load_tls(struct webconfig *w, const char *path, char *why, size_t why
 			       path);
 		return -EINVAL;
 	}
-	if (*t->client_ca_file)
-		return read_beside(path, t->client_ca_file, &w->client_ca, &len, why, why_size);
-	return 0;
+	w->client_sans = &t->client_allowed_sans;
+	if (t->client_allowed_sans.n && !w->client_verified) {
+		(void)snprintf(
+			why, why_size,
+			"%s: tls_server_config: client_allowed_sans needs certificates that are verified",
+			path);
+		return -EINVAL;
+	}
+	return *t->client_ca_file ? load_authorities(w, path, t->client_ca_file, why, why_size) : 0;
 }
 
 static int check_users(const struct webconfig *w, const char *path, char *why, size_t why_size)
@@ -254,6 +291,8 @@ int webconfig_load(const char *path, char *why, size_t why_size, struct webconfi
 
 	if (!w)
 		return -ENOMEM;
+	if (*path)
+		note_file(w, path);
 	r = config_load(*path ? path : NULL, sections, &diags, &w->config);
 	if (r < 0) {
 		if (diags.n)
@@ -281,7 +320,10 @@ struct webconfig *webconfig_free(struct webconfig *w)
 		gnutls_pcert_deinit(&w->chain[i]);
 	if (w->key)
 		gnutls_privkey_deinit(w->key);
-	free(w->client_ca);
+	if (w->client_ca)
+		gnutls_x509_trust_list_deinit(w->client_ca, 1);
+	for (unsigned i = 0; i < w->n_files; i++)
+		free(w->files[i]);
 	config_free(w->config);
 	free(w);
 	return NULL;

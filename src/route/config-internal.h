@@ -34,8 +34,8 @@ struct root_config {
 	int name_validation, relabel_dialect;
 };
 
-extern const struct config_row route_relabel_rows[], route_window_rows[], route_shard_rows[],
-	route_batch_rows[], route_queue_rows[], route_send_rows[];
+extern const struct config_row route_rule_rows[], route_relabel_rows[], route_window_rows[],
+	route_shard_rows[], route_batch_rows[], route_queue_rows[], route_send_rows[];
 
 /* config-route.c: a rule as it was written, for the compiler. */
 struct relabel_source route_relabel_source(const struct config *c,

@@ -238,16 +238,18 @@ const struct config_row route_window_rows[] = {
 };
 
 static const struct config_row metadata_rows[] = {
-	CONFIG_ROW("mode", struct metadata_config, mode, CONFIG_ENUM, .def = "replicate",
-		   .names = metadata_modes, RELOAD,
-		   .help = "Nodes that get metadata of version 1; in this version none does."),
-	CONFIG_ROW("families", struct metadata_config, families, CONFIG_UINT, .def = "100000",
-		   .max = "10000000", RELOAD,
-		   .help = "Families whose metadata is remembered; without effect in this version."),
+	CONFIG_ROW(
+		"mode", struct metadata_config, mode, CONFIG_ENUM, .def = "replicate",
+		.names = metadata_modes, RELOAD,
+		.help = "Nodes that get metadata of version 1: all of each route, one by the family, none. drop also takes it from series of version 2."),
+	CONFIG_ROW(
+		"families", struct metadata_config, families, CONFIG_UINT, .def = "100000",
+		.max = "10000000", RELOAD,
+		.help = "Families whose metadata of version 1 is remembered for nodes that get version 2; the least recently used goes."),
 	CONFIG_ROW(
 		"interval", struct metadata_config, interval, CONFIG_DURATION, .def = "1m",
 		.min = "1s", .max = "1d", RELOAD,
-		.help = "Time between two sendings of the same metadata to a node; without effect in this version."),
+		.help = "Time between two sendings of a family's metadata to a node that gets version 1."),
 	{},
 };
 
@@ -533,7 +535,7 @@ static const struct config_row defaults_rows[] = {
 
 /* --- routes --- */
 
-static const struct config_row route_rows[] = {
+const struct config_row route_rule_rows[] = {
 	CONFIG_ROW("name", struct route_rule_config, name, CONFIG_STRING, .check = check_name,
 		   .flags = CONFIG_REQUIRED | CONFIG_RELOAD, .help = "Name of the route."),
 	CONFIG_ROW("destination", struct route_rule_config, destination, CONFIG_STRING,
@@ -604,7 +606,7 @@ static const struct config_row root_rows[] = {
 	CONFIG_ROW("destinations", struct root_config, destinations, CONFIG_LIST,
 		   .rows = destination_rows, .item_size = sizeof(struct destination_config),
 		   .max_items = 1000, RELOAD, .help = "Where routes lead."),
-	CONFIG_ROW("routes", struct root_config, routes, CONFIG_LIST, .rows = route_rows,
+	CONFIG_ROW("routes", struct root_config, routes, CONFIG_LIST, .rows = route_rule_rows,
 		   .item_size = sizeof(struct route_rule_config), .max_items = 1000, RELOAD,
 		   .help = "Which series go where."),
 	GONE("router_rule", "no version reads this key: write router_rules"),
@@ -640,6 +642,6 @@ int route_blank(struct arena *arena, struct destination_config *d, struct node_c
 	if (e >= 0)
 		e = config_set_defaults(node_rows, arena, memset(n, 0, sizeof(*n)));
 	if (e >= 0)
-		e = config_set_defaults(route_rows, arena, memset(r, 0, sizeof(*r)));
+		e = config_set_defaults(route_rule_rows, arena, memset(r, 0, sizeof(*r)));
 	return e;
 }

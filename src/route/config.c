@@ -72,25 +72,6 @@ static void inherit(struct checker *k)
 	}
 }
 
-/* Keys that are read but do nothing yet are told. */
-static void check_unbuilt(struct checker *k)
-{
-	const struct metadata_config *m = k->c->metadata;
-	const struct {
-		const void *member;
-		const char *key;
-	} idle[] = {
-		{ &m->mode, "metadata.mode" },
-		{ &m->families, "metadata.families" },
-		{ &m->interval, "metadata.interval" },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(idle); i++)
-		if (config_given(k->c->config, idle[i].member, NULL))
-			config_complain(k->c->config, &k->c->warnings, idle[i].member, idle[i].key,
-					"has no effect in this version");
-}
-
 static void check_file(struct checker *k)
 {
 	const struct receive_config *r = k->c->receive;
@@ -131,7 +112,6 @@ static int finish(struct route_config *c, struct diags *diags)
 	if (r < 0)
 		return r;
 	check_file(&k);
-	check_unbuilt(&k);
 	return diags->total ? -EINVAL : 0;
 }
 

@@ -113,10 +113,10 @@ static void explain_key(struct explaining *e, const struct destination *d, json_
 		shard_rules_explain(d->config->rules, e->keys, labels, n, &key, &rules);
 		(void)json_object_set_new(step, "from_rules", json_string(strbuf_str(&rules)));
 	} else {
-		strbuf_addstr(&key, by ? "by(" : "without(");
+		strbuf_addstr(&key, by ? "by(" : names->n ? "without(" : "all labels");
 		for (size_t i = 0; i < names->n; i++)
 			strbuf_addf(&key, "%s%s", i ? ", " : "", names->items[i]);
-		strbuf_addstr(&key, ")");
+		strbuf_addstr(&key, names->n ? ")" : "");
 	}
 	(void)json_object_set_new(step, "key", json_string(strbuf_str(&key)));
 }

@@ -8,6 +8,7 @@
 #define LOG_MODULE "route"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -70,6 +71,8 @@ static void swap(struct gateway *g, struct snapshot *fresh)
 {
 	struct snapshot *old;
 
+	if (g->snapshot) /* only reloads change it */
+		route_metrics_moved(g, g->snapshot, fresh);
 	pthread_mutex_lock(&g->lock);
 	old = g->snapshot;
 	fresh->generation = g->generation + 1;
@@ -141,28 +144,12 @@ static int64_t wall_ms(void)
 	return (int64_t)(time_wall_ns() / NS_PER_MSEC);
 }
 
-enum http_bearer gateway_bearer(void *ctx, const char *token, size_t len)
+static void tell_restart(void *ctx, const char *key, const char *before, const char *after,
+			 bool applied)
 {
-	struct gateway *g = ctx;
-	enum http_bearer r = HTTP_BEARER_OFF;
-
-	pthread_rwlock_rdlock(&g->tokens_lock);
-	if (g->tokens)
-		r = token && tokens_hold(g->tokens, token, len) ? HTTP_BEARER_RIGHT
-								: HTTP_BEARER_WRONG;
-	pthread_rwlock_unlock(&g->tokens_lock);
-	return r;
-}
-
-static void swap_tokens(struct gateway *g, struct tokens *fresh)
-{
-	struct tokens *old;
-
-	pthread_rwlock_wrlock(&g->tokens_lock);
-	old = g->tokens;
-	g->tokens = fresh;
-	pthread_rwlock_unlock(&g->tokens_lock);
-	tokens_free(old);
+	(void)ctx, (void)before, (void)after;
+	if (!applied)
+		log_warning("%s has changed: it needs a restart", key);
 }
 
 static int load(struct gateway *g, struct strbuf *text)
@@ -194,10 +181,17 @@ static int load(struct gateway *g, struct strbuf *text)
 		return r;
 	}
 	if (snapshot_apply(fresh) < 0)
-		log_error("out of memory, some nodes keep their old options");
+		log_error("some nodes keep their old options");
 	log_moves(fresh);
-	swap_tokens(g, tokens);
+	gateway_swap_tokens(g, tokens);
+	if (g->snapshot)
+		config_diff(g->snapshot->config->config, config->config, tell_restart, NULL);
+	if (g->families)
+		rw_families_limit(g->families, fresh->config->metadata->families);
 	swap(g, fresh);
+	if (file_watch_set(&g->tokens_watch, config->receive->bearer_token_files.items,
+			   config->receive->bearer_token_files.n) < 0)
+		log_warning("out of memory, files of tokens are not watched");
 	return 0;
 }
 
@@ -231,8 +225,9 @@ int gateway_reload(struct gateway *g, struct strbuf *text)
 
 	pthread_mutex_lock(&g->reload_lock);
 	r = load(g, text);
-	for (unsigned i = 0; i < g->n_servers; i++) {
-		int e = http_server_reload(g->servers[i], why, sizeof(why));
+	for (unsigned i = 0; i <= g->n_servers; i++) {
+		struct http_server *s = i < g->n_servers ? g->servers[i] : g->admin;
+		int e = s ? http_server_reload(s, why, sizeof(why)) : 0;
 
 		if (e < 0) {
 			log_error("%s", why);
@@ -346,8 +341,6 @@ static void on_signal(void *ctx, uint32_t events)
 			(void)gateway_reload(g, NULL);
 			continue;
 		}
-		if (g->stopping)
-			_exit(0); /* the second one: what was acknowledged under disk or fsync is on disk */
 		log_info("stopping");
 		g->stop_by_us = time_mono_us() + MIN(DRAIN_US, g->o.shutdown_timeout_us);
 		g->stopping = true;
@@ -393,14 +386,15 @@ static void on_tick(void *ctx, uint64_t now)
 	loop_timer_at(g->timer, now + US_PER_SEC);
 	pthread_mutex_lock(&g->reload_lock);
 	end_moves(g);
-	nodes_tick(g->nodes, now);
-	free_retired(g);
+	gateway_look_at_files(g);
 	for (unsigned i = 0; i < MIN(g->n_servers, 1U); i++)
 		http_server_tick(g->servers[i]);
 	if (g->admin)
 		http_server_tick(g->admin);
 	tick_all_tasks(g, now);
-	route_metrics_tick(g);
+	route_metrics_tick(g); /* before nodes go, with what they counted last */
+	nodes_tick(g->nodes, now);
+	free_retired(g);
 	pthread_mutex_unlock(&g->reload_lock);
 }
 
@@ -451,6 +445,8 @@ static int start(struct gateway *g)
 	if (r >= 0)
 		r = load(g, NULL);
 	if (r >= 0)
+		r = rw_families_new(g->snapshot->config->metadata->families, &g->families);
+	if (r >= 0)
 		r = route_metrics_new(g);
 	if (r >= 0)
 		raise_descriptors(g);
@@ -467,8 +463,40 @@ static int start(struct gateway *g)
 	return 0;
 }
 
+/*
+ * The stop has its time, and a second signal ends it at once (GW-LC-3): what was acknowledged under disk or fsync is in its files, what is open was
+ * not acknowledged.
+ */
+static void *end_of_stop(void *ctx)
+{
+	struct gateway *g = ctx;
+	uint64_t end = time_mono_us() + g->o.shutdown_timeout_us;
+	struct pollfd p = { .fd = g->signal_fd, .events = POLLIN };
+	struct signalfd_siginfo si;
+
+	for (;;) {
+		uint64_t now = time_mono_us();
+
+		if (now >= end) {
+			log_warning("the stop took longer than --shutdown.timeout, leaving now");
+			_exit(0);
+		}
+		(void)poll(&p, 1, (int)MIN((end - now) / US_PER_MSEC + 1, (uint64_t)INT32_MAX));
+		if (read(g->signal_fd, &si, sizeof(si)) != (ssize_t)sizeof(si) ||
+		    si.ssi_signo == SIGHUP)
+			continue;
+		log_warning("second signal, leaving at once");
+		_exit(0);
+	}
+	return NULL;
+}
+
 static void stop(struct gateway *g)
 {
+	pthread_t thread;
+
+	if (g->stopping && pthread_create(&thread, NULL, end_of_stop, g) == 0)
+		(void)pthread_detach(thread);
 	g->stopping = true;
 	if (!g->stop_by_us)
 		g->stop_by_us = time_mono_us();
@@ -488,13 +516,15 @@ static void stop(struct gateway *g)
 	}
 	rate_free(g->rate);
 	tokens_free(g->tokens);
+	file_watch_done(&g->tokens_watch);
 	if (g->snapshot)
 		snapshot_free(g->snapshot);
 	free_retired(g);
 	nodes_free(g->nodes);
+	rw_families_free(g->families);
 	task_load_sweep(&g->task_loads); /* the first only forgets that they were used */
 	task_load_sweep(&g->task_loads);
-	metrics_free(g->metrics);
+	route_metrics_free(g);
 	loop_source_free(g->signals);
 	loop_timer_free(g->timer);
 	loop_free(g->loop);
@@ -516,7 +546,6 @@ int gateway_run(const struct gateway_options *o)
 		log_info("telamon-route " TELAMON_VERSION " is ready, %u workers", g.n_workers);
 		r = loop_run(g.loop);
 	}
-	stop(&g);
-	closep(&g.signal_fd);
+	stop(&g); /* its thread may still read the signals */
 	return r < 0 ? 1 : 0;
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include <pthread.h>
 #include <stdatomic.h>
+#include "base/filewatch.h"
 #include "http/server.h"
 #include "route/gateway.h"
 #include "route/receive/rate.h"
@@ -47,10 +48,13 @@ enum route_limit {
 	_ROUTE_LIMIT_MAX,
 };
 
+/* Files that are read again when they change (GW-CF-3): of the server, of senders' tokens, of nodes. */
+enum file_kind { FILES_WEB, FILES_TOKENS, FILES_NODE, _FILE_KIND_MAX };
+
 struct http_counters { /* of one worker, as worker_counters */
 	uint64_t status[600];
 	uint64_t errors[_RECEIVE_ERROR_MAX];
-	uint64_t bytes[_PATH_MAX], samples[_PATH_MAX];
+	uint64_t bytes[_PATH_MAX], samples[_PATH_MAX], series[_PATH_MAX], dropped[_PATH_MAX];
 	uint64_t in_flight, limits[_ROUTE_LIMIT_MAX];
 };
 
@@ -68,7 +72,8 @@ struct route_worker {
 	unsigned n_free;
 	struct http_counters counters;
 	_Atomic uint64_t turned_us; /* last turn of the loop */
-	uint64_t lag_us; /* worst delay of a turn since it was asked for */
+	_Atomic uint64_t busy_us,
+		worst_us; /* since when it works, 0 = waits; longest turn since it was asked for */
 };
 
 struct gateway {
@@ -78,6 +83,7 @@ struct gateway {
 	struct loop_source *signals;
 	int signal_fd;
 	struct nodes *nodes;
+	struct rw_families *families;
 	struct http_server *servers[SERVERS_MAX], *admin;
 	unsigned n_servers, n_workers;
 	struct route_worker *workers;
@@ -93,8 +99,11 @@ struct gateway {
 	struct tokens *tokens; /* of senders; NULL = none are asked for */
 	struct metrics *metrics;
 	struct metric_set *set;
+	struct figures *figures;
 	uint64_t reload_ok_ms;
 	bool last_reload_ok;
+	struct file_watch tokens_watch;
+	uint64_t files_changed[_FILE_KIND_MAX], files_bad[_FILE_KIND_MAX];
 	uint64_t epoch;
 	uint64_t stop_by_us;
 };
@@ -115,8 +124,13 @@ const struct task_load *gateway_task_load(struct gateway *g, const struct destin
 extern const struct http_upload_ops route_upload;
 /* Between requests, and when there are none: a node that is gone is held by nobody for long. */
 void route_worker_use_newest(struct route_worker *w);
+
 /* receive/upload.c */
 void route_worker_done(struct route_worker *w); /* frees what uploads left */
+
+/* watch.c: each second, with the reload lock held */
+void gateway_look_at_files(struct gateway *g);
+void gateway_swap_tokens(struct gateway *g, struct tokens *fresh);
 
 /* worker.c */
 int workers_start(struct gateway *g);
@@ -125,6 +139,13 @@ void workers_stop(struct gateway *g);
 /* web.c */
 const struct http_route *route_web(struct gateway *g, bool with_admin, bool with_write);
 
-/* rows.c */
+/* stats.c */
+void route_stats(struct http_request *q, void *ctx);
+
+/* tick.c */
 int route_metrics_new(struct gateway *g);
+void route_metrics_free(struct gateway *g);
 void route_metrics_tick(struct gateway *g);
+/* Another snapshot comes: tasks that move are counted. */
+void route_metrics_moved(struct gateway *g, const struct snapshot *old,
+			 const struct snapshot *fresh);

@@ -110,6 +110,7 @@ static size_t choose(const struct destination *d, const struct shard_node *nodes
 {
 	bool same = same_table(d, nodes, &old[n], old_nodes);
 	size_t kept = 0, at = 0;
+	struct old last;
 
 	if (!same && d->config->shard.move_at == MOVE_NOW)
 		return 0;
@@ -121,10 +122,17 @@ static size_t choose(const struct destination *d, const struct shard_node *nodes
 	}
 	if (same || same_table(d, nodes, &old[at], old_nodes))
 		return kept;
-	old[kept] = old[at];
-	find_boundary(d, now_ms, warnings, &old[kept]);
-	if (old[kept].until_ms <= now_ms)
+	last = old[at];
+	find_boundary(d, now_ms, warnings, &last);
+	if (last.until_ms <= now_ms)
 		return 0;
+	/* One that is set before those of others: what was in force then is what it follows. */
+	while (kept && old[kept - 1].boundary_ms >= last.boundary_ms) {
+		last.table = old[--kept].table;
+		last.config = old[kept].config;
+		last.owner = old[kept].owner;
+	}
+	old[kept] = last;
 	if (++kept <= DESTINATION_MOVES_MAX)
 		return kept;
 	diags_add(warnings, d->config->name, 0, 0,

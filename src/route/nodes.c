@@ -193,10 +193,11 @@ static void free_node(struct nodes *n, struct node *x)
 	if (x->sender)
 		sender_remove(x->sender);
 	queue_close(x->queue);
+	rw_told_free(x->told);
 	free(x);
 }
 
-static int new_node(struct nodes *n, const struct queue_options *q, const struct send_options *o,
+static int new_node(struct nodes *n, const struct queue_options *q, struct send_options *o,
 		    char *why, size_t why_size, struct node **ret)
 {
 	struct node *x = calloc(1, sizeof(*x));
@@ -207,11 +208,15 @@ static int new_node(struct nodes *n, const struct queue_options *q, const struct
 	(void)snprintf(x->destination, sizeof(x->destination), "%s", q->destination);
 	(void)snprintf(x->name, sizeof(x->name), "%s", q->node);
 	x->hash = hash_options(o);
-	r = queue_open(q, why, why_size, &x->queue);
+	r = rw_told_new(&x->told);
+	o->told = x->told;
+	if (r >= 0)
+		r = queue_open(q, why, why_size, &x->queue);
 	if (r >= 0)
 		r = sender_add(n->senders, o, x->queue, &x->sender);
 	if (r < 0) {
 		queue_close(x->queue);
+		rw_told_free(x->told);
 		free(x);
 		return r;
 	}
@@ -219,6 +224,19 @@ static int new_node(struct nodes *n, const struct queue_options *q, const struct
 	n->list = x;
 	*ret = x;
 	return 0;
+}
+
+int nodes_check(struct nodes *n, const struct destination_config *d, const struct node_config *c,
+		char *why, size_t why_size)
+{
+	static const struct lines none;
+	const struct send_options o = send_options(n, d, c, &none);
+	char text[512] = "";
+	int r = send_tls_check(&o.tls, text, sizeof(text));
+
+	if (r < 0)
+		(void)snprintf(why, why_size, "%s/%s: %s", d->name, c->name, text);
+	return r;
 }
 
 int nodes_get(struct nodes *n, const struct destination_config *d, const struct node_config *c,
@@ -255,6 +273,7 @@ int nodes_change(struct nodes *n, struct node *x, const struct destination_confi
 	if (r < 0)
 		return r;
 	o = send_options(n, d, c, &headers);
+	o.told = x->told;
 	hash = hash_options(&o);
 	queue_change(x->queue, &q);
 	if (hash != x->hash)

@@ -31,8 +31,6 @@
 struct target { /* one node */
 	struct post *post;
 	struct rw_block *rows[_RW_VERSION_MAX];
-	uint8_t *packed;
-	size_t packed_size;
 };
 
 struct replay {
@@ -170,7 +168,6 @@ static void close_all(struct replay *p)
 		for (int v = 0; v < _RW_VERSION_MAX; v++)
 			if (p->targets[i].rows[v])
 				rw_block_free(p->targets[i].rows[v]);
-		free(p->targets[i].packed);
 		post_free(p->targets[i].post);
 	}
 	free(p->targets);
@@ -265,17 +262,18 @@ static enum post_verdict send_rows(struct replay *p, const struct record *r, str
 				   enum rw_version version)
 {
 	struct post_body b = { .version = version };
+	struct rw_span body;
 	int e;
 
-	if (!rw_block_info(t->rows[version]).series)
+	if (!rw_block_info(t->rows[version])->series)
 		return POST_DELIVERED;
-	e = rw_block_seal(t->rows[version], p->encoder, RW_CODEC_SNAPPY, RW_SNAPPY_OWN, &t->packed,
-			  &t->packed_size, &b.len);
+	e = rw_block_seal(t->rows[version], p->encoder, RW_CODEC_SNAPPY, RW_SNAPPY_OWN, &body);
 	if (e < 0) {
 		(void)snprintf(p->result->why, sizeof(p->result->why), "%s", strerror(-e));
 		return POST_REFUSED;
 	}
-	b.data = t->packed;
+	b.data = body.at;
+	b.len = body.len;
 	(void)record_extra_find(r, EXTRA_TENANT, &b.tenant, &b.tenant_len);
 	return post(p, t, &b);
 }

@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 #include "base/fs.h"
 #include "base/macro.h"
 #include "base/parse.h"
+#include "route/config-internal.h"
 #include "route/move.h"
 
 #define TABLE_FILE_MAX (4 << 20)
@@ -118,10 +120,13 @@ static int take_nodes(struct snapshot *s, struct destination *d, char *why, size
 	if (!d->nodes || !d->convert)
 		return -ENOMEM;
 	for (size_t i = 0; i < d->n_all; i++) {
-		int r = s->registry ? nodes_get(s->registry, d->config, &c[i], why, why_size,
-						&d->nodes[i])
-				    : 0;
+		/* Mostly all have the files of their destination. */
+		bool check = s->registry && (!i || memcmp(&c[i].tls_config, &c[i - 1].tls_config,
+							  sizeof(c->tls_config)) != 0);
+		int r = check ? nodes_check(s->registry, d->config, &c[i], why, why_size) : 0;
 
+		if (r >= 0 && s->registry)
+			r = nodes_get(s->registry, d->config, &c[i], why, why_size, &d->nodes[i]);
 		if (r < 0)
 			return r;
 		/* Lanes are those of the nodes that stay: a series must not change its lane when a move ends. */
@@ -219,6 +224,7 @@ int snapshot_apply(struct snapshot *s)
 		for (size_t n = 0; n < d->n_nodes; n++) {
 			int e = nodes_change(s->registry, d->nodes[n], d->config, &c[n]);
 
+			rw_told_interval(d->nodes[n]->told, s->config->metadata->interval);
 			r = r < 0 ? r : e;
 		}
 	}
@@ -351,8 +357,8 @@ struct placement destination_place_before(const struct destination_move *m,
 	return before;
 }
 
-static uint16_t node_compat(const struct destination *d, const struct placement *p,
-			    const struct rw_label *labels, size_t n)
+uint16_t destination_node_compat(const struct destination *d, const struct placement *p,
+				 const struct rw_label *labels, size_t n)
 {
 	const struct config_strings *names = &d->config->compat_labels;
 	uint32_t h = (uint32_t)p->hash, nodes = (uint32_t)d->n_nodes;
@@ -363,12 +369,4 @@ static uint16_t node_compat(const struct destination *d, const struct placement 
 		h = shard_fnv_of(labels, n, names->items, names->n);
 	return (uint16_t)(d->config->shard.algorithm == SHARD_HASHMOD ? h % nodes
 								      : shard_jump(h, nodes));
-}
-
-uint16_t destination_node(const struct destination *d, const struct placement *p, uint32_t rank,
-			  const struct rw_label *labels, size_t n)
-{
-	if (!d->table)
-		return node_compat(d, p, labels, n);
-	return d->table->nodes[(size_t)rank * d->table->tasks + p->task];
 }

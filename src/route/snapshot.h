@@ -87,5 +87,11 @@ bool destination_same_tasks(const struct destination_config *a, const struct des
 /* Compiled shard.key of a destination of the native algorithm. 0 or -ENOMEM */
 int destination_key(const struct destination_config *c, struct shard_key **ret);
 /* Node of rank @rank (0..replicas-1) for that placement; SHARD_NO_NODE = none. */
-uint16_t destination_node(const struct destination *d, const struct placement *p, uint32_t rank,
-			  const struct rw_label *labels, size_t n);
+uint16_t destination_node_compat(const struct destination *d, const struct placement *p,
+				 const struct rw_label *labels, size_t n);
+static inline uint16_t destination_node(const struct destination *d, const struct placement *p,
+					uint32_t rank, const struct rw_label *labels, size_t n)
+{
+	return d->table ? d->table->nodes[(size_t)rank * d->table->tasks + p->task]
+			: destination_node_compat(d, p, labels, n);
+}

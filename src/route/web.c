@@ -266,104 +266,6 @@ static void explain(struct http_request *q, void *ctx)
 	json_decref(json);
 }
 
-/* --- /stats, as the original --- */
-
-struct route_sum { /* over the nodes of a destination */
-	uint64_t requests, successes, failures, latency_us, blocks, samples_waiting;
-	int64_t last_request, last_success, last_failure, oldest_ms;
-	enum breaker_state worst;
-};
-
-static void sum_node(struct route_sum *sum, struct node *n)
-{
-	struct sender_stats s;
-	struct queue_stats q;
-
-	sender_stats(n->sender, &s);
-	queue_stats(n->queue, &q);
-	sum->requests += s.requests;
-	sum->successes += s.successes;
-	sum->failures += s.failures;
-	sum->latency_us += s.latency_us_sum;
-	sum->blocks += q.blocks;
-	sum->samples_waiting += q.samples[QUEUE_ENQUEUED] + q.samples[QUEUE_RECOVERED] -
-				q.samples[QUEUE_SENT] - q.samples[QUEUE_DROPPED] -
-				q.samples[QUEUE_DEAD] - q.samples[QUEUE_EXPIRED];
-	sum->last_request = MAX(sum->last_request, s.last_request_ms);
-	sum->last_success = MAX(sum->last_success, s.last_success_ms);
-	sum->last_failure = MAX(sum->last_failure, s.last_failure_ms);
-	if (q.blocks && (!sum->oldest_ms || q.oldest_enqueued_ms < sum->oldest_ms))
-		sum->oldest_ms = q.oldest_enqueued_ms;
-	if (s.breaker == BREAKER_OPEN ||
-	    (s.breaker == BREAKER_HALF_OPEN && sum->worst == BREAKER_CLOSED))
-		sum->worst = s.breaker;
-}
-
-static void add_time(struct strbuf *b, const char *key, int64_t ms)
-{
-	strbuf_addf(b, ",\"%s\":\"", key);
-	if (ms)
-		time_add_rfc3339(b, (uint64_t)ms * NS_PER_MSEC, 3);
-	strbuf_addch(b, '"');
-}
-
-static void write_stats(const struct snapshot *s, size_t at, struct strbuf *b)
-{
-	static const char *const states[] = { "closed", "open", "half-open" };
-	const struct route_rule_config *r = &s->config->routes[at];
-	const struct destination *d = &s->destinations[r->destination_index];
-	struct route_sum sum = {};
-	uint64_t answered;
-	int64_t now = (int64_t)(time_wall_ns() / NS_PER_MSEC);
-
-	for (size_t i = 0; i < d->n_nodes; i++)
-		sum_node(&sum, d->nodes[i]);
-	answered = sum.successes + sum.failures;
-	add_json(b, r->name);
-	strbuf_addstr(b, ":{\"name\":");
-	add_json(b, r->name);
-	strbuf_addf(
-		b,
-		",\"state\":\"%s\",\"total_requests\":%llu,\"success_count\":%llu,\"failure_count\":%llu",
-		states[sum.worst], (unsigned long long)sum.requests,
-		(unsigned long long)sum.successes, (unsigned long long)sum.failures);
-	add_time(b, "last_request_at", sum.last_request);
-	add_time(b, "last_success_at", sum.last_success);
-	add_time(b, "last_failure_at", sum.last_failure);
-	strbuf_addf(b, ",\"avg_latency_ms\":%.2f",
-		    answered ? (double)sum.latency_us / 1e3 / (double)answered : 0.0);
-	strbuf_addf(b,
-		    ",\"circuit_breaker\":{\"state\":\"%s\",\"failures\":%llu,\"successes\":%llu,"
-		    "\"last_failure\":\"",
-		    states[sum.worst], (unsigned long long)sum.failures,
-		    (unsigned long long)sum.successes);
-	if (sum.last_failure)
-		time_add_rfc3339(b, (uint64_t)sum.last_failure * NS_PER_MSEC, 3);
-	strbuf_addf(
-		b,
-		"\",\"failure_rate\":%.2f},\"queue_samples\":%llu,\"queue_oldest_seconds\":%.3f}",
-		answered ? (double)sum.failures / (double)answered : 0.0,
-		(unsigned long long)sum.samples_waiting,
-		sum.oldest_ms ? (double)(now - sum.oldest_ms) / 1e3 : 0.0);
-}
-
-static void stats(struct http_request *q, void *ctx)
-{
-	struct gateway *g = ctx;
-	struct snapshot *s = gateway_take_snapshot(g);
-	struct strbuf text = STRBUF_INIT;
-
-	strbuf_addstr(&text, "{\"code\":2000,\"msg\":\"ok\",\"data\":{");
-	for (size_t i = 0; i < s->n_routes; i++) {
-		strbuf_addstr(&text, i ? "," : "");
-		write_stats(s, i, &text);
-	}
-	strbuf_addstr(&text, "}}\n");
-	gateway_put_snapshot(g, s);
-	http_reply_strbuf(q, 200, "application/json", &text);
-	strbuf_done(&text);
-}
-
 /* --- tables --- */
 
 const struct http_route *route_web(struct gateway *g, bool with_admin, bool with_write)
@@ -382,7 +284,7 @@ const struct http_route *route_web(struct gateway *g, bool with_admin, bool with
 	const struct http_route admin[] = {
 		{ "GET HEAD", g->o.telemetry_path, HTTP_PUBLIC, metrics, g },
 		{ "POST PUT", "/-/reload", HTTP_PUBLIC, reload, g },
-		{ "GET HEAD", "/stats", HTTP_PUBLIC, stats, g },
+		{ "GET HEAD", "/stats", HTTP_PUBLIC, route_stats, g },
 		{ "GET POST", "/api/v1/explain", HTTP_PUBLIC, explain, g },
 		{ "GET HEAD", "/api/v1/status/config", HTTP_PUBLIC, status_config, g },
 		{ "GET HEAD", "/api/v1/status/table", HTTP_PUBLIC, status_table, g },

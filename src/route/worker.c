@@ -37,6 +37,17 @@ static int timeout_ms(const struct route_worker *w, uint64_t now)
 	return ms;
 }
 
+/* How long connections and deadlines had to wait for this turn. */
+static void note_turn(struct route_worker *w, uint64_t began)
+{
+	uint64_t now = time_mono_us();
+
+	if (now - began > w->worst_us)
+		w->worst_us = now - began;
+	w->busy_us = 0;
+	w->turned_us = now;
+}
+
 static void turn(struct route_worker *w)
 {
 	struct gateway *g = w->gateway;
@@ -48,15 +59,16 @@ static void turn(struct route_worker *w)
 		fds[i] = (struct pollfd){ .fd = http_server_fd(g->servers[i], w->index),
 					  .events = POLLIN };
 	(void)poll(fds, g->n_servers, ms);
+	now = time_mono_us();
+	w->busy_us = now;
 	for (unsigned i = 0; i < g->n_servers; i++)
 		http_server_run(g->servers[i], w->index);
-	now = time_mono_us();
 	route_worker_use_newest(w);
-	pipeline_run(w->pipeline, now);
+	pipeline_run(w->pipeline, time_mono_us());
 	/* Answers that the seals made ready. */
 	for (unsigned i = 0; i < g->n_servers; i++)
 		http_server_run(g->servers[i], w->index);
-	w->turned_us = now;
+	note_turn(w, now);
 }
 
 static bool may_stop(const struct route_worker *w)
@@ -81,7 +93,8 @@ static int start(struct gateway *g, struct route_worker *w, unsigned index)
 {
 	const struct pipeline_shared shared = { .cache_seed = g->epoch,
 						.workers = g->n_workers,
-						.snappy = g->o.snappy };
+						.snappy = g->o.snappy,
+						.families = g->families };
 	pthread_attr_t attributes;
 	int r;
 

@@ -50,8 +50,8 @@ static inline int fuzz_rw(enum rw_version version, const uint8_t *data, size_t s
 		assert(rw_block_body(b, &scratch, &body));
 		fuzz_fill(scan, to, body.at, body.len, again);
 		assert(rw_scan_totals(scan)->invalid_series == 0);
-		assert(rw_scan_totals(scan)->series == rw_block_info(b).series);
-		assert(rw_block_info(again).raw_bytes <= rw_block_info(b).raw_bytes);
+		assert(rw_scan_totals(scan)->series == rw_block_info(b)->series);
+		assert(rw_block_info(again)->raw_bytes <= rw_block_info(b)->raw_bytes);
 		rw_buf_done(&scratch);
 		rw_block_free(b);
 		rw_block_free(again);

@@ -123,7 +123,7 @@ class World:
     """Gateways, sinks and receivers that end with the test."""
 
     def __init__(self, directory):
-        self.directory, self.things = directory, []
+        self.directory, self.things, self.gateways = directory, [], []
 
     def sink(self, name):
         return self.keep(Sink(self.directory, name), "kill")
@@ -133,6 +133,7 @@ class World:
 
     def gateway(self, text, *options, directory="g", start=True, env=None):
         g = self.keep(Gateway(self.directory / directory, text, options, env=env), "clean_up")
+        self.gateways.append(g)
         return g.start() if start else g
 
     def keep(self, thing, end):
@@ -142,6 +143,8 @@ class World:
     def end(self):
         for end in self.things:
             end()
+        for g in self.gateways:  # of a build with sanitizers
+            assert not os.path.exists(g.log_file) or "Sanitizer" not in g.log(), g.log()
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ def test_everything_is_in_its_place(tree):
     destination, prefix = tree
     for path in ("bin/telamon", "sbin/telamon-agent", "sbin/telamon-route", UNIT, ROUTE_UNIT, "lib/systemd/system/telamon.slice",
                  "share/telamon/prometheus/telamon-oom.rules.yml", "share/telamon/prometheus/telamon-oom.test.yml",
+                 "share/telamon/prometheus/telamon-route.rules.yml", "share/telamon/prometheus/telamon-route.test.yml",
                  "share/doc/telamon/examples/agent.yaml", "share/doc/telamon/examples/route.yaml", "share/doc/telamon/examples/daemonset.yaml",
                  "share/doc/telamon/examples/kubernetes/route.yaml"):
         assert (prefix / path).is_file(), path

@@ -500,3 +500,25 @@ routes:
     wait_for("both", lambda: len(a.series()) == 2 and len(b.series()) == 2)
     assert sorted(s.labels for s in a.series()) == [[("__name__", "c"), ("dc", "one"), ("job", "changed")], [("__name__", "h"), ("dc", "one"), ("job", "changed")]]
     assert sorted(s.labels for s in b.series()) == [[("__name__", "c"), ("job", "j")], [("__name__", "h")]]
+
+
+# --- gateways behind gateways: GW-RO-4 ---
+
+def test_gw_ro_4_hops(start):
+    sink = start.receiver()
+    last = start(config(sink))
+    first = start(config(f"{last.url}/api/v1/write"))
+    assert first.post(one1("up")).status == 204
+    wait_for("it", lambda: sink.stored)
+    assert sink.stored[0].headers["X-Telamon-Hops"] == "2"
+    for hops, status in (("0", 204), ("4", 204), ("5", 400), ("4000000000", 400), ("-1", 400), ("x", 400)):
+        answer = last.post(one1("up"), headers={"X-Telamon-Hops": hops})
+        assert answer.status == status, hops
+        assert status == 204 or answer.text.startswith("hops:"), answer.text
+    # A ring ends by itself.
+    port = free_port()
+    ring = start(config(f"http://127.0.0.1:{port}/api/v1/write"), port=port)
+    assert ring.post(one1("round")).status == 204
+    wait_for("the end", lambda: ring.metric("telamon_route_queue_records_total", event="dead") == 1)
+    wait_for("an empty queue", lambda: ring.metric("telamon_route_queue_blocks") == 0)
+    assert ring.metric("telamon_route_received_total", kind="series") == 5

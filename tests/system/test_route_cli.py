@@ -323,6 +323,7 @@ routes:
         return json.loads(done.stdout)
     result = explain('up{job="x"}')
     assert [(r["route"], r["result"]) for r in result["routes"]] == [("a", "accepted"), ("b", "skipped")]
+    assert result["routes"][0]["destination"]["key"] == "all labels"
     assert result["routes"][0]["destination"]["series"] == 'up{job="x",site="s",zone="z"}'
     result = explain("down")
     assert [(r["route"], r["result"]) for r in result["routes"]] == [("a", "unmatched"), ("b", "unmatched"),

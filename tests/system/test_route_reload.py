@@ -227,3 +227,38 @@ def test_gw_lc_2_a_node_that_hangs_does_not_hold_up_the_rest(world):
     hang.answer = 204
     assert g.reload(text).status == 200
     wait_for("the rest", lambda: set(hang.values()) >= set(left))
+
+
+# --- all at once ---
+
+def test_gw_ts_12_all_threads_at_once(world):
+    """Load, reloads, scrapes, explanations, nodes that die and come: under the thread sanitizer (SAN=thread) each race is told."""
+    sinks = [world.sink(f"r{i}") for i in range(2)]
+    shapes = [config(*nodes, send=f"{{lanes: {lanes}, timeout: 2s, retry: {{min: 5ms, max: 20ms}}, breaker: {{failures: 2, open: 1s, successes: 1}}}}",
+                     queue=f"{{min_free_disk: 0, ack: {ack}, memory: 64KiB, max_age: 1h}}", batch="{linger: 2ms}",
+                     routes="- {name: all, destination: d, relabel_configs: [{source_labels: [s], regex: '(.).*', target_label: first}]}")
+              for nodes, lanes, ack in ((sinks, 4, "disk"), (sinks, 3, "memory"), (sinks[::-1], 8, "fsync"))]
+    g = world.gateway(shapes[0])
+    clients, over, pages = Clients(g), threading.Event(), []
+
+    def look():
+        while not over.is_set():
+            for page in ("/metrics", "/stats", "/api/v1/status/config", "/api/v1/status/table?destination=d", "/api/v1/explain?series=chaos", "/-/healthy"):
+                pages.append(g.get(page).status)
+    reader = threading.Thread(target=look)
+    reader.start()
+    for i in range(24):
+        assert g.reload(shapes[i % 3]).status == 200
+        clients.more(20)
+        if i % 8 == 3:
+            sinks[i // 8 % 2].kill()
+            clients.more(40)
+            sinks[i // 8 % 2].start()
+        if i % 8 == 6:
+            hang_up(g, shapes[(i + 1) % 3])
+    acknowledged = clients.end()
+    over.set()
+    reader.join()
+    assert set(pages) == {200}
+    check(acknowledged, sinks, 3)
+    assert g.stop() == 0

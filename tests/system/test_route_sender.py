@@ -16,7 +16,7 @@ import pytest
 
 from conftest import free_port, telamon, wait_for
 from route_chaos import fill, queue_records, segments, small_tmpfs, world  # noqa: F401  pylint: disable=unused-import
-from route_common import RW2, config, one1, one2, read1, unsnappy
+from route_common import RW1, RW2, config, one1, one2, read1, unsnappy
 
 ONE_LANE = "{lanes: 1, retry: {min: 5ms, max: 40ms}, breaker: {failures: 1000}}"
 
@@ -87,7 +87,7 @@ def test_gw_tx_9_half_open_goes_on(world, first):
     sink = world.receiver(answer)
     g = world.gateway(config(sink, send="{lanes: 2, retry: {min: 5ms, max: 10ms}, breaker: {failures: 1, open: 1s, successes: 2}}"))
     body = b"".join(one1("bad", float(i), i=str(i)) for i in range(8)) if first != 415 else one2("bad")
-    assert g.post(body, RW2 if first == 415 else "application/x-protobuf").status == 204
+    assert g.post(body, RW2 if first == 415 else RW1).status == 204
     wait_for("the open breaker", lambda: sink.requests)
     for i in range(8):
         assert g.post(one1("good", float(100 + i), i=str(i))).status == 204
@@ -385,6 +385,5 @@ def test_gw_tx_7_max_age_holds_while_the_node_is_away(world):
     g = world.gateway(config(away, queue="{min_free_disk: 0, max_age: 2s}"))
     for i in range(30):
         assert g.post(one1("old", float(i), i=str(i))).status == 204
-    assert g.metric("telamon_route_queue_records_total", event="expired") == 0
     settled(g)
     wait_for("the count", lambda: g.metric("telamon_route_dropped_samples_total", reason="expired") == 30)

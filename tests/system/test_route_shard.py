@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of a running gateway: which task has how much to do, and moves from one table to the next."""
+"""Tables of a running gateway: what its tasks have to do, moves from one table to the next, the task in the series, replicas."""
 
 import json
 import re
 import time
 import urllib.parse
 
-from conftest import free_port, telamon, wait_for
+from conftest import telamon, wait_for
 from route_common import config, now, one1, series1
 from test_route import start  # noqa: F401  pylint: disable=unused-import
 
@@ -190,62 +190,3 @@ def test_gw_sh_11_replicas_in_zones(start):  # noqa: F811
     assert all(len(w) == 2 and w[0] // 2 == 0 and w[1] // 2 == 1 for w in where), where
     told = table(g)
     assert told["replicas"] == 2 and len(told["table"]) == 512 and told["over_cap"] == 0
-
-
-# --- gateways behind gateways: GW-RO-4 ---
-
-def test_gw_ro_4_hops(start):  # noqa: F811
-    sink = start.receiver()
-    last = start(config(sink))
-    first = start(config(f"{last.url}/api/v1/write"))
-    assert first.post(one1("up")).status == 204
-    wait_for("it", lambda: sink.stored)
-    assert sink.stored[0].headers["X-Telamon-Hops"] == "2"
-    for hops, status in (("0", 204), ("4", 204), ("5", 400), ("4000000000", 400), ("-1", 400), ("x", 400)):
-        answer = last.post(one1("up"), headers={"X-Telamon-Hops": hops})
-        assert answer.status == status, hops
-        assert status == 204 or answer.text.startswith("hops:"), answer.text
-    # A ring ends by itself.
-    port = free_port()
-    ring = start(config(f"http://127.0.0.1:{port}/api/v1/write"), port=port)
-    assert ring.post(one1("round")).status == 204
-    wait_for("the end", lambda: ring.metric("telamon_route_queue_records_total", event="dead") == 1)
-    wait_for("an empty queue", lambda: ring.metric("telamon_route_queue_blocks") == 0)
-    assert ring.metric("telamon_route_received_total", kind="series") == 5
-
-
-# --- reload: what has not changed stays, GW-LC-2, GW-RL-17 ---
-
-def test_gw_rl_17_a_reload_keeps_decisions(start):  # noqa: F811
-    sinks = [start.receiver() for _ in range(3)]
-
-    def text(n=2, rule="drop", tasks=64, other="x"):
-        return config(*sinks[:n], destination=f"  shard: {{tasks: {tasks}}}\n", routes=f"""- {{name: one, destination: d, match: [up]}}
-- {{name: two, destination: d, relabel_configs: [{{source_labels: [job], regex: no, action: {rule}}}]}}
-- {{name: three, destination: d, match: ['{other}']}}""")
-    g = start(text(), options=["--workers=1"])
-
-    def misses(config_text):
-        """New misses of each route, for a series that each of them has seen before."""
-        before = [g.metric("telamon_route_relabel_cache_misses_total", route=r) for r in ("one", "two", "three")]
-        asked = [g.metric("telamon_route_relabel_cache_hits_total", route=r) for r in ("one", "two", "three")]
-        if config_text:
-            assert g.reload(config_text).status == 200
-        assert g.post(one1("up")).status == 204
-        wait_for("counts", lambda: all(
-            g.metric("telamon_route_relabel_cache_misses_total", route=r) + g.metric("telamon_route_relabel_cache_hits_total", route=r) == b + a + 1
-            for r, b, a in zip(("one", "two", "three"), before, asked)))
-        return [g.metric("telamon_route_relabel_cache_misses_total", route=r) - b for r, b in zip(("one", "two", "three"), before)]
-    assert misses(None) == [1, 1, 1]
-    assert misses(None) == [0, 0, 0]
-    assert misses(text(n=3)) == [0, 0, 0]  # other nodes: the task is the same
-    assert misses(text(n=3, rule="keep")) == [0, 1, 0]
-    assert misses(text(n=3, rule="keep", other="y")) == [0, 0, 1]
-    assert misses(text(n=3, rule="keep", other="y", tasks=128)) == [1, 1, 1]
-    # What was remembered before the tasks changed would have led elsewhere.
-    told = table(g)
-    task = task_of(g, "up")
-    node = int(told["nodes"][told["table"][task]][1:])
-    count = len(sinks[node].series())
-    assert misses(None) == [0, 0, 0]
-    wait_for("it", lambda: len(sinks[node].series()) == count + 1)

@@ -87,14 +87,32 @@ static void test_largest(void **state)
 	assert_int_equal(all[0].args_len, sizeof("prog\0--flag"));
 	assert_int_equal(args_scan_read("/nowhere", all, 2), 0);
 	assert_int_equal(args_scan_read(root, all, 0), 0);
-	{
-		struct args_scan_entry many[8];
 
-		assert_int_equal(args_scan_read(root, many, 8),
-				 3); /* sorted, however they were listed */
-		assert_int_equal(many[0].pid, 11);
-		assert_int_equal(many[1].pid, 13);
-		assert_int_equal(many[2].pid, 10);
+	(void)snprintf(command, sizeof(command), "rm -rf '%s'", root);
+	assert_int_equal(system(command), 0);
+}
+
+/* However they are listed: the largest, largest first. */
+static void test_order(void **state)
+{
+	static const unsigned rss[] = { 5, 50, 3, 20, 7, 33, 12, 41, 28, 50 };
+	static const unsigned sorted[] = { 50, 50, 41, 33, 28, 20, 12, 7, 5, 3 };
+	char root[] = "/tmp/telamon-proc-XXXXXX", path[64], command[64];
+	struct args_scan_entry all[ARRAY_SIZE(rss) + 1];
+
+	assert_non_null(mkdtemp(root));
+	for (unsigned i = 0; i < ARRAY_SIZE(rss); i++)
+		process(root, 10 + 7 * i, 100 + i, rss[i]);
+	(void)snprintf(path, sizeof(path), "%s/:9", root); /* between the digits and the letters */
+	assert_int_equal(mkdir(path, 0700), 0);
+	for (size_t max = 0; max <= ARRAY_SIZE(rss); max++) {
+		memset(all, 0xff, sizeof(all));
+		assert_int_equal(args_scan_read(root, all, max), max);
+		for (size_t i = 0; i < max; i++) {
+			assert_int_equal(all[i].rss_pages, sorted[i]);
+			assert_int_equal(all[i].args_len, sizeof("prog\0--flag"));
+		}
+		assert_int_equal(all[max].pid, UINT32_MAX);
 	}
 	(void)snprintf(command, sizeof(command), "rm -rf '%s'", root);
 	assert_int_equal(system(command), 0);
@@ -153,6 +171,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stat),
 		cmocka_unit_test(test_largest),
+		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_every_ten_seconds),
 	};
 

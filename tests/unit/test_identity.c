@@ -295,6 +295,19 @@ static void test_confirmation(void **state)
 		  { .found = true, .image = "i", .user_file = true, .cgroups_path = ":libpod:" C }, true, "podman", C, "i" },
 		{ "a user's file counts below the user", "/user.slice/libpod-" C ".scope", false,
 		  { .found = true, .image = "i", .user_file = true, .cgroups_path = "user.slice:libpod:" C }, false, "other", C, "" },
+		{ "a user's file does not speak of what root runs", "/system.slice/docker-" C ".scope", false,
+		  { .found = true, .image = "i", .user_file = true, .cgroups_path = "system.slice:docker:" C }, false, "other", C, "" },
+		{ "rootless podman, another slice", USER "/user.slice/libpod-" C ".scope", false,
+		  { .found = true, .image = "i", .user_file = true, .cgroups_path = "app.slice:libpod:" C }, false, "other", C, "" },
+		{ "a name as long, but another", "/docker/" C, false,
+		  { .found = true, .image = "i", .cgroups_path = "/docker/" D }, false, "other", C, "" },
+		{ "k8s, a file without a pod", POD "/" C, true, { .found = true, .image = "i" }, false, "other", C, "i" },
+		{ "podman by its manager alone", "/custom/p/" C, false,
+		  { .found = true, .image = "i", .manager = "podman", .sources = 1U << OCI_CRUN, .cgroups_path = "/custom/p/" C },
+		  true, "podman", C, "i" },
+		{ "libpod by its manager alone", "/custom/p/" C, false,
+		  { .found = true, .image = "i", .manager = "libpod", .sources = 1U << OCI_CRUN, .cgroups_path = "/custom/p/" C },
+		  true, "podman", C, "i" },
 		{ "nerdctl", "/default/web", false,
 		  { .found = true, .image = "i", .sources = 1U << OCI_CONTAINERD, .cgroups_path = "/default/web" },
 		  true, "containerd", "web", "i" },
@@ -452,6 +465,39 @@ static void test_labels(void **state)
 	expect_labels(i, "", "", "");
 }
 
+/* What name and files say besides, of containers that are helpers, or sit in another one. */
+static void test_sides(void **state)
+{
+	struct identity_cache *c = *state;
+	const struct oci_info pause = { .found = true,
+					.sandbox = true,
+					.cgroups_path = "kubepods-burstable-pod" V
+							".slice:cri-containerd:" C };
+	const struct oci_info named = { .found = true,
+					.name = "web",
+					.cgroups_path = "/docker/" C,
+					.compose_project = "shop",
+					.compose_service = "front" };
+	struct identity *i = identity_add(c, 0, 1, SLICE "/cri-containerd-" C ".scope", true, 1);
+
+	assert_int_equal(i->runtime, CGRUNTIME_CONTAINERD);
+	assert_false(i->monitor || i->sandbox);
+	identity_describe(c, i, &pause);
+	assert_true(i->sandbox && !i->monitor);
+	assert_int_equal(i->runtime, CGRUNTIME_CONTAINERD);
+	assert_string_equal(i->container_outer_id, "");
+	i = identity_add(c, 0, 2, SLICE "/crio-conmon-" C ".scope", true, 1);
+	assert_true(i->monitor);
+	assert_string_equal(i->container_id, "");
+	i = identity_add(c, 0, 3, "/docker/" D "/kubelet" POD "/" C, true, 1);
+	assert_string_equal(i->container_id, C);
+	assert_string_equal(i->container_outer_id, D);
+	i = identity_add(c, 0, 4, "/docker/" C, false, 1);
+	identity_describe(c, i, &named);
+	assert_string_equal(i->container_name, "web");
+	expect_labels(i, "shop", "front", "web");
+}
+
 static void test_rootless(void **state)
 {
 	struct identity_cache *c = *state;
@@ -521,6 +567,7 @@ int main(void)
 		IN_CACHE(test_forged_pod),
 		IN_CACHE(test_pod_labels_of_docker),
 		IN_CACHE(test_labels),
+		IN_CACHE(test_sides),
 		IN_CACHE(test_rootless),
 		cmocka_unit_test(test_kube_root),
 		IN_CACHE(test_errors_are_counted),

@@ -126,10 +126,17 @@ static void test_long_arguments(void **state)
 	assert_int_equal(len, sizeof("--token\0<redacted>"));
 	assert_memory_equal(out, "--token\0<redacted>", len);
 	/* One argument longer than what is looked at: its end is hidden. */
-	memset(in, 'x', sizeof(in));
+	memset(in, ' ', sizeof(in));
 	len = redact_args(r, in, sizeof(in), out, sizeof(out));
-	assert_true(len < sizeof(in));
-	assert_memory_equal(out + len - 11, "<redacted>", 11);
+	assert_int_equal(len, 8192 + sizeof("<redacted>"));
+	assert_memory_equal(out, in, 8192);
+	assert_memory_equal(out + 8192, "<redacted>", sizeof("<redacted>"));
+	/* An option longer than a pair announces nothing. */
+	in[0] = '-';
+	in[3000] = in[3010] = '\0';
+	len = redact_args(r, in, 3011, out, sizeof(out));
+	assert_int_equal(len, 3011);
+	assert_memory_equal(out, in, len);
 }
 
 static void test_output_is_cut_never_overrun(void **state)

@@ -120,10 +120,10 @@ static void test_same_bytes(void **state)
 	body = body_of(w, RW1);
 	assert_int_equal(body.len, w->body.len);
 	assert_memory_equal(body.at, w->body.data, body.len);
-	assert_int_equal(rw_block_info(w->blocks[RW1]).series, 50);
-	assert_int_equal(rw_block_info(w->blocks[RW1]).samples, 50);
-	assert_int_equal(rw_block_info(w->blocks[RW1]).raw_bytes, body.len);
-	assert_int_equal(rw_block_info(w->blocks[RW1]).min_ts, 1778573000123);
+	assert_int_equal(rw_block_info(w->blocks[RW1])->series, 50);
+	assert_int_equal(rw_block_info(w->blocks[RW1])->samples, 50);
+	assert_int_equal(rw_block_info(w->blocks[RW1])->raw_bytes, body.len);
+	assert_int_equal(rw_block_info(w->blocks[RW1])->min_ts, 1778573000123);
 }
 
 /* RW2: symbols[0] is "", none comes twice, none is missing; by way of an RW2 body the same. */
@@ -176,15 +176,15 @@ static void test_rollback(void **state)
 		fill(w, w->blocks[v], RW1, (struct rw_span){ other.data, other.len }, 0);
 		before.len = 0;
 		assert_true(rw_buf_add(&before, body_of(w, v).at, body_of(w, v).len));
-		info = rw_block_info(w->blocks[v]);
-		mark = rw_block_mark(w->blocks[v]);
+		info = *rw_block_info(w->blocks[v]);
+		assert_int_equal(rw_block_mark(w->blocks[v], &mark), 0);
 		for (unsigned i = 0; i < 2; i++) {
 			fill(w, w->blocks[v], RW1, sample(w), 0);
 			assert_true(body_of(w, v).len > 1000);
-			rw_block_rollback(w->blocks[v], mark);
+			rw_block_rollback(w->blocks[v], &mark);
 			assert_int_equal(body_of(w, v).len, before.len);
 			assert_memory_equal(body_of(w, v).at, before.data, before.len);
-			now = rw_block_info(w->blocks[v]);
+			now = *rw_block_info(w->blocks[v]);
 			assert_memory_equal(&info, &now, sizeof(info));
 		}
 		fill(w, w->blocks[v], RW1, (struct rw_span){ other.data, other.len }, 0);
@@ -195,7 +195,7 @@ static void test_rollback(void **state)
 			strbuf_str(&w->text),
 			"__name__=kept,a=b s1778573000999=1;__name__=kept,a=b s1778573000999=1;");
 		rw_block_reset(w->blocks[v]);
-		assert_int_equal(rw_block_info(w->blocks[v]).raw_bytes, 0);
+		assert_int_equal(rw_block_info(w->blocks[v])->raw_bytes, 0);
 	}
 	rw_buf_done(&other);
 	rw_buf_done(&before);
@@ -207,9 +207,10 @@ static void test_rollback_within_a_request(void **state)
 	struct world *w = *state;
 	struct rw_out o = { &w->body, false };
 	struct rw_block *b = w->blocks[RW2];
-	struct rw_block_mark mark = rw_block_mark(b);
+	struct rw_block_mark mark;
 	struct rw_series s;
 
+	assert_int_equal(rw_block_mark(b, &mark), 0);
 	put_symbols(&o, "__name__,x");
 	for (unsigned i = 0; i < 2; i++) {
 		size_t open = rw_out_open(&o, 5);
@@ -221,7 +222,7 @@ static void test_rollback_within_a_request(void **state)
 	assert_int_equal(rw_scan_begin(w->scan, RW2, &test_limits, w->body.data, w->body.len), 0);
 	assert_int_equal(rw_scan_next(w->scan, &s), 1);
 	assert_int_equal(rw_block_add(b, &s, NULL, 0), 0);
-	rw_block_rollback(b, mark);
+	rw_block_rollback(b, &mark);
 	assert_int_equal(rw_scan_next(w->scan, &s), 1);
 	assert_int_equal(rw_block_add(b, &s, NULL, 0), 0);
 	assert_int_equal(tell(w->scan, RW2, &test_limits, body_of(w, RW2).at, body_of(w, RW2).len,
@@ -341,27 +342,95 @@ static void test_seal(void **state)
 		{ RW_CODEC_ZSTD, RW_SNAPPY_OWN, RW_ENCODING_ZSTD },
 	};
 	struct world *w = *state;
-	uint8_t *sealed = NULL, *back = NULL;
-	size_t sealed_size = 0, back_size = 0, len, back_len;
+	uint8_t *back = NULL;
+	size_t back_size = 0, back_len;
 
 	make_body(w, 300);
 	for (enum rw_version v = RW1; v <= RW2; v++) {
 		fill(w, w->blocks[v], RW1, sample(w), 0);
 		for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+			struct rw_span sealed;
+
 			assert_int_equal(rw_block_seal(w->blocks[v], w->encoder, cases[i].codec,
-						       cases[i].snappy, &sealed, &sealed_size,
-						       &len),
+						       cases[i].snappy, &sealed),
 					 0);
-			assert_true(len < rw_block_info(w->blocks[v]).raw_bytes * 3 / 4);
-			assert_int_equal(rw_decode(cases[i].encoding, sealed, len, 1 << 20, &back,
-						   &back_size, &back_len),
+			assert_true(sealed.len < rw_block_info(w->blocks[v])->raw_bytes * 3 / 4);
+			assert_int_equal(rw_decode(cases[i].encoding, sealed.at, sealed.len,
+						   1 << 20, &back, &back_size, &back_len),
 					 0);
 			assert_int_equal(back_len, body_of(w, v).len);
 			assert_memory_equal(back, body_of(w, v).at, back_len);
 		}
 	}
-	free(sealed);
 	free(back);
+}
+
+/* The sealed bytes of @packed, decoded, are the body that @rows holds. */
+static void assert_packed(struct world *w, struct rw_block *packed)
+{
+	struct rw_span sealed, body = body_of(w, RW1);
+	uint8_t *back = NULL;
+	size_t back_size = 0, back_len;
+
+	assert_int_equal(rw_block_info(packed)->raw_bytes,
+			 rw_block_info(w->blocks[RW1])->raw_bytes);
+	assert_int_equal(rw_block_seal(packed, w->encoder, RW_CODEC_SNAPPY, RW_SNAPPY_OWN, &sealed),
+			 0);
+	assert_int_equal(rw_decode(RW_ENCODING_SNAPPY, sealed.at, sealed.len, 1 << 24, &back,
+				   &back_size, &back_len),
+			 0);
+	assert_int_equal(back_len, body.len);
+	assert_memory_equal(back, body.at, back_len);
+	free(back);
+}
+
+static void unordered(struct world *w);
+
+/*
+ * Rows that are compressed as they come give the same body, whatever they are and however often some are taken back: usual ones in many windows, histograms,
+ * series of the other version, metadata.
+ */
+static void test_packed(void **state)
+{
+	struct world *w = *state;
+	struct rw_block *packed;
+	struct rw_buf usual = {}, odd = {}, rw2 = {};
+	const struct rw_span text = { (const uint8_t *)"family", 6 };
+
+	make_body(w, 700);
+	assert_true(rw_buf_add(&usual, sample(w).at, sample(w).len));
+	fill(w, w->blocks[RW2], RW1, sample(w), 0);
+	assert_true(rw_buf_add(&rw2, body_of(w, RW2).at, body_of(w, RW2).len));
+	w->body.len = 0;
+	unordered(w);
+	assert_true(rw_buf_add(&odd, sample(w).at, sample(w).len));
+	assert_int_equal(rw_block_new_packed(&(struct rw_convert_options){}, &packed), 0);
+	for (unsigned round = 0; round < 40; round++) {
+		struct rw_block *both[] = { packed, w->blocks[RW1] };
+
+		for (size_t i = 0; i < 2; i++) {
+			struct rw_block_mark mark;
+
+			if (round % 10 == 0)
+				rw_block_reset(both[i]);
+			assert_int_equal(rw_block_mark(both[i], &mark), 0);
+			if (round % 7 == 3)
+				fill(w, both[i], RW1, (struct rw_span){ odd.data, odd.len }, 0);
+			if (round % 5 == 2)
+				fill(w, both[i], RW2, (struct rw_span){ rw2.data, rw2.len }, 0);
+			if (round % 11 == 5)
+				assert_int_equal(
+					rw_block_add_metadata(both[i], 1, text, text, text), 0);
+			fill(w, both[i], RW1, (struct rw_span){ usual.data, usual.len }, round % 3);
+			if (round % 4 == 1)
+				rw_block_rollback(both[i], &mark);
+		}
+		assert_packed(w, packed);
+	}
+	rw_block_free(packed);
+	rw_buf_done(&usual);
+	rw_buf_done(&odd);
+	rw_buf_done(&rw2);
 }
 
 /* Series that are not canonical, out of order, and of both versions are part of the work. */
@@ -384,10 +453,11 @@ static void unordered(struct world *w)
 static void test_no_allocation(void **state)
 {
 	struct world *w = *state;
-	uint8_t *out = NULL;
-	size_t size = 0, len;
+	struct rw_block *packed;
+	struct rw_span sealed;
 	struct rw_buf rw2 = {};
 
+	assert_int_equal(rw_block_new_packed(&(struct rw_convert_options){}, &packed), 0);
 	make_body(w, 500);
 	unordered(w);
 	fill(w, w->blocks[RW2], RW1, sample(w), 0);
@@ -404,13 +474,18 @@ static void test_no_allocation(void **state)
 			fill(w, b, RW1, sample(w), 3);
 			fill(w, b, RW2, (struct rw_span){ rw2.data, rw2.len }, 3);
 			assert_int_equal(rw_block_seal(b, w->encoder, RW_CODEC_SNAPPY,
-						       RW_SNAPPY_OWN, &out, &size, &len),
+						       RW_SNAPPY_OWN, &sealed),
 					 0);
 		}
+		rw_block_reset(packed);
+		fill(w, packed, RW1, sample(w), 3);
+		assert_int_equal(rw_block_seal(packed, w->encoder, RW_CODEC_SNAPPY, RW_SNAPPY_OWN,
+					       &sealed),
+				 0);
 	}
 	assert_int_equal(allocations, 0);
 	rw_buf_done(&rw2);
-	free(out);
+	rw_block_free(packed);
 }
 
 int main(void)
@@ -421,6 +496,7 @@ int main(void)
 		TEST(test_rollback),	   TEST(test_rollback_within_a_request),
 		TEST(test_changed_labels), TEST(test_edited_labels),
 		TEST(test_seal),	   TEST(test_no_allocation),
+		TEST(test_packed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

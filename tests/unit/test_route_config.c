@@ -380,14 +380,13 @@ static void warnings(void **state)
 		"destinations:\n- name: d\n  shard: {tasks: 64}\n  basic_auth: {username: u, password: p}\n"
 		"  queue: {disk: 0, ack: disk}\n"
 		"  nodes: [{name: a, url: 'http://a/'}, {name: b, url: 'http://b/'}]\n" ROUTE
-		"limits: {connections_per_ip: 8}\nreceive: {header_timeout: 5s}\nmetadata: {interval: 2m}\n");
+		"limits: {connections_per_ip: 8}\nreceive: {header_timeout: 5s}\n");
 
 	(void)state;
 	assert_true(warned(c, "3:18: destinations[0].shard.tasks: 64 tasks over 2 nodes spread "
 			      "unevenly: 128 would do"));
 	assert_true(warned(c, "4:39: destinations[0].basic_auth.password: stands in the file"));
 	assert_true(warned(c, "5:25: destinations[0].queue.ack: without disk it is memory"));
-	assert_true(warned(c, " metadata.interval: has no effect in this version"));
 	route_config_free(c);
 }
 

@@ -300,6 +300,29 @@ static void more_tables_than_are_kept(void **state)
 	snapshot_free(s);
 }
 
+/* A boundary before those that were there: the tables between the two have no samples any more. */
+static void effective_before_others(void **state)
+{
+	struct snapshot *s = load(NULL, "ab", BOUNDARY ", tasks: 64", NOW, NULL);
+	struct diags warnings = {};
+	char first[65], got[65];
+
+	names(s, -1, first);
+	s = load(s, "abc",
+		 "move_at: boundary, move_interval: 12h, tasks: 64, effective_at: "
+		 "'2023-11-14T22:10:00Z'",
+		 NOW, &warnings);
+	s = load(s, "abd",
+		 "move_at: boundary, move_interval: 12h, tasks: 64, effective_at: "
+		 "'2023-11-14T22:05:00Z'",
+		 NOW, &warnings);
+	assert_int_equal(s->destinations->n_moves, 1);
+	assert_int_equal(s->destinations->moves[0].boundary_ms, 1699999500000);
+	names(s, 0, got);
+	assert_string_equal(got, first);
+	snapshot_free(s);
+}
+
 static void effective_at(void **state)
 {
 	struct snapshot *s = load(NULL, "ab", BOUNDARY, NOW, NULL);
@@ -448,6 +471,7 @@ int main(void)
 		cmocka_unit_test(a_second_change_after_the_boundary),
 		cmocka_unit_test(more_tables_than_are_kept),
 		cmocka_unit_test(effective_at),
+		cmocka_unit_test(effective_before_others),
 		cmocka_unit_test(at_once),
 		cmocka_unit_test(other_tasks_and_keys),
 		cmocka_unit_test(split),

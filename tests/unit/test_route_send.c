@@ -142,7 +142,7 @@ static void a_full_lane_is_sent_without_pause(void **state)
 	assert_int_equal(waiting.blocks, 0);
 	sender_stats(node, &stats);
 	assert_int_equal(stats.successes, BLOCKS);
-	assert_int_equal(stats.samples_sent, 2 * BLOCKS);
+	assert_int_equal(stats.samples[SEND_FLOAT][SEND_SENT], 2 * BLOCKS);
 	sender_remove(node);
 	senders_free(all);
 	queue_close(q);

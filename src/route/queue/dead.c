@@ -129,7 +129,7 @@ static int open_segment(struct queue *q, int fd, const struct found *f, const st
 	char name[32];
 	int file;
 
-	if (f->n && f->newest_size >= SEGMENT_HEADER &&
+	if (f->n && f->newest_size >= SEGMENT_HEADER && f->newest_size % 8 == 0 &&
 	    f->newest_size + record_size(r) <= segment_max(q)) {
 		(void)snprintf(name, sizeof(name), "%016" PRIx64 ".seg", f->newest);
 		*ret_size = f->newest_size;

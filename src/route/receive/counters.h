@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include <stdint.h>
+#include "base/durations.h"
 #include "route/wire/block.h"
 #include "route/wire/scan.h"
 
@@ -9,6 +10,8 @@
  */
 #define COUNT(field, n) __atomic_store_n(&(field), (field) + (uint64_t)(n), __ATOMIC_RELAXED)
 #define COUNTED(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
+static const int64_t lag_bounds_ms[7] = { 100, 1000, 10000, 60000, 600000, 3600000, 86400000 };
 
 enum drop_reason { /* stage and reason of telamon_route_dropped_samples_total (GW-OB-3) */
 		   DROP_LATE,
@@ -22,9 +25,10 @@ enum drop_reason { /* stage and reason of telamon_route_dropped_samples_total (G
 
 struct route_counters { /* samples + histograms */
 	uint64_t accepted, unmatched, skipped, dropped[_DROP_MAX];
-	uint64_t series;
-	uint64_t lag_buckets[8], lag_ms_sum, lag_n; /* one sample of 64 */
-	uint64_t cache_entries, cache_bytes, cache_hits, cache_misses;
+	uint64_t series, refused; /* accepted; of these in requests that were answered with 503 */
+	uint64_t lag_draw, lag_buckets[8], lag_ms_sum; /* one sample of 64 */
+	struct durations write; /* from the request to the last queue that has it */
+	uint64_t cache_entries, cache_bytes, cache_hits, cache_misses, cache_evictions;
 };
 
 /* Of a route by its name: they outlive the snapshot. A list that only grows, so that others may read it. */
@@ -43,6 +47,5 @@ struct worker_counters {
 	uint64_t label_limits[_RW_LABEL_LIMIT_MAX], over[_RW_OVER_MAX]; /* series; requests */
 	uint64_t losses[_RW_LOSS_MAX];
 	uint64_t dropped[_DROP_MAX]; /* before routing, and of no route */
-	uint64_t lag_draw;
 	uint64_t append_errors;
 };

@@ -311,6 +311,7 @@ static void done(struct ticket *t)
 {
 	struct upload *u = container_of(t, struct upload, ticket);
 
+	pipeline_answered(u->worker->pipeline, t);
 	http_resume(u->q); /* end() is called again */
 }
 
@@ -321,6 +322,8 @@ static void count_items(struct upload *u)
 
 	COUNT(c->bytes[u->path], u->len);
 	COUNT(c->samples[u->path], n);
+	COUNT(c->series[u->path], u->answer.series);
+	COUNT(c->dropped[u->path], u->answer.dropped);
 	if (n) {
 		const struct rate_question q = rate_question(u);
 
@@ -339,7 +342,7 @@ static void take(struct upload *u, size_t len)
 					    .hops = u->hops };
 
 	u->taken = true; /* RW2 answers tell what was written from here on */
-	u->ticket = (struct ticket){ .done = done };
+	u->ticket.done = done;
 	pipeline_take(w->pipeline, &body, &u->ticket, &u->answer, time_mono_us());
 	(void)upload_hold(u, 0);
 	if (w->decoded_size > DECODED_KEPT) {

@@ -8,6 +8,7 @@
  */
 #define LOG_MODULE "route"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,8 +49,6 @@ struct open_blocks {
 	struct open_block *due_first, *due_last;
 	struct open_block *free;
 	unsigned n_free;
-	uint8_t *buf;
-	size_t buf_size;
 };
 
 int open_blocks_new(struct rw_encoder *encoder, enum rw_snappy snappy,
@@ -122,7 +121,7 @@ static void destroy(struct open_block *b)
 
 static void give_back(struct open_blocks *o, struct open_block *b)
 {
-	bool large = rw_block_info(b->rows).raw_bytes > FREE_BYTES_MAX;
+	bool large = rw_block_memory(b->rows) > FREE_BYTES_MAX;
 
 	due_remove(o, b);
 	if (!b->full)
@@ -143,6 +142,15 @@ static void give_back(struct open_blocks *o, struct open_block *b)
 
 /* --- a block for a row --- */
 
+static int new_rows(const struct open_blocks *o, const struct block_key *k, struct rw_block **ret)
+{
+	const struct rw_convert_options *convert = &k->d->convert[k->node];
+
+	if (k->version == RW1 && k->d->codec == RW_CODEC_SNAPPY && o->snappy == RW_SNAPPY_OWN)
+		return rw_block_new_packed(convert, ret);
+	return rw_block_new(k->version, convert, ret);
+}
+
 static struct open_block *take_free(struct open_blocks *o, const struct block_key *k)
 {
 	struct open_block **p = &o->free, *b;
@@ -160,7 +168,7 @@ static struct open_block *take_free(struct open_blocks *o, const struct block_ke
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return NULL;
-	if (rw_block_new(k->version, &k->d->convert[k->node], &b->rows) < 0) {
+	if (new_rows(o, k, &b->rows) < 0) {
 		free(b);
 		return NULL;
 	}
@@ -201,21 +209,23 @@ static bool fits_key(const struct open_block *b, const struct block_key *k)
 
 static bool is_full(const struct open_block *b)
 {
-	struct rw_block_info i = rw_block_info(b->rows);
+	const struct rw_block_info *i = rw_block_info(b->rows);
 
-	return i.samples >= b->d->config->batch.max_samples ||
-	       i.raw_bytes >= b->d->config->batch.max_bytes;
+	return i->samples >= b->d->config->batch.max_samples ||
+	       i->raw_bytes >= b->d->config->batch.max_bytes;
 }
 
-static void touch(struct open_block *b, struct ticket *t)
+static bool touch(struct open_block *b, struct ticket *t)
 {
 	if (b->touched_by == t)
-		return;
+		return true;
+	if (rw_block_mark(b->rows, &b->mark) < 0)
+		return false;
 	b->touched_by = t;
-	b->mark = rw_block_mark(b->rows);
-	b->mark_bytes = rw_block_info(b->rows).raw_bytes;
+	b->mark_bytes = rw_block_info(b->rows)->raw_bytes;
 	b->touched_next = t->touched;
 	t->touched = b;
+	return true;
 }
 
 struct rw_block *open_blocks_get(struct open_blocks *o, struct ticket *t, const struct block_key *k)
@@ -226,7 +236,8 @@ struct rw_block *open_blocks_get(struct open_blocks *o, struct ticket *t, const 
 		b = b->chain;
 	if (b && is_full(b)) {
 		/* Put aside: until the commit its rows of this request may have to go again. */
-		touch(b, t);
+		if (!touch(b, t))
+			return NULL;
 		slot_remove(o, b);
 		due_remove(o, b);
 		b->full = true;
@@ -234,10 +245,7 @@ struct rw_block *open_blocks_get(struct open_blocks *o, struct ticket *t, const 
 	}
 	if (!b)
 		b = new_block(o, k);
-	if (!b)
-		return NULL;
-	touch(b, t);
-	return b->rows;
+	return b && touch(b, t) ? b->rows : NULL;
 }
 
 /* --- sealing --- */
@@ -270,8 +278,9 @@ static void count_losses(struct open_blocks *o, const struct open_block *b)
 
 static int append(struct open_blocks *o, const struct open_block *b)
 {
-	struct rw_block_info info = rw_block_info(b->rows);
-	size_t len;
+	struct rw_block_info info = *rw_block_info(b->rows);
+	struct rw_span payload;
+	uint8_t extra[EXTRA_MAX + 8];
 	struct record r = {
 		.enqueued_ms = (int64_t)(time_wall_ns() / NS_PER_MSEC),
 		.min_ts = info.min_ts,
@@ -285,13 +294,21 @@ static int append(struct open_blocks *o, const struct open_block *b)
 		.extra = b->extra,
 		.extra_len = b->extra_len,
 	};
-	int e = rw_block_seal(b->rows, o->encoder, b->d->codec, o->snappy, &o->buf, &o->buf_size,
-			      &len);
+	int e = rw_block_seal(b->rows, o->encoder, b->d->codec, o->snappy, &payload);
 
 	if (e < 0)
 		return e;
-	r.payload = o->buf;
-	r.payload_len = (uint32_t)len;
+	r.payload = payload.at;
+	r.payload_len = (uint32_t)payload.len;
+	if (info.histograms) {
+		uint32_t n = htole32(info.histograms);
+
+		memcpy(extra, b->extra, b->extra_len);
+		r.extra = extra;
+		r.extra_len += (uint16_t)record_extra_put(extra + b->extra_len,
+							  sizeof(extra) - b->extra_len,
+							  EXTRA_HISTOGRAMS, &n, sizeof(n));
+	}
 	return queue_append(b->d->nodes[b->node]->queue, &r);
 }
 
@@ -300,7 +317,7 @@ static void seal(struct open_blocks *o, struct open_block *b)
 	struct queue *q = b->d->nodes[b->node]->queue;
 	int r = 0;
 
-	if (rw_block_info(b->rows).raw_bytes)
+	if (rw_block_info(b->rows)->raw_bytes)
 		r = append(o, b);
 	queue_unreserve(q, b->reserved);
 	b->reserved = 0;
@@ -335,16 +352,16 @@ static int wait_for(struct open_block *b, struct ticket *t)
 
 static uint64_t added_bytes(const struct open_block *b)
 {
-	return rw_block_info(b->rows).raw_bytes - b->mark_bytes;
+	return rw_block_info(b->rows)->raw_bytes - b->mark_bytes;
 }
 
 static void drop_rows(struct open_block *b)
 {
-	struct rw_block_mark now = rw_block_mark(b->rows);
+	uint32_t samples = rw_block_info(b->rows)->samples - b->mark.samples;
 
-	queue_drop_newest(b->d->nodes[b->node]->queue, now.samples - b->mark.samples,
-			  now.series - b->mark.series);
-	rw_block_rollback(b->rows, b->mark);
+	queue_drop_newest(b->d->nodes[b->node]->queue, samples,
+			  rw_block_info(b->rows)->series - b->mark.series);
+	rw_block_rollback(b->rows, &b->mark);
 }
 
 /* Space in every queue, or -EAGAIN with the first @ret of the list reserved. */
@@ -389,11 +406,11 @@ void open_blocks_rollback(struct open_blocks *o, struct ticket *t)
 
 	for (struct open_block *b = t->touched; b; b = next) {
 		next = b->touched_next;
-		rw_block_rollback(b->rows, b->mark);
+		rw_block_rollback(b->rows, &b->mark);
 		b->touched_by = NULL;
 		if (b->full)
 			seal(o, b); /* what others put in, if anything */
-		else if (!rw_block_info(b->rows).raw_bytes && !b->n_waiters)
+		else if (!rw_block_info(b->rows)->raw_bytes && !b->n_waiters)
 			give_back(o, b);
 	}
 	t->touched = NULL;
@@ -491,7 +508,6 @@ struct open_blocks *open_blocks_free(struct open_blocks *o)
 		give_back(o, o->due_first);
 	forget_free(o);
 	free(o->slots);
-	free(o->buf);
 	free(o);
 	return NULL;
 }

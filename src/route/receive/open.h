@@ -12,12 +12,18 @@
  */
 #define EXTRA_MAX 512 /* bytes of a block's extra fields */
 
+struct ticket_route { /* what a route took of a request */
+	uint32_t route, series;
+};
 struct ticket { /* embedded in a request; lives until done() was called */
 	unsigned pending; /* touched blocks that are not safe yet */
 	bool failed, committed;
 	double fill; /* of the fullest queue that refused, 0..1 */
 	void (*done)(struct ticket *t); /* all are safe, or failed */
 	struct open_block *touched; /* by the request at work */
+	uint64_t began_us;
+	struct ticket_route *routes; /* n_routes; memory is the owner's to keep and to free */
+	size_t n_routes, routes_size;
 };
 
 struct open_blocks;

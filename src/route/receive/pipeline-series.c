@@ -20,6 +20,7 @@ struct item {
 	const struct rw_label *labels; /* as they are now */
 	size_t n_labels;
 	bool changed;
+	bool metadata; /* goes along */
 	struct rw_span canon; /* of labels, at NULL = not made */
 };
 
@@ -88,7 +89,8 @@ static bool leaving_labels(struct pipeline *p, const struct destination *d, cons
 }
 
 /* Tenant and split values of a block, as extra fields of its record. */
-static uint16_t make_extra(struct pipeline *p, const struct destination *d, const struct item *it)
+static uint16_t make_extra(struct pipeline *p, const struct destination *d,
+			   const struct rw_label *labels, size_t n_labels)
 {
 	const struct config_strings *split = &d->config->batch.split_by_labels;
 	const char *tenant = p->body->tenants[d - p->snapshot->destinations];
@@ -100,7 +102,7 @@ static uint16_t make_extra(struct pipeline *p, const struct destination *d, cons
 	for (size_t i = 0; i < split->n; i++) {
 		size_t name_len = strlen(split->items[i]);
 		const struct rw_label *l =
-			rw_find_label(it->labels, it->n_labels, split->items[i], name_len);
+			rw_find_label(labels, n_labels, split->items[i], name_len);
 		uint8_t pair[256];
 		size_t value_len =
 			l ? MIN((size_t)l->value_len, sizeof(pair) - 1 - MIN(name_len, (size_t)128))
@@ -117,8 +119,8 @@ static uint16_t make_extra(struct pipeline *p, const struct destination *d, cons
 	return (uint16_t)len;
 }
 
-static enum rw_version block_version(const struct destination *d, uint16_t node,
-				     enum rw_version own)
+enum rw_version pipeline_block_version(const struct destination *d, uint16_t node,
+				       enum rw_version own)
 {
 	const struct node_config *c = d->node_configs;
 
@@ -133,23 +135,58 @@ static enum rw_version block_version(const struct destination *d, uint16_t node,
 	}
 }
 
-static void add_row(struct pipeline *p, const struct destination *d, struct item *it,
-		    const struct placement *place, uint16_t node, const struct rw_label *labels,
-		    size_t n_labels)
+struct rw_block *pipeline_rows(struct pipeline *p, const struct destination *d, uint16_t node,
+			       uint16_t lane, enum rw_version version,
+			       const struct rw_label *labels, size_t n_labels)
 {
 	struct block_key k = { .d = d,
 			       .node = node,
-			       .lane = place->lane,
-			       .version = block_version(d, node, it->series->version),
+			       .lane = lane,
+			       .version = version,
 			       .flags = (uint16_t)p->body->hops,
 			       .extra = p->extra };
 	struct rw_block *rows;
 
 	if (d->config->tenant.from_request || d->config->batch.split_by_labels.n)
-		k.extra_len = make_extra(p, d, it);
+		k.extra_len = make_extra(p, d, labels, n_labels);
 	rows = open_blocks_get(p->open, p->ticket, &k);
-	if (!rows || rw_block_add(rows, it->series, labels, n_labels) < 0)
+	if (!rows)
 		p->no_memory = true;
+	return rows;
+}
+
+/* What a series says of its family stays behind. */
+static int add_bare(struct rw_block *rows, const struct item *it, const struct rw_label *labels,
+		    size_t n_labels)
+{
+	struct rw_series bare = *it->series;
+
+	bare.metadata = (struct rw_span){};
+	return rw_block_add(rows, &bare, labels, n_labels);
+}
+
+static void add_row(struct pipeline *p, const struct destination *d, struct item *it,
+		    const struct placement *place, uint16_t node, const struct rw_label *labels,
+		    size_t n_labels)
+{
+	enum rw_version own = it->series->version, version = pipeline_block_version(d, node, own);
+	struct rw_block *rows =
+		pipeline_rows(p, d, node, place->lane, version, it->labels, it->n_labels);
+	int r;
+
+	if (!rows)
+		return;
+	if (version != RW1 && own == RW1 && it->metadata)
+		pipeline_know_family(p, d, rows, labels ? labels : it->labels,
+				     labels ? n_labels : it->n_labels);
+	if (it->series->metadata.at && !it->metadata)
+		r = add_bare(rows, it, labels, n_labels);
+	else
+		r = rw_block_add(rows, it->series, labels, n_labels);
+	if (r < 0)
+		p->no_memory = true;
+	else if (version == RW1 && it->series->metadata.at && it->metadata)
+		pipeline_tell_family(p, d, node, rows, it->series, labels, n_labels);
 }
 
 /* By the old table of @m, or by the present one. */
@@ -246,9 +283,17 @@ static bool matches(struct pipeline *p, const struct route_rule_config *r, const
 	return false;
 }
 
-static struct placement place(struct pipeline *p, const struct destination *d,
-			      const struct item *it)
+static inline struct placement place(struct pipeline *p, const struct destination *d,
+				     const struct item *it)
 {
+	if (d->key && !d->config->rules && !d->config->shard.task_label.enabled) {
+		uint64_t hash = shard_hash(d->key, it->labels, it->n_labels, it->canon, p->key.data,
+					   p->key.size);
+
+		return (struct placement){ .hash = hash,
+					   .task = shard_task(hash, d->config->shard.tasks),
+					   .lane = (uint16_t)shard_lane(hash, d->lanes) };
+	}
 	return destination_place(d, p->keys, it->labels, it->n_labels, it->canon, p->key.data,
 				 p->key.size);
 }
@@ -313,16 +358,14 @@ static void count_dropped(struct route_counters *c, enum relabel_result result, 
 
 static void note_lag(struct pipeline *p, struct route_counters *c, int64_t ts)
 {
-	static const int64_t bounds_ms[] = { 100, 1000, 10000, 60000, 600000, 3600000, 86400000 };
 	int64_t lag = p->now_ms - ts;
 	size_t i = 0;
 
-	if (++p->counters.lag_draw % LAG_EVERY)
+	if (c->lag_draw++ % LAG_EVERY)
 		return;
-	while (i < ARRAY_SIZE(bounds_ms) && lag > bounds_ms[i])
+	while (i < ARRAY_SIZE(lag_bounds_ms) && lag > lag_bounds_ms[i])
 		i++;
 	COUNT(c->lag_buckets[i], 1);
-	COUNT(c->lag_n, 1);
 	COUNT(c->lag_ms_sum, MAX(lag, 0));
 }
 
@@ -390,6 +433,7 @@ static bool take_route(struct pipeline *p, size_t at, struct item *before, bool 
 	if (p->caches[at] || d->key)
 		make_canon(p, before);
 	it = *before;
+	it.metadata &= r->metadata;
 	if (pipeline_decides(r)) {
 		decide(p, at, d, &it, &decision, &where);
 	} else {
@@ -446,9 +490,16 @@ void pipeline_series(struct pipeline *p, const struct rw_series *s)
 {
 	const struct route_config *c = p->snapshot->config;
 	struct item it = {
-		.series = s, .labels = s->labels, .n_labels = s->n_labels, .canon = s->canon
+		.series = s,
+		.labels = s->labels,
+		.n_labels = s->n_labels,
+		.metadata = c->metadata->mode != METADATA_DROP,
+		.canon = s->canon,
 	};
 	enum relabel_result result;
+
+	if (s->metadata.at)
+		COUNT(p->counters.metadata[RW2], 1);
 
 	if (!apply_window(p, c->time_window, c->window_route, &it, p->counters.dropped, 0))
 		return;

@@ -58,6 +58,10 @@ struct pipeline *pipeline_free(struct pipeline *p)
 	rw_buf_done(&p->key);
 	rw_buf_done(&p->window[0]);
 	rw_buf_done(&p->window[1]);
+	rw_buf_done(&p->family);
+	free(p->told);
+	free(p->tenants);
+	free(p->series_before);
 	for (size_t i = 0; i < ARRAY_SIZE(p->moved); i++)
 		rw_buf_done(&p->moved[i]);
 	free(p->routes);
@@ -143,10 +147,13 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 	uint32_t **task_samples = list_tasks(p, s);
 	struct decision_cache **caches = NULL;
 	struct decision_cache_stats *seen = calloc(s->n_routes + 1, sizeof(*seen));
+	uint64_t *before = calloc(s->n_routes + 1, sizeof(*before));
+	uint64_t *tenants = calloc(s->n_destinations + 1, sizeof(*tenants));
 	/* A key is never longer than the series that the limit lets in. */
 	bool room = rw_buf_room(&p->key, MAX(KEY_BYTES_MIN, s->config->limits->series_bytes));
-	int r = routes && task_samples && seen && room ? pipeline_caches_new(p, s, &caches)
-						       : -ENOMEM;
+	int r = routes && task_samples && seen && before && tenants && room
+			? pipeline_caches_new(p, s, &caches)
+			: -ENOMEM;
 
 	if (r >= 0)
 		r = open_blocks_use(p->open, s);
@@ -154,6 +161,8 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 		free(routes);
 		free(task_samples);
 		free(seen);
+		free(before);
+		free(tenants);
 		pipeline_caches_free(caches, s->n_routes);
 		return r;
 	}
@@ -164,6 +173,10 @@ int pipeline_use(struct pipeline *p, const struct snapshot *s)
 	p->caches = caches;
 	free(p->routes);
 	free(p->task_samples);
+	free(p->series_before);
+	free(p->tenants);
+	p->series_before = before;
+	p->tenants = tenants;
 	p->task_samples = task_samples;
 	p->routes = routes;
 	p->n_routes = s->n_routes;
@@ -187,6 +200,7 @@ static void note_caches(struct pipeline *p)
 		COUNT(c->cache_bytes, s.bytes - c->cache_bytes);
 		COUNT(c->cache_hits, s.hits - p->cache_seen[i].hits);
 		COUNT(c->cache_misses, s.misses - p->cache_seen[i].misses);
+		COUNT(c->cache_evictions, s.evictions - p->cache_seen[i].evictions);
 		p->cache_seen[i] = s;
 	}
 }
@@ -217,33 +231,76 @@ static void refuse(struct pipeline_answer *a, int status, const char *text)
 	(void)snprintf(a->text, sizeof(a->text), "%s", text);
 }
 
-static bool begin(struct pipeline *p, const struct pipeline_body *b, struct pipeline_answer *a)
+/* A message that cannot be used as a whole. */
+static void refuse_body(struct pipeline *p, struct pipeline_answer *a, int error)
 {
 	static const char *const over[_RW_OVER_MAX] = { "", "too many series in one request\n",
 							"too many samples in one request\n",
 							"too many symbols in one request\n" };
-	int r = rw_scan_begin(p->scan, b->version, &p->limits, b->body, b->len);
 
-	if (r == -E2BIG)
+	if (error == -E2BIG)
 		COUNT(p->counters.over[rw_scan_totals(p->scan)->over], 1);
-	if (r == -E2BIG)
+	if (error == -E2BIG)
 		refuse(a, 413, over[rw_scan_totals(p->scan)->over]);
-	else if (r == -EBADMSG)
+	else if (error == -EBADMSG)
 		refuse(a, 400, "the body is not a remote write message\n");
-	else if (r < 0)
+	else
 		refuse(a, 503, "out of memory\n");
-	return r >= 0;
 }
 
-/* Metadata of version 1 goes no further; it is seen and counted. */
-static void count_metadata(struct pipeline *p)
+/* All series on their way. Version 1 is checked meanwhile, while its bytes are in the cache: what is wrong with it may show at its end. */
+static int take_series(struct pipeline *p, const struct pipeline_body *b)
 {
-	struct rw_metadata m;
+	struct rw_series s;
+	int r = 0;
+
+	if (b->version == RW1)
+		rw_scan_begin_rw1(p->scan, &p->limits, b->body, b->len);
+	else
+		r = rw_scan_begin(p->scan, b->version, &p->limits, b->body, b->len);
+	while (r >= 0 && (r = rw_scan_next(p->scan, &s)) > 0)
+		pipeline_series(p, &s);
+	return r;
+}
+
+/* Samples that no route gets to see: window and rules of all. */
+static uint64_t dropped_before_routing(const struct pipeline *p)
+{
 	uint64_t n = 0;
 
-	while (p->body->version == RW1 && rw_scan_metadata(p->scan, &m) > 0)
-		n++;
-	COUNT(p->counters.metadata[p->body->version], n);
+	for (unsigned i = 0; i < _DROP_MAX; i++)
+		n += i == DROP_NO_ROUTE ? 0 : p->counters.dropped[i];
+	return n;
+}
+
+static void note_begin(struct pipeline *p)
+{
+	for (size_t i = 0; i < p->n_routes; i++)
+		p->series_before[i] = p->routes[i]->series;
+}
+
+/* Which routes took something: for what has to be counted when the request is answered. */
+static void note_routes(struct pipeline *p, struct ticket *t)
+{
+	t->n_routes = 0;
+	for (size_t i = 0; i < p->n_routes; i++) {
+		uint64_t series = p->routes[i]->series - p->series_before[i];
+
+		if (!series)
+			continue;
+		if (!rw_array_grow(&t->routes, &t->routes_size, t->n_routes + 1,
+				   sizeof(*t->routes)))
+			return;
+		t->routes[t->n_routes++] = (struct ticket_route){ (uint32_t)i, (uint32_t)series };
+	}
+}
+
+/* Rows were taken back: nothing of the request is in a queue. */
+static void take_back(struct pipeline *p, struct ticket *t)
+{
+	pipeline_metadata_undo(p);
+	t->failed = true;
+	pipeline_answered(p, t);
 }
 
 static void tell_invalid(struct pipeline *p, struct pipeline_answer *a)
@@ -261,31 +318,38 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 		   struct pipeline_answer *ret, uint64_t now_us)
 {
 	const struct rw_totals *totals;
-	struct rw_series s;
+	uint64_t dropped = dropped_before_routing(p);
+	int r;
 
 	*ret = (struct pipeline_answer){};
 	p->body = b;
 	p->ticket = t;
+	t->began_us = now_us;
 	p->no_memory = false;
 	p->rejected = 0;
 	p->now_ms = (int64_t)(time_wall_ns() / NS_PER_MSEC);
 	COUNT(p->counters.wire_bytes[b->version], b->wire_len);
 	COUNT(p->counters.decoded_bytes[b->version], b->len);
-	if (!begin(p, b, ret))
-		return;
-	while (rw_scan_next(p->scan, &s) > 0)
-		pipeline_series(p, &s);
+	note_begin(p);
+	pipeline_metadata_begin(p, now_us);
+	r = take_series(p, b);
+	note_routes(p, t);
+	if (r >= 0)
+		pipeline_metadata(p);
 	totals = rw_scan_totals(p->scan);
-	count_metadata(p);
 	count_request(p);
 	note_caches(p);
-	tell_invalid(p, ret);
-	if (p->no_memory) {
+	if (p->no_memory)
+		r = -ENOMEM;
+	if (r < 0) {
 		open_blocks_rollback(p->open, t);
-		refuse(ret, 503, "out of memory\n");
+		take_back(p, t);
+		refuse_body(p, ret, r);
 		return;
 	}
+	tell_invalid(p, ret);
 	if (open_blocks_commit(p->open, t, now_us) < 0) {
+		take_back(p, t);
 		ret->retry_s = headers_retry_after(t->fill);
 		refuse(ret, 503, "a queue is full\n");
 		return;
@@ -293,13 +357,32 @@ void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct tic
 	ret->samples = totals->samples;
 	ret->histograms = totals->histograms;
 	ret->exemplars = totals->exemplars;
+	ret->series = totals->series;
+	ret->dropped = dropped_before_routing(p) - dropped;
 	if (t->pending)
 		return;
+	pipeline_answered(p, t);
 	if (t->failed) {
 		ret->retry_s = headers_retry_after(t->fill);
 		refuse(ret, 503, "a queue did not take the block\n");
 	} else {
 		ret->status = *ret->text ? 400 : 204;
+	}
+}
+
+void pipeline_answered(struct pipeline *p, const struct ticket *t)
+{
+	uint64_t took = time_mono_us() - t->began_us;
+
+	for (size_t i = 0; i < t->n_routes; i++) {
+		struct route_counters *c = p->routes[t->routes[i].route];
+
+		if (t->failed) {
+			COUNT(c->refused, t->routes[i].series);
+			continue;
+		}
+		COUNT(c->write.n[duration_bucket(took)], 1);
+		COUNT(c->write.sum_us, took);
 	}
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include "route/receive/open.h"
 #include "route/relabel/cache.h"
+#include "route/wire/families.h"
 
 /*
  * From a decoded body to rows in open blocks: validate, window, relabel, route, shard (one worker)
@@ -11,6 +12,7 @@ struct pipeline_shared { /* of all workers */
 	uint64_t cache_seed;
 	unsigned workers;
 	enum rw_snappy snappy;
+	struct rw_families *families;
 };
 int pipeline_new(const struct pipeline_shared *shared, struct pipeline **ret);
 struct pipeline *pipeline_free(struct pipeline *p);
@@ -30,10 +32,13 @@ struct pipeline_answer {
 	char text[2048]; /* for the sender, "" = none */
 	unsigned retry_s; /* when it may come again; 0 = soon */
 	uint64_t samples, histograms, exemplars; /* written, for RW2 (GW-RX-6) */
+	uint64_t series, dropped; /* received; samples that were dropped before routing */
 };
-/* @t: zeroed but for done. */
+/* @t: zeroed but for done and the memory of routes. */
 void pipeline_take(struct pipeline *p, const struct pipeline_body *b, struct ticket *t,
 		   struct pipeline_answer *ret, uint64_t now_us);
+/* All blocks of @t are safe, or failed: what its routes took is counted. Before the snapshot changes, that is: in done(). */
+void pipeline_answered(struct pipeline *p, const struct ticket *t);
 void pipeline_forget(struct pipeline *p, struct ticket *t); /* its connection is gone */
 void pipeline_run(struct pipeline *p, uint64_t now_us);
 void pipeline_flush(struct pipeline *p);

@@ -10,6 +10,7 @@
 struct upload *upload_new(struct route_worker *w)
 {
 	struct upload *u = w->free_uploads;
+	struct ticket ticket = {};
 	uint8_t *body = NULL;
 	size_t size = 0;
 
@@ -18,12 +19,14 @@ struct upload *upload_new(struct route_worker *w)
 		w->n_free--;
 		body = u->body;
 		size = u->size;
+		ticket.routes = u->ticket.routes;
+		ticket.routes_size = u->ticket.routes_size;
 	} else {
 		u = malloc(sizeof(*u));
 	}
 	if (!u)
 		return NULL;
-	*u = (struct upload){ .worker = w, .body = body, .size = size };
+	*u = (struct upload){ .worker = w, .body = body, .size = size, .ticket = ticket };
 	return u;
 }
 
@@ -38,6 +41,7 @@ void upload_free(struct upload *u)
 		w->n_free++;
 		return;
 	}
+	free(u->ticket.routes);
 	free(u->body);
 	free(u);
 }
@@ -48,6 +52,7 @@ void route_worker_done(struct route_worker *w)
 		struct upload *u = w->free_uploads;
 
 		w->free_uploads = u->next_free;
+		free(u->ticket.routes);
 		free(u->body);
 		free(u);
 	}

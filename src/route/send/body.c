@@ -10,10 +10,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 #include <zstd.h>
 #include "base/macro.h"
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "route/send/internal.h"
 #include "route/wire/scan.h"
 
@@ -89,14 +91,54 @@ static int make(struct sender *n, struct lane_state *l, const uint8_t *body, siz
 		enum rw_version from, enum rw_version to, bool zstd)
 {
 	_cleanup_(freep) uint8_t *converted = NULL;
-	size_t converted_len;
+	struct rw_convert_options o = n->o.convert;
+	const void *tenant;
+	size_t converted_len, tenant_len;
 	int r;
 
 	if (from == to)
 		return compress_body(n, l, body, len, zstd);
-	r = rw_body_convert(body, len, from, to, &n->o.convert, &converted, &converted_len,
-			    n->stats.losses);
+	o.tell = (struct rw_tell){ .table = n->o.told,
+				   .now_us = time_mono_us(),
+				   .tag = l->block->record.index + 1 };
+	if (record_extra_find(&l->block->record, EXTRA_TENANT, &tenant, &tenant_len))
+		o.tell.tenant = XXH3_64bits(tenant, tenant_len);
+	r = rw_body_convert(body, len, from, to, &o, &converted, &converted_len, l->losses);
 	return r < 0 ? r : compress_body(n, l, converted, converted_len, zstd);
+}
+
+/* Samples and histograms of @body; its first series as people write it. @text, @ret_histograms may be NULL. */
+static uint32_t describe(const uint8_t *body, size_t len, enum rw_version version,
+			 uint32_t *ret_histograms, char *text, size_t size)
+{
+	const struct rw_limits limits = { UINT32_MAX, UINT32_MAX, UINT32_MAX, 1024, UINT32_MAX,
+					  UINT32_MAX, UINT32_MAX, false,      false };
+	struct rw_scan *scan;
+	struct rw_series s;
+	struct strbuf b;
+	uint32_t samples = 0, histograms = 0;
+	char none[1];
+
+	strbuf_init_fixed(&b, text ? text : none, text ? size : sizeof(none));
+	if (ret_histograms)
+		*ret_histograms = 0;
+	if (rw_scan_new(&scan) < 0)
+		return 0;
+	if (rw_scan_begin(scan, version, &limits, body, len) >= 0)
+		for (bool first = true; rw_scan_next(scan, &s) > 0; first = false) {
+			samples += s.n_samples + s.n_histograms;
+			histograms += s.n_histograms;
+			for (uint32_t i = 0; text && first && i < s.n_labels; i++)
+				strbuf_addf(&b, "%s%.*s=\"%.*s\"", i ? "," : "{",
+					    (int)s.labels[i].name_len, s.labels[i].name,
+					    (int)MIN(s.labels[i].value_len, 128U),
+					    s.labels[i].value);
+		}
+	strbuf_addch(&b, '}');
+	rw_scan_free(scan);
+	if (ret_histograms)
+		*ret_histograms = histograms;
+	return samples;
 }
 
 static int prepare_part(struct sender *n, struct lane_state *l, enum rw_version to, bool zstd)
@@ -108,7 +150,11 @@ static int prepare_part(struct sender *n, struct lane_state *l, enum rw_version 
 	int r = rw_body_slice(c->body, c->len, c->version, c->ranges[c->n_ranges - 1].first,
 			      c->ranges[c->n_ranges - 1].n, &slice, &len, &series);
 
-	return r < 0 ? r : make(n, l, slice, len, c->version, to, zstd);
+	if (r < 0)
+		return r;
+	l->sent_series = c->ranges[c->n_ranges - 1].n;
+	l->sent_samples = describe(slice, len, c->version, NULL, NULL, 0);
+	return make(n, l, slice, len, c->version, to, zstd);
 }
 
 /* --- after a 413 --- */
@@ -158,6 +204,9 @@ int send_prepare_body(struct sender *n, struct lane_state *l, const uint8_t **re
 
 	l->sent_rw2 = to == RW2;
 	l->sent_zstd = zstd;
+	l->sent_series = r->series;
+	l->sent_samples = r->samples;
+	memset(l->losses, 0, sizeof(l->losses));
 	e = fit(n, l);
 	if (e < 0)
 		return e;
@@ -235,37 +284,9 @@ void send_cut_end(struct lane_state *l)
 	l->cut = (struct cut){};
 }
 
-/* The first series of @body as people write it. */
-static uint32_t describe(const uint8_t *body, size_t len, enum rw_version version, char *text,
-			 size_t size)
-{
-	const struct rw_limits limits = { UINT32_MAX, UINT32_MAX, UINT32_MAX, 1024, UINT32_MAX,
-					  UINT32_MAX, UINT32_MAX, false,      false };
-	struct rw_scan *scan;
-	struct rw_series s;
-	struct strbuf b;
-	uint32_t samples = 0;
-
-	*text = '\0';
-	strbuf_init_fixed(&b, text, size);
-	if (rw_scan_new(&scan) < 0)
-		return 0;
-	if (rw_scan_begin(scan, version, &limits, body, len) >= 0)
-		for (bool first = true; rw_scan_next(scan, &s) > 0; first = false) {
-			samples += s.n_samples + s.n_histograms;
-			for (uint32_t i = 0; first && i < s.n_labels; i++)
-				strbuf_addf(&b, "%s%.*s=\"%.*s\"", i ? "," : "{",
-					    (int)s.labels[i].name_len, s.labels[i].name,
-					    (int)MIN(s.labels[i].value_len, 128U),
-					    s.labels[i].value);
-		}
-	strbuf_addch(&b, '}');
-	rw_scan_free(scan);
-	return samples;
-}
-
 int send_cut_record(struct sender *n, struct lane_state *l, struct record *ret,
-		    uint8_t **ret_payload, char *series, size_t series_size)
+		    uint8_t **ret_payload, uint32_t *ret_histograms, char *series,
+		    size_t series_size)
 {
 	struct cut *c = &l->cut;
 	_cleanup_(freep) uint8_t *slice = NULL, *payload = NULL;
@@ -283,7 +304,7 @@ int send_cut_record(struct sender *n, struct lane_state *l, struct record *ret,
 	ret->payload_len = (uint32_t)rw_snappy_encode(n->all->encoder, slice, len, payload);
 	ret->codec = RECORD_SNAPPY;
 	ret->series = c->ranges[c->n_ranges - 1].n;
-	ret->samples = describe(slice, len, c->version, series, series_size);
+	ret->samples = describe(slice, len, c->version, ret_histograms, series, series_size);
 	ret->payload = payload;
 	*ret_payload = TAKE_PTR(payload);
 	return 0;

@@ -19,49 +19,10 @@
 #define SNAPPY_LEARNT_US (3600ULL * US_PER_SEC)
 #define RECENT_US (60ULL * US_PER_SEC)
 
-static const double latency_bounds[] = { .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10 };
-
 static struct breaker_limits limits_of(const struct sender *n)
 {
 	return (struct breaker_limits){ n->o.breaker_failures, n->o.breaker_successes,
 					n->o.open_us };
-}
-
-static void count_answer(struct sender *n, struct lane_state *l, CURLcode code, int status,
-			 uint64_t now_us)
-{
-	uint64_t took = now_us - l->began_us;
-	size_t bucket = 0;
-
-	n->stats.by_code[CLAMP(status, 0, 599)]++;
-	n->stats.latency_us_sum += took;
-	while (bucket < ARRAY_SIZE(latency_bounds) && (double)took / 1e6 > latency_bounds[bucket])
-		bucket++;
-	if (bucket < ARRAY_SIZE(latency_bounds))
-		n->stats.latency_buckets[bucket]++;
-	if (code == CURLE_OPERATION_TIMEDOUT)
-		n->stats.errors_timeout++;
-	else if (code != CURLE_OK)
-		n->stats.errors_connection++;
-	else if (status < 200 || status > 299)
-		n->stats.errors_unknown++;
-}
-
-static void log_answer(const struct sender *n, const struct lane_state *l, const char *what,
-		       int status, CURLcode code)
-{
-	char text[600];
-	struct strbuf b;
-
-	strbuf_init_fixed(&b, text, sizeof(text));
-	if (code != CURLE_OK)
-		strbuf_addstr(&b, curl_easy_strerror(code));
-	else
-		text_add_terminal(&b, l->answer, MIN(l->answer_len, (size_t)400));
-	log_warning_limited(
-		"%s destination=%s node=%s status=%d block=%llu attempts=%u answer=\"%s\"", what,
-		n->o.destination, n->o.node, status, (unsigned long long)l->block->record.index,
-		l->block->attempts, text);
 }
 
 /* --- ends of a block --- */
@@ -72,6 +33,7 @@ void send_idle(struct lane_state *l)
 	l->block = NULL;
 	l->not_before_us = 0;
 	l->first_failure_us = 0;
+	l->lost = 0;
 	backoff_reset(&l->backoff);
 	if (!l->aside)
 		return;
@@ -80,17 +42,37 @@ void send_idle(struct lane_state *l)
 	l->first_failure_us = l->aside_failure_us;
 }
 
+/* What of the block was neither refused before nor left out by the node. @partial: by kind, what the node did not write. */
+static void count_sent(struct sender *n, const struct lane_state *l, const uint64_t *partial)
+{
+	const struct record *r = &l->block->record;
+	uint32_t histograms = MIN(record_histograms(r), r->samples);
+	const uint64_t all[_SEND_KIND_MAX] = { r->samples - histograms, histograms };
+
+	for (enum send_kind k = 0; k < _SEND_KIND_MAX; k++) {
+		uint64_t left = all[k] - MIN(l->cut.dead[k], all[k]);
+		uint64_t missing;
+
+		if (k == SEND_HISTOGRAM)
+			left -= MIN(l->lost, left);
+		missing = partial ? MIN(partial[k], left) : 0;
+		n->stats.samples[k][SEND_PARTIAL] += missing;
+		n->stats.samples[k][SEND_SENT] += left - missing;
+	}
+	n->stats.series_sent += r->series - MIN(l->cut.series_dead, r->series);
+}
+
 /* The part on the way is dealt with; the block is when no part is left. */
-static void next_part(struct sender *n, struct lane_state *l)
+static void next_part(struct sender *n, struct lane_state *l, const uint64_t *partial)
 {
 	if (l->cut.body && --l->cut.n_ranges > 0) {
 		backoff_reset(&l->backoff);
 		l->first_failure_us = l->not_before_us = 0;
 		return;
 	}
-	n->stats.samples_sent += l->block->record.samples - l->cut.samples_dead;
-	n->stats.series_sent += l->block->record.series;
-	queue_release(n->queue, l->block);
+	count_sent(n, l, partial);
+	queue_release_cut(n->queue, l->block, l->cut.dead[SEND_FLOAT] + l->cut.dead[SEND_HISTOGRAM],
+			  l->cut.series_dead);
 	send_idle(l);
 }
 
@@ -103,48 +85,58 @@ static bool is_written(struct lane_state *l, int r)
 	return false;
 }
 
-static void dead_part(struct sender *n, struct lane_state *l, int status, const char *reason)
+static void dead_part(struct sender *n, struct lane_state *l, int status, const char *reason,
+		      enum send_dead why)
 {
 	_cleanup_(freep) uint8_t *payload = NULL;
 	struct record r;
 	char series[1024];
+	uint32_t histograms;
 
-	if (send_cut_record(n, l, &r, &payload, series, sizeof(series)) < 0 ||
-	    !is_written(l, queue_dead_letter(n->queue, l->block, &r, status, reason, series)))
+	if (send_cut_record(n, l, &r, &payload, &histograms, series, sizeof(series)) < 0) {
+		l->not_before_us = time_mono_us() + US_PER_SEC; /* no memory: it is asked again */
 		return;
-	n->stats.samples_dead += r.samples;
-	n->stats.series_dead += r.series;
-	l->cut.samples_dead += r.samples;
-	next_part(n, l);
+	}
+	if (!is_written(l, queue_dead_letter(n->queue, l->block, &r, status, reason, series)))
+		return;
+	l->cut.dead[SEND_FLOAT] += r.samples - histograms;
+	l->cut.dead[SEND_HISTOGRAM] += histograms;
+	l->cut.series_dead += r.series;
+	send_count_dead(n, r.samples, histograms, r.series, why);
+	next_part(n, l, NULL);
 }
 
-void send_dead_block(struct sender *n, struct lane_state *l, int status, const char *reason)
+void send_dead_block(struct sender *n, struct lane_state *l, int status, const char *reason,
+		     enum send_dead why)
 {
-	uint32_t samples = l->block->record.samples, series = l->block->record.series;
+	const struct record *r = &l->block->record;
+	uint32_t samples = r->samples, series = r->series;
+	uint32_t histograms = MIN(record_histograms(r), samples);
 
-	log_answer(n, l, "block refused for good", status, CURLE_OK);
+	send_report(n, l, why == DEAD_UNREADABLE ? EVENT_UNREADABLE : EVENT_DEAD_LETTER, status,
+		    CURLE_OK);
 	if (l->cut.body) {
-		dead_part(n, l, status, reason);
+		dead_part(n, l, status, reason, why);
 		return;
 	}
 	if (!is_written(l, queue_dead_letter(n->queue, l->block, NULL, status, reason, NULL)))
 		return;
-	n->stats.samples_dead += samples;
-	n->stats.series_dead += series;
+	send_count_dead(n, samples, histograms, series, why);
 	send_idle(l);
 }
 
 /* Two halves of what was on the way; what cannot be halved is a dead letter. */
-static void halve(struct sender *n, struct lane_state *l, int status, const char *reason)
+static void halve(struct sender *n, struct lane_state *l, int status, const char *reason,
+		  enum send_dead why)
 {
 	if (status == 413)
 		send_too_large(n, l);
 	if (!l->cut.body && send_cut_begin(n, l) < 0) {
-		send_dead_block(n, l, status, reason);
+		send_dead_block(n, l, status, reason, why);
 		return;
 	}
 	if (!send_cut_split(l, status == 413 ? SIZE_REQUESTS_MAX : POISON_REQUESTS_MAX))
-		send_dead_block(n, l, status, reason);
+		send_dead_block(n, l, status, reason, why);
 	else
 		l->not_before_us = 0;
 }
@@ -156,11 +148,11 @@ static void hold(struct sender *n, struct lane_state *l, int status, uint64_t no
 	char reason[64];
 
 	if (!n->o.client_error_hold_us) {
-		send_dead_block(n, l, status, "refused by the node as a whole");
+		send_dead_block(n, l, status, "refused by the node as a whole", DEAD_HELD);
 		return;
 	}
 	(void)snprintf(reason, sizeof(reason), "status %d", status);
-	log_answer(n, l, "node refuses requests, holding", status, CURLE_OK);
+	send_report(n, l, EVENT_HOLD, status, CURLE_OK);
 	breaker_hold(&n->breaker, reason, now_us, n->o.client_error_hold_us);
 	l->block->attempts++;
 }
@@ -211,7 +203,7 @@ static void retry(struct sender *n, struct lane_state *l, CURLcode code, int sta
 		       code != CURLE_OK ? curl_easy_strerror(code) : "");
 	if (code == CURLE_OK)
 		(void)snprintf(reason, sizeof(reason), "status %d", status);
-	log_answer(n, l, "sending failed", status, code);
+	send_report(n, l, EVENT_FAILED, status, code);
 	if (l->aside)
 		end_probe(n, l);
 	if (!l->first_failure_us)
@@ -221,7 +213,7 @@ static void retry(struct sender *n, struct lane_state *l, CURLcode code, int sta
 	/* A part of a block that is cut up: the node takes others, so it is not the node. */
 	if (is_poison(n, l, status) ||
 	    (l->cut.body && status >= 500 && n->last_success_us + RECENT_US > now_us)) {
-		halve(n, l, status, "fails while the node takes others");
+		halve(n, l, status, "fails while the node takes others", DEAD_POISON);
 		return;
 	}
 	begin_probe(n, l, status);
@@ -237,19 +229,16 @@ static void retry(struct sender *n, struct lane_state *l, CURLcode code, int sta
 		n->not_before_us = MAX(n->not_before_us, now_us + asked);
 }
 
-static void step_down(struct sender *n, struct lane_state *l, uint64_t now_us)
+static void step_down(struct sender *n, struct lane_state *l, int status, uint64_t now_us)
 {
+	send_report(n, l, EVENT_DOWNGRADE, status, CURLE_OK);
 	if (l->sent_zstd) {
 		n->snappy_only = true;
 		n->snappy_until_us = now_us + SNAPPY_LEARNT_US;
 		n->stats.downgrades_snappy++;
-		log_info("node %s/%s does not take zstd, sending snappy", n->o.destination,
-			 n->o.node);
 	} else {
 		n->stats.rw1_only = true;
 		n->stats.downgrades_rw1++;
-		log_info("node %s/%s does not take version 2, sending version 1", n->o.destination,
-			 n->o.node);
 	}
 	l->not_before_us = 0;
 }
@@ -259,16 +248,23 @@ static void step_down(struct sender *n, struct lane_state *l, uint64_t now_us)
 static void stored(struct sender *n, struct lane_state *l, uint64_t now_us)
 {
 	struct breaker_limits limits = limits_of(n);
-	uint64_t written = l->written_samples + l->written_histograms;
+	const struct record *r = &l->block->record;
+	uint64_t partial[_SEND_KIND_MAX] = {}, histograms = MIN(record_histograms(r), r->samples);
 
 	n->stats.successes++;
 	n->stats.up = true;
 	n->stats.last_success_ms = (int64_t)(time_wall_ns() / NS_PER_MSEC);
 	n->last_success_us = now_us;
 	breaker_success(&n->breaker, &limits);
-	if (l->sent_rw2 && l->has_written && !l->cut.body && written < l->block->record.samples)
-		n->stats.samples_partial += l->block->record.samples - written;
-	next_part(n, l);
+	if (l->sent_rw2 && l->has_written && !l->cut.body) {
+		partial[SEND_FLOAT] =
+			r->samples - histograms - MIN(l->written_samples, r->samples - histograms);
+		partial[SEND_HISTOGRAM] = histograms - MIN(l->written_histograms, histograms);
+	}
+	for (unsigned i = 0; i < _RW_LOSS_MAX; i++)
+		n->stats.losses[i] += l->losses[i];
+	l->lost += l->losses[RW_LOSS_CUSTOM_BUCKETS];
+	next_part(n, l, partial);
 }
 
 void send_finished(struct sender *n, struct lane_state *l, CURLcode code, uint64_t now_us)
@@ -284,7 +280,7 @@ void send_finished(struct sender *n, struct lane_state *l, CURLcode code, uint64
 		(void)curl_easy_getinfo(l->easy, CURLINFO_RESPONSE_CODE, &status);
 	l->in_flight = false;
 	a.status = (int)status;
-	count_answer(n, l, code, a.status, now_us);
+	send_count_answer(n, l, code, a.status, now_us);
 	action = send_judge(&a);
 	if (action == SEND_REDIRECT && send_redirect(l))
 		return;
@@ -301,13 +297,14 @@ void send_finished(struct sender *n, struct lane_state *l, CURLcode code, uint64
 		breaker_success(&n->breaker,
 				&(struct breaker_limits){ n->o.breaker_failures,
 							  n->o.breaker_successes, n->o.open_us });
-		send_dead_block(n, l, a.status, l->answer_len ? l->answer : "refused");
+		send_dead_block(n, l, a.status, l->answer_len ? l->answer : "refused",
+				DEAD_REFUSED);
 		return;
 	case SEND_HALVE:
-		halve(n, l, a.status, "too large");
+		halve(n, l, a.status, "too large", DEAD_TOO_LARGE);
 		return;
 	case SEND_STEP_DOWN:
-		step_down(n, l, now_us);
+		step_down(n, l, a.status, now_us);
 		return;
 	case SEND_HOLD:
 	case SEND_REDIRECT:

@@ -102,17 +102,17 @@ static int add_protocol(const struct sender *n, struct lane_state *l)
 	return r;
 }
 
-static int add_block(const struct sender *n, struct lane_state *l)
+static int add_block(struct lane_state *l)
 {
-	const struct record *rec = &l->block->record;
-	unsigned hops = rec->flags & RECORD_HOPS;
+	unsigned hops = l->block->record.flags & RECORD_HOPS;
+	char id[BLOCK_ID_MAX];
 	int r = 0;
 
+	send_block_id(l, id);
 	if (l->block->attempts)
 		r = add_header(l, "Retry-Attempt: %u", l->block->attempts);
 	if (r >= 0)
-		r = add_header(l, "X-Telamon-Block: %s/%llx/%llu", n->all->gateway,
-			       (unsigned long long)n->all->epoch, (unsigned long long)rec->index);
+		r = add_header(l, "X-Telamon-Block: %s", id);
 	if (r >= 0)
 		r = add_header(l, "X-Telamon-Hops: %u", hops + 1);
 	return r;
@@ -143,7 +143,7 @@ static int set_headers(struct sender *n, struct lane_state *l)
 	l->headers = NULL;
 	r = add_protocol(n, l);
 	if (r >= 0)
-		r = add_block(n, l);
+		r = add_block(l);
 	if (r >= 0)
 		r = add_access(n, l);
 	if (r >= 0 && n->host)
@@ -155,18 +155,18 @@ static int set_headers(struct sender *n, struct lane_state *l)
 
 /* --- the handle --- */
 
-static void set_tls(CURL *c, const struct send_tls *t)
+static void set_tls(CURL *c, const struct send_tls *t, const struct tls_copies *copies)
 {
 	(void)curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, t->insecure_skip_verify ? 0L : 1L);
 	(void)curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, t->insecure_skip_verify ? 0L : 2L);
 	(void)curl_easy_setopt(c, CURLOPT_SSLVERSION,
 			       (long)(t->tls13 ? CURL_SSLVERSION_TLSv1_3
 					       : CURL_SSLVERSION_TLSv1_2));
-	if (t->ca_file && *t->ca_file)
-		(void)curl_easy_setopt(c, CURLOPT_CAINFO, t->ca_file);
-	if (t->cert_file && *t->cert_file) {
-		(void)curl_easy_setopt(c, CURLOPT_SSLCERT, t->cert_file);
-		(void)curl_easy_setopt(c, CURLOPT_SSLKEY, t->key_file);
+	if (*copies->names[TLS_CA])
+		(void)curl_easy_setopt(c, CURLOPT_CAINFO, copies->names[TLS_CA]);
+	if (*copies->names[TLS_CERT]) {
+		(void)curl_easy_setopt(c, CURLOPT_SSLCERT, copies->names[TLS_CERT]);
+		(void)curl_easy_setopt(c, CURLOPT_SSLKEY, copies->names[TLS_KEY]);
 	}
 }
 
@@ -193,7 +193,7 @@ static int set_handle(struct sender *n, struct lane_state *l, const uint8_t *bod
 		return -ENOMEM;
 	curl_easy_reset(l->easy); /* connections stay with the multi handle */
 	set_limits(l->easy, &n->o);
-	set_tls(l->easy, &n->o.tls);
+	set_tls(l->easy, &n->o.tls, &n->tls.now);
 	if (n->o.user && *n->o.user) {
 		(void)curl_easy_setopt(l->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
 		(void)curl_easy_setopt(l->easy, CURLOPT_USERNAME, n->o.user);
@@ -235,8 +235,6 @@ int send_start(struct sender *n, struct lane_state *l, const uint8_t *body, size
 {
 	int r;
 
-	n->credentials_changed |= secret_refresh(&n->password);
-	n->credentials_changed |= secret_refresh(&n->credentials);
 	l->hops = 0;
 	r = set_headers(n, l);
 	if (r >= 0)
@@ -245,6 +243,7 @@ int send_start(struct sender *n, struct lane_state *l, const uint8_t *body, size
 		r = begin(n, l, now_us);
 	if (r >= 0) {
 		l->sent_len = len;
+		l->breaker_waited = false;
 		n->stats.bytes += len;
 		breaker_sent(&n->breaker);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/cleanup.h"
+#include "base/durations.h"
 #include "route/queue/queue.h"
 #include "route/wire/block.h"
 
@@ -25,11 +26,30 @@ struct send_options { /* of one node; strings are copied */
 	const char *tenant_header, *tenant; /* constant; a block's EXTRA_TENANT wins */
 	enum send_protocol protocol;
 	struct rw_convert_options convert;
+	struct rw_told *told; /* families that the node was told of; NULL = unknown */
 	enum rw_snappy snappy;
 	uint32_t lanes;
 	uint64_t timeout_us, connect_timeout_us;
 	uint64_t retry_min_us, retry_max_us, retry_after_max_us, client_error_hold_us, open_us;
 	uint32_t poison_attempts, breaker_failures, breaker_successes;
+};
+
+#define SEND_CODES_MAX 16 /* statuses told apart; what comes later is counted with the last */
+struct send_code {
+	int status; /* 0: none came */
+	uint64_t requests, bytes, series, samples;
+	struct durations took;
+};
+
+enum send_kind { SEND_FLOAT, SEND_HISTOGRAM, _SEND_KIND_MAX };
+enum send_result { SEND_SENT, SEND_PARTIAL, SEND_DEAD_LETTER, _SEND_RESULT_MAX };
+enum send_dead { /* why something is a dead letter */
+		 DEAD_REFUSED, /* 4xx of a kind that does not pass */
+		 DEAD_TOO_LARGE, /* a single series */
+		 DEAD_POISON, /* fails while the node takes others */
+		 DEAD_HELD, /* the node refuses all, and client_error_hold is 0 */
+		 DEAD_UNREADABLE, /* the block cannot be decoded */
+		 _SEND_DEAD_MAX,
 };
 
 struct sender_stats {
@@ -38,18 +58,23 @@ struct sender_stats {
 	bool up; /* last request 2xx */
 	bool rw1_only; /* learnt (GW-TX-3) */
 	uint64_t requests, successes, failures, retries, bytes;
-	uint64_t by_code[600]; /* [0]: no status */
-	uint64_t samples_sent, samples_partial, samples_dead;
+	struct send_code codes[SEND_CODES_MAX]; /* n_codes of them */
+	unsigned n_codes;
+	/* Of all samples that left the queue to here each is in one: sent, partial, dead, or lost in a conversion. */
+	uint64_t samples[_SEND_KIND_MAX][_SEND_RESULT_MAX];
+	uint64_t dead_samples[_SEND_DEAD_MAX];
 	uint64_t series_sent, series_dead;
 	uint64_t downgrades_rw1, downgrades_snappy;
-	uint64_t latency_us_sum,
-		latency_buckets
-			[12]; /* .001 .005 .01 .025 .05 .1 .25 .5 1 2.5 5 10 s, cumulative is made by the reader */
+	struct durations took; /* requests that got an answer or failed */
 	uint64_t errors_timeout, errors_connection, errors_breaker, errors_unknown;
 	int64_t last_request_ms, last_success_ms, last_failure_ms;
 	uint64_t retry_wait_us; /* until the next try, 0 = none */
 	uint64_t losses[_RW_LOSS_MAX];
+	uint64_t files_changed, files_bad; /* secrets and certificates that were read again */
 };
+
+/* Can the files be read, are they what they should be, does the key belong to the certificate? 0; -errno with one sentence. */
+int send_tls_check(const struct send_tls *o, char *why, size_t why_size);
 
 struct senders; /* the thread */
 /* @epoch: of this start, part of the block ids. */

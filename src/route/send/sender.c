@@ -16,6 +16,7 @@
 #include "route/send/internal.h"
 
 #define WAIT_MAX_US US_PER_SEC
+#define LOOK_US US_PER_SEC
 #define STACK_BYTES (512 * 1024)
 
 static int64_t now_ms(void)
@@ -25,14 +26,6 @@ static int64_t now_ms(void)
 
 /* --- starting requests --- */
 
-static void fail_block(struct sender *n, struct lane_state *l, int error)
-{
-	log_error("block %llu of %s/%s cannot be decoded: %s",
-		  (unsigned long long)l->block->record.index, n->o.destination, n->o.node,
-		  strerror(-error));
-	send_dead_block(n, l, 0, "cannot be decoded");
-}
-
 static void start_lane(struct sender *n, struct lane_state *l, uint64_t now_us)
 {
 	const uint8_t *body;
@@ -40,7 +33,7 @@ static void start_lane(struct sender *n, struct lane_state *l, uint64_t now_us)
 	int r = send_prepare_body(n, l, &body, &len);
 
 	if (r == -EBADMSG) {
-		fail_block(n, l, r);
+		send_dead_block(n, l, 0, "cannot be decoded", DEAD_UNREADABLE);
 		return;
 	}
 	if (r >= 0)
@@ -70,7 +63,9 @@ static uint64_t look_at_lane(struct sender *n, struct lane_state *l, uint64_t no
 	if (MAX(l->not_before_us, n->not_before_us) > now_us)
 		return MAX(l->not_before_us, n->not_before_us);
 	if (!breaker_allows(&n->breaker, now_us)) {
-		n->stats.errors_breaker++;
+		/* Once a block and wait, however often it is looked at. */
+		n->stats.errors_breaker += !l->breaker_waited;
+		l->breaker_waited = true;
 		return breaker_next(
 			&n->breaker); /* half-open: the answer of the one request wakes the rest */
 	}
@@ -78,11 +73,18 @@ static uint64_t look_at_lane(struct sender *n, struct lane_state *l, uint64_t no
 	return l->in_flight ? 0 : now_us + US_PER_MSEC;
 }
 
-static void refresh_secrets(struct sender *n)
+/* Once a second; a node that is held because of them is tried again at once (GW-TX-7). */
+static void refresh_secrets(struct sender *n, uint64_t now_us)
 {
-	bool changed = secret_refresh(&n->password);
+	bool changed;
 
+	if (now_us - n->looked_us < LOOK_US)
+		return;
+	n->looked_us = now_us;
+	changed = tls_refresh(&n->tls, &n->o);
+	changed |= secret_refresh(&n->password);
 	changed |= secret_refresh(&n->credentials);
+	n->stats.files_changed += changed;
 	if (!changed || n->breaker.state != BREAKER_OPEN)
 		return;
 	log_info("credentials of %s/%s changed, trying again", n->o.destination, n->o.node);
@@ -107,8 +109,7 @@ static uint64_t look_at_node(struct sender *n, uint64_t now_us)
 		cancel(n);
 		return 0;
 	}
-	if (n->breaker.state == BREAKER_OPEN)
-		refresh_secrets(n);
+	refresh_secrets(n, now_us);
 	if (n->snappy_only && now_us >= n->snappy_until_us)
 		n->snappy_only = false;
 	for (uint32_t i = 0, lanes = queue_lanes(n->queue); i < lanes; i++) {
@@ -291,6 +292,16 @@ static int copy_options(const struct send_options *o, struct arena **ret_arena,
 	return 0;
 }
 
+static int load_tls(struct sender *n, const struct send_options *o)
+{
+	char why[512] = "";
+	int r = tls_load(&n->tls, &o->tls, why, sizeof(why));
+
+	if (r < 0)
+		log_error("%s/%s: %s", o->destination, o->node, why);
+	return r;
+}
+
 static void take_options(struct sender *n, struct arena *arena, const struct send_options *o)
 {
 	arena_free(n->arena);
@@ -313,8 +324,11 @@ int sender_add(struct senders *s, const struct send_options *o, struct queue *q,
 
 	if (!n)
 		return -ENOMEM;
-	r = copy_options(o, &arena, &copied);
+	r = load_tls(n, o);
+	if (r >= 0)
+		r = copy_options(o, &arena, &copied);
 	if (r < 0) {
+		tls_done(&n->tls);
 		free(n);
 		return r;
 	}
@@ -335,6 +349,12 @@ int sender_add(struct senders *s, const struct send_options *o, struct queue *q,
 	return 0;
 }
 
+static bool same_files(const struct send_tls *a, const struct send_tls *b)
+{
+	return streq(a->ca_file, b->ca_file) && streq(a->cert_file, b->cert_file) &&
+	       streq(a->key_file, b->key_file);
+}
+
 int sender_change(struct sender *n, const struct send_options *o)
 {
 	struct send_options copied;
@@ -344,6 +364,15 @@ int sender_change(struct sender *n, const struct send_options *o)
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&n->all->lock);
+	if (!same_files(&copied.tls, &n->o.tls)) {
+		file_watch_done(&n->tls.watch);
+		r = load_tls(n, &copied);
+	}
+	if (r < 0) {
+		pthread_mutex_unlock(&n->all->lock);
+		arena_free(arena);
+		return r;
+	}
 	take_options(n, arena, &copied);
 	n->stats.rw1_only = n->snappy_only = false;
 	n->max_bytes = 0;
@@ -372,6 +401,7 @@ static void drop_lanes(struct sender *n)
 static void free_sender(struct sender *n)
 {
 	drop_lanes(n);
+	tls_done(&n->tls);
 	send_target_done(n);
 	arena_free(n->arena);
 	free(n);
@@ -402,6 +432,7 @@ void sender_stats(struct sender *n, struct sender_stats *ret)
 
 	pthread_mutex_lock(&n->all->lock);
 	*ret = n->stats;
+	ret->files_bad = n->tls.failures + n->password.failures + n->credentials.failures;
 	ret->breaker = n->breaker.state;
 	(void)snprintf(ret->reason, sizeof(ret->reason), "%s",
 		       n->breaker.state == BREAKER_CLOSED ? "" : n->breaker.reason);

@@ -8,6 +8,9 @@
 
 #include <errno.h>
 #include "route/wire/block-write.h"
+#include "route/wire/encoder.h"
+
+_Static_assert(offsetof(struct rw_block, info) == 0, "rw_block_info() looks there");
 
 const char *const rw_loss_names[_RW_LOSS_MAX] = {
 	[RW_LOSS_START_TIMESTAMP] = "start_timestamp",
@@ -37,6 +40,20 @@ int rw_block_new(enum rw_version version, const struct rw_convert_options *o, st
 	return 0;
 }
 
+int rw_block_new_packed(const struct rw_convert_options *o, struct rw_block **ret)
+{
+	_cleanup_(rw_block_freep) struct rw_block *b = NULL;
+	int r = rw_block_new(RW1, o, &b);
+
+	if (r < 0)
+		return r;
+	b->pack = rw_pack_new();
+	if (!b->pack)
+		return -ENOMEM;
+	*ret = TAKE_PTR(b);
+	return 0;
+}
+
 struct rw_block *rw_block_free(struct rw_block *b)
 {
 	if (!b)
@@ -44,6 +61,7 @@ struct rw_block *rw_block_free(struct rw_block *b)
 	rw_buf_done(&b->data);
 	rw_buf_done(&b->labels);
 	rw_intern_done(&b->symbols);
+	rw_pack_free(b->pack);
 	free(b->remap);
 	free(b);
 	return NULL;
@@ -52,6 +70,8 @@ struct rw_block *rw_block_free(struct rw_block *b)
 void rw_block_reset(struct rw_block *b)
 {
 	b->data.len = 0;
+	if (b->pack)
+		rw_pack_reset(b->pack);
 	if (b->version == RW2)
 		rw_intern_reset(&b->symbols);
 	b->remap_id = 0;
@@ -65,7 +85,13 @@ void rw_block_next_metadata(struct rw_block *b, const struct rw_metadata *m)
 	b->has_metadata = true;
 }
 
-struct rw_block_mark rw_block_mark(const struct rw_block *b)
+static void note_bytes(struct rw_block *b)
+{
+	b->info.raw_bytes = b->data.len + (b->info.series ? b->symbols.bytes.len : 0) +
+			    (b->pack ? b->pack->base : 0);
+}
+
+static struct rw_block_mark mark_of(const struct rw_block *b)
 {
 	struct rw_block_mark m = {
 		.bytes = b->data.len,
@@ -73,6 +99,7 @@ struct rw_block_mark rw_block_mark(const struct rw_block *b)
 		.symbol_bytes = b->symbols.bytes.len,
 		.series = b->info.series,
 		.samples = b->info.samples,
+		.histograms = b->info.histograms,
 		.min_ts = b->info.min_ts,
 		.max_ts = b->info.max_ts,
 	};
@@ -81,26 +108,47 @@ struct rw_block_mark rw_block_mark(const struct rw_block *b)
 	return m;
 }
 
-void rw_block_rollback(struct rw_block *b, struct rw_block_mark m)
+int rw_block_mark(struct rw_block *b, struct rw_block_mark *ret)
 {
-	b->data.len = m.bytes;
-	if (b->version == RW2 && m.symbols < b->symbols.n) {
-		rw_intern_cut(&b->symbols, (uint32_t)m.symbols);
-		b->remap_id = 0; /* it may name symbols that are gone */
+	/* What can be taken back has to end between two elements. */
+	if (b->pack && rw_pack_flush(b->pack, &b->data) < 0)
+		return -ENOMEM;
+	*ret = mark_of(b);
+	if (b->pack) {
+		ret->bytes += b->pack->base;
+		ret->packed = b->pack->out.len;
 	}
-	b->info.series = m.series;
-	b->info.samples = m.samples;
-	b->info.min_ts = m.min_ts;
-	b->info.max_ts = m.max_ts;
-	memcpy(b->losses, m.losses, sizeof(b->losses));
+	return 0;
 }
 
-struct rw_block_info rw_block_info(const struct rw_block *b)
+static void back_to(struct rw_block *b, const struct rw_block_mark *m)
 {
-	struct rw_block_info i = b->info;
+	if (b->version == RW2 && m->symbols < b->symbols.n) {
+		rw_intern_cut(&b->symbols, (uint32_t)m->symbols);
+		b->remap_id = 0; /* it may name symbols that are gone */
+	}
+	b->info.series = m->series;
+	b->info.samples = m->samples;
+	b->info.histograms = m->histograms;
+	b->info.min_ts = m->min_ts;
+	b->info.max_ts = m->max_ts;
+	memcpy(b->losses, m->losses, sizeof(b->losses));
+	note_bytes(b);
+}
 
-	i.raw_bytes = b->data.len + (i.series ? b->symbols.bytes.len : 0);
-	return i;
+void rw_block_rollback(struct rw_block *b, const struct rw_block_mark *m)
+{
+	if (b->pack)
+		rw_pack_cut(b->pack, &b->data, m->bytes, m->packed);
+	else
+		b->data.len = m->bytes;
+	back_to(b, m);
+}
+
+size_t rw_block_memory(const struct rw_block *b)
+{
+	return b->data.size + b->labels.size + b->symbols.bytes.size +
+	       (b->pack ? b->pack->out.size : 0);
 }
 
 const uint64_t *rw_block_losses(const struct rw_block *b)
@@ -112,6 +160,7 @@ void rw_block_counted(struct rw_block *b, uint32_t samples, const struct rw_seri
 {
 	b->info.series++;
 	b->info.samples += samples;
+	b->info.histograms += samples - s->n_samples; /* no sample is ever left out */
 	b->info.min_ts = MIN(b->info.min_ts, s->min_ts);
 	b->info.max_ts = MAX(b->info.max_ts, s->max_ts);
 }
@@ -121,6 +170,7 @@ void rw_block_counted(struct rw_block *b, uint32_t samples, const struct rw_seri
 /* Where the next series of this block goes: with many open blocks it has left the cache by then, if it was ever there. */
 #define AHEAD 320
 #define CACHE_LINE 64
+#define USUAL_SAMPLES 256 /* bytes of samples in a row that is packed by its labels */
 #define LABEL_PIECES 24 /* with more, all labels are written anew */
 #define SPANS_MAX (LABEL_PIECES + 3)
 
@@ -197,11 +247,28 @@ static bool add_labels(struct rw_block *b, struct pieces *p, struct rw_span cano
 	return true;
 }
 
+/* A row was appended from @row on. What is no plain series is not looked at label by label. */
+static int pack_row(struct rw_block *b, size_t row, size_t first, const struct rw_series *s,
+		    const struct pieces *p, const struct rw_label *labels, size_t n)
+{
+	const uint8_t *content = p->n == 1 && p->spans[0].at + p->len + PACK_SLACK <= s->readable
+					 ? p->spans[0].at
+					 : NULL;
+	bool usual = !s->n_histograms && !s->n_exemplars && s->samples.len <= USUAL_SAMPLES;
+	int r = rw_pack_row(b->pack, &b->data, row, first, content, labels,
+			    usual ? (uint32_t)n : 0);
+
+	if (r < 0)
+		b->data.len = row;
+	return r;
+}
+
 static int add_same1(struct rw_block *b, const struct rw_series *s, const struct rw_label *labels,
 		     size_t n_labels)
 {
+	size_t row = b->data.len;
 	struct pieces p;
-	uint8_t *at;
+	uint8_t *at, *first;
 
 	p.n = p.len = 0;
 	p.full = false;
@@ -216,15 +283,21 @@ static int add_same1(struct rw_block *b, const struct rw_series *s, const struct
 		return -ENOMEM;
 	at = b->data.data + b->data.len;
 	*at++ = TAG_SERIES1;
-	at = varint_put(at, p.len);
+	at = first = varint_put(at, p.len);
 	for (size_t i = 0; i < p.n; i++) {
 		memcpy(at, p.spans[i].at, p.spans[i].len);
 		at += p.spans[i].len;
 	}
 	b->data.len = (size_t)(at - b->data.data);
-	for (size_t i = 0; i < AHEAD; i += CACHE_LINE)
-		__builtin_prefetch(at + i, 1);
+	if (!b->pack) {
+		for (size_t i = 0; i < AHEAD; i += CACHE_LINE)
+			__builtin_prefetch(at + i, 1);
+	} else if (pack_row(b, row, (size_t)(first - b->data.data), s, &p,
+			    labels ? labels : s->labels, labels ? n_labels : s->n_labels) < 0) {
+		return -ENOMEM;
+	}
 	rw_block_counted(b, s->n_samples + s->n_histograms, s);
+	note_bytes(b);
 	return 0;
 }
 
@@ -248,12 +321,17 @@ int rw_block_add(struct rw_block *b, const struct rw_series *s, const struct rw_
 	}
 	if (b->version == RW1 && s->version == RW1)
 		return add_same1(b, s, labels, n_labels);
-	mark = rw_block_mark(b);
+	mark = mark_of(b);
 	r = b->version == RW1 ? rw_block_add_as1(b, s, labels, n_labels)
 			      : rw_block_add_as2(b, s, labels, n_labels);
 	b->has_metadata = false;
-	if (r < 0)
-		rw_block_rollback(b, mark);
+	if (r >= 0 && b->pack && b->data.len > mark.bytes)
+		r = rw_pack_row(b->pack, &b->data, mark.bytes, 0, NULL, NULL, 0);
+	if (r < 0) {
+		b->data.len = mark.bytes;
+		back_to(b, &mark);
+	}
+	note_bytes(b);
 	return r;
 }
 
@@ -274,8 +352,11 @@ int rw_block_add_metadata(struct rw_block *b, uint32_t type, struct rw_span fami
 	if (unit.len)
 		rw_out_bytes(&o, 5, unit.at, unit.len);
 	rw_out_close(&o, open);
+	if (!o.no_memory && b->pack)
+		o.no_memory = rw_pack_row(b->pack, &b->data, before, 0, NULL, NULL, 0) < 0;
 	if (o.no_memory)
 		b->data.len = before;
+	note_bytes(b);
 	return o.no_memory ? -ENOMEM : 0;
 }
 
@@ -302,19 +383,28 @@ bool rw_block_body(const struct rw_block *b, struct rw_buf *scratch, struct rw_s
 /**
  * rw_block_seal() - the compressed body of a block
  * @e:       of the calling worker
- * @buf:     grows as needed, with its size; free() it
- * @ret_len: bytes of it that are the body
  *
- * The block is unchanged; reset it for new rows.
+ * Its rows are unchanged; reset it for new ones.
  *
  * Return: 0; -ENOMEM.
  */
-int rw_block_seal(const struct rw_block *b, struct rw_encoder *e, enum rw_codec codec,
-		  enum rw_snappy snappy, uint8_t **buf, size_t *buf_size, size_t *ret_len)
+int rw_block_seal(struct rw_block *b, struct rw_encoder *e, enum rw_codec codec,
+		  enum rw_snappy snappy, struct rw_span *ret)
 {
 	struct rw_span body;
+	size_t len;
+	int r;
 
+	if (b->pack) {
+		if (rw_pack_flush(b->pack, &b->data) < 0)
+			return -ENOMEM;
+		*ret = rw_pack_block(b->pack, &b->data);
+		return 0;
+	}
 	if (!rw_block_body(b, rw_encoder_scratch(e), &body))
 		return -ENOMEM;
-	return rw_encode(e, codec, snappy, body.at, body.len, buf, buf_size, ret_len);
+	r = rw_encode(e, codec, snappy, body.at, body.len, &e->sealed.data, &e->sealed.size, &len);
+	if (r >= 0)
+		*ret = (struct rw_span){ e->sealed.data, len };
+	return r;
 }

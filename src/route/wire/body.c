@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include "route/wire/block-write.h"
+#include "route/wire/families.h"
 #include "route/wire/scan.h"
 
 /* Metadata of a body by family. */
@@ -50,6 +51,7 @@ static const struct rw_metadata *families_find(const struct families *f, const s
 
 static int tell_family(struct families *f, struct rw_block *b, const struct rw_series *s)
 {
+	const struct rw_tell *t = &b->options.tell;
 	uint32_t before = f->names.n, n;
 	struct rw_metadata m;
 
@@ -58,7 +60,10 @@ static int tell_family(struct families *f, struct rw_block *b, const struct rw_s
 	n = rw_intern(&f->names, m.family.at, m.family.len);
 	if (n == UINT32_MAX)
 		return -ENOMEM;
-	return n < before ? 0 : rw_block_add_metadata(b, m.type, m.family, m.help, m.unit);
+	if (n < before || (t->table && !rw_told_due(t->table, rw_told_hash(t->tenant, m.family),
+						    t->now_us, t->tag)))
+		return 0;
+	return rw_block_add_metadata(b, m.type, m.family, m.help, m.unit);
 }
 
 /* The block as a body of its own, owned by the caller. */

@@ -19,6 +19,7 @@ struct rw_encoder *rw_encoder_free(struct rw_encoder *e)
 		return NULL;
 	(void)ZSTD_freeCCtx(e->zstd);
 	rw_buf_done(&e->scratch);
+	rw_buf_done(&e->sealed);
 	free(e);
 	return NULL;
 }

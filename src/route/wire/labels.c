@@ -58,27 +58,6 @@ static inline void note_order(struct rw_labels *l, const struct rw_label *x)
 	l->longest_value = MAX(l->longest_value, x->value_len);
 }
 
-const uint8_t *rw_labels_seen(struct rw_labels *l, const uint8_t *at, const uint8_t *lens,
-			      uint32_t n)
-{
-	const uint8_t *start = at;
-	struct rw_label *x;
-
-	if (!rw_array_grow(&l->items, &l->items_size, n, sizeof(*l->items)))
-		return NULL;
-	x = l->items;
-	for (uint32_t i = 0; i < n; i++, x++, lens += 2) {
-		x->name = (const char *)at + 4;
-		x->value = (const char *)at + 6 + lens[0];
-		x->name_len = lens[0];
-		x->value_len = lens[1];
-		at += 6 + lens[0] + lens[1];
-	}
-	l->n = n;
-	l->span = (struct rw_span){ start, (size_t)(at - start) };
-	return at;
-}
-
 /* A ref of at most three bytes; the walk saw that it ends. */
 static inline const uint8_t *ref_get(const uint8_t *at, uint32_t *ret)
 {

@@ -34,9 +34,6 @@ struct rw_labels {
 
 void rw_labels_done(struct rw_labels *l);
 void rw_labels_begin(struct rw_labels *l, uint32_t max);
-/* Labels that the walk found canonical: nothing is left to judge. Behind them; NULL: no memory. */
-const uint8_t *rw_labels_seen(struct rw_labels *l, const uint8_t *at, const uint8_t *lens,
-			      uint32_t n);
 /*
  * RW2: labels of one field of packed refs that are canonical as sent and within all limits. False: they are not, or that cannot be told in one look;
  * nothing is said about them.

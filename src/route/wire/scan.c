@@ -40,7 +40,7 @@ struct rw_scan {
 	enum rw_version version;
 	struct rw_limits limits;
 	const uint8_t *at, *end; /* rest of the body */
-	const uint8_t *metadata_at;
+	const uint8_t *body, *metadata_at;
 	struct rw_walk walk;
 	struct rw_symbols symbols;
 	bool *bad_symbols; /* of each symbol: no UTF-8; unset where none is bad */
@@ -49,7 +49,6 @@ struct rw_scan {
 	struct rw_totals totals;
 	struct strbuf why;
 	uint32_t index; /* of the next series */
-	size_t seen_at; /* its record of the walk */
 	bool no_memory;
 
 	/* the series in work */
@@ -320,6 +319,7 @@ static inline void series_init(const struct rw_scan *s, struct rw_series *x)
 	x->version = s->version;
 	x->canon = x->metadata = none;
 	x->samples = x->histograms = x->exemplars = RW_EMPTY;
+	x->readable = s->labels.body_end;
 	x->n_samples = x->n_histograms = x->n_exemplars = x->n_starts = 0;
 	x->min_ts = INT64_MAX;
 	x->max_ts = INT64_MIN;
@@ -328,8 +328,7 @@ static inline void series_init(const struct rw_scan *s, struct rw_series *x)
 }
 
 /* Samples of the usual form, in order, and nothing else up to @end. */
-static inline bool usual_samples(const struct rw_scan *s, const uint8_t *at, const uint8_t *end,
-				 struct rw_series *x)
+static inline bool usual_samples(const uint8_t *at, const uint8_t *end, struct rw_series *x)
 {
 	int64_t last = INT64_MIN, first = INT64_MAX;
 	const uint8_t *start = at;
@@ -350,7 +349,6 @@ static inline bool usual_samples(const struct rw_scan *s, const uint8_t *at, con
 	x->n_samples = n;
 	x->min_ts = first;
 	x->max_ts = last;
-	give_labels(s, x);
 	return true;
 }
 
@@ -358,22 +356,27 @@ static inline bool usual_samples(const struct rw_scan *s, const uint8_t *at, con
  * What nearly every series is: canonical labels, which for RW1 the walk has found already, and samples in order. False: look at it the long way.
  */
 static inline bool read_usual(struct rw_scan *s, const uint8_t *at, const uint8_t *end,
-			      const uint8_t *seen, struct rw_series *x)
+			      struct rw_series *x)
 {
 	const uint8_t *labels = at;
 
 	if (s->version == RW1) {
-		at = *seen ? rw_labels_seen(&s->labels, at, seen + 1, *seen) : NULL;
-		if (!at)
+		if (!s->walk.n_labels || !usual_samples(s->walk.labels_end, end, x))
 			return false;
-		x->canon = (struct rw_span){ labels, (size_t)(at - labels) };
-		return usual_samples(s, at, end, x);
+		x->canon = (struct rw_span){ at, (size_t)(s->walk.labels_end - at) };
+		x->labels = s->walk.labels;
+		x->n_labels = s->walk.n_labels;
+		x->refs = NULL;
+		return true;
 	}
 	if (s->any_bad_symbol || end - at < 2 || at[0] != RW_TAG(1, RW_BYTES) || at[1] >= 0x80)
 		return false;
 	at += 2 + at[1];
-	return rw_labels_usual_refs(&s->labels, &s->limits, labels + 2, at, &s->symbols) &&
-	       usual_samples(s, at, end, x);
+	if (!rw_labels_usual_refs(&s->labels, &s->limits, labels + 2, at, &s->symbols) ||
+	    !usual_samples(at, end, x))
+		return false;
+	give_labels(s, x);
+	return true;
 }
 
 /* Everything between @at and @end into @x, judged: s->reason. */
@@ -430,31 +433,63 @@ static void tell_why(struct rw_scan *s)
 	strbuf_addch(&s->why, '\n');
 }
 
+/* The end of the scan: 0, or what is wrong with the whole message. */
+static int finish(struct rw_scan *s, int r)
+{
+	s->at = s->end;
+	s->totals.over = s->walk.over;
+	if (s->version == RW1) {
+		s->totals.series = (uint32_t)s->walk.count[RW_OVER_SERIES];
+		s->metadata_at = s->walk.has_metadata ? s->body : s->end;
+	}
+	return r;
+}
+
+/*
+ * A field of the message: 1 for a series in @f, checked; else 0, or an error of the whole message. What was checked before is looked at again for its
+ * labels alone.
+ */
+static inline int next_field(struct rw_scan *s, struct rw_field *f)
+{
+	const uint32_t wanted = s->version == RW1 ? 1 : 5;
+	const uint8_t *next = rw_field_get(s->at, s->end, f);
+	int r = 0;
+
+	if (!next)
+		return -EBADMSG;
+	s->at = next;
+	if (s->version == RW2)
+		return f->number == wanted;
+	if (f->number != 1 && f->number != 3)
+		return 0;
+	if (f->type != RW_BYTES)
+		return -EBADMSG;
+	r = f->number == 1 ? rw_walk_series1(&s->walk, f->at, f->at + f->len)
+			   : rw_walk_metadata1(&s->walk, f->at, f->at + f->len);
+	return r < 0 ? r : f->number == 1;
+}
+
 /**
  * rw_scan_next() - the next valid series
  * @ret: valid until the next call; its pointers go into the body and into scratch
  *
  * Invalid series on the way are counted and left out.
  *
- * Return: 1; 0 at the end; -ENOMEM.
+ * Return: 1; 0 at the end; -ENOMEM; after rw_scan_begin_rw1() also -EBADMSG and -E2BIG with totals.over.
  */
 int rw_scan_next(struct rw_scan *s, struct rw_series *ret)
 {
-	const uint32_t wanted = s->version == RW1 ? 1 : 5;
-	static const uint8_t none = 0;
-	const uint8_t *seen;
-
 	while (s->at < s->end) {
 		struct rw_field f;
+		int r = next_field(s, &f);
 
-		s->at = rw_field_get(s->at, s->end, &f);
-		if (f.number != wanted)
+		if (r < 0)
+			return finish(s, r);
+		if (r == 0)
 			continue;
 		series_init(s, ret);
 		s->reason = -1;
-		seen = s->seen_at < s->walk.seen.len ? s->walk.seen.data + s->seen_at : &none;
-		s->seen_at += 1 + 2 * *seen;
-		if (!read_usual(s, f.at, f.at + f.len, seen, ret))
+		if (!read_usual(s, f.at, f.at + f.len, ret))
 			read_series(s, f.at, f.at + f.len, ret);
 		if (s->no_memory)
 			return -ENOMEM;
@@ -471,7 +506,7 @@ int rw_scan_next(struct rw_scan *s, struct rw_series *ret)
 		s->totals.exemplars += ret->n_exemplars;
 		return 1;
 	}
-	return 0;
+	return finish(s, 0);
 }
 
 /* --- the request --- */
@@ -497,7 +532,6 @@ struct rw_scan *rw_scan_free(struct rw_scan *s)
 	free(s->stamps);
 	free(s->bad_symbols);
 	free(s->walk.symbols);
-	rw_buf_done(&s->walk.seen);
 	strbuf_done(&s->why);
 	free(s);
 	return NULL;
@@ -545,6 +579,26 @@ static int take_symbols(struct rw_scan *s)
 	return 0;
 }
 
+/* What both kinds of begin have in common; the scan is at its end. */
+static void prepare(struct rw_scan *s, enum rw_version version, const struct rw_limits *l)
+{
+	s->version = version;
+	s->at = s->end = s->metadata_at = NULL;
+	s->index = 0;
+	s->no_memory = false;
+	memset(&s->totals, 0, sizeof(s->totals));
+	strbuf_clear(&s->why);
+	take_limits(s, l);
+	s->walk.limits = &s->limits;
+}
+
+static void stand_before(struct rw_scan *s, const uint8_t *body, size_t len)
+{
+	s->labels.body_end = body + len;
+	s->at = s->body = body;
+	s->end = s->metadata_at = s->at + len;
+}
+
 /**
  * rw_scan_begin() - check a body and stand before its first series
  * @version: what the Content-Type said
@@ -558,15 +612,7 @@ int rw_scan_begin(struct rw_scan *s, enum rw_version version, const struct rw_li
 {
 	int r;
 
-	s->version = version;
-	s->at = s->end = s->metadata_at = NULL;
-	s->index = 0;
-	s->seen_at = 0;
-	s->no_memory = false;
-	memset(&s->totals, 0, sizeof(s->totals));
-	strbuf_clear(&s->why);
-	take_limits(s, l);
-	s->walk.limits = &s->limits;
+	prepare(s, version, l);
 	if (!len)
 		body = ""; /* an empty message is one, too */
 	r = rw_walk(&s->walk, version, body, len);
@@ -576,11 +622,22 @@ int rw_scan_begin(struct rw_scan *s, enum rw_version version, const struct rw_li
 	if (r < 0)
 		return r;
 	s->totals.series = (uint32_t)s->walk.count[RW_OVER_SERIES];
-	s->labels.body_end = (const uint8_t *)body + len;
-	s->at = body;
-	s->end = s->at + len;
-	s->metadata_at = s->walk.has_metadata ? s->at : s->end;
+	stand_before(s, body, len);
+	if (version == RW1) {
+		if (s->walk.has_metadata)
+			s->metadata_at = s->body;
+		rw_walk_begin(&s->walk, body, len); /* counts again, on the way */
+	}
 	return 0;
+}
+
+void rw_scan_begin_rw1(struct rw_scan *s, const struct rw_limits *l, const void *body, size_t len)
+{
+	prepare(s, RW1, l);
+	if (!len)
+		body = "";
+	stand_before(s, body, len);
+	rw_walk_begin(&s->walk, body, len);
 }
 
 static bool metadata_get(const struct rw_field *message, struct rw_metadata *m)

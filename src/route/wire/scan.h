@@ -69,6 +69,11 @@ DEFINE_CLEANUP(struct rw_scan *, rw_scan_free);
  */
 int rw_scan_begin(struct rw_scan *s, enum rw_version version, const struct rw_limits *l,
 		  const void *body, size_t len);
+/*
+ * The same for RW1, but the message is checked on the way: rw_scan_next() may fail as rw_scan_begin() does, then nothing of the body may be used, and totals
+ * are complete at the end alone. For who can take back what came before.
+ */
+void rw_scan_begin_rw1(struct rw_scan *s, const struct rw_limits *l, const void *body, size_t len);
 /* 1 a series, 0 the end, -ENOMEM. */
 int rw_scan_next(struct rw_scan *s, struct rw_series *ret);
 /* RW1 metadata, after the series: 1, 0 the end. */

@@ -40,6 +40,7 @@ struct rw_series {
 	 * out sets a span of its own, the counts and the bounds of time.
 	 */
 	struct rw_span samples, histograms, exemplars;
+	const uint8_t *readable; /* RW1: up to there, behind the fields, the body may be read */
 	struct rw_span metadata; /* RW2 field 5, without tag */
 	uint32_t n_samples, n_histograms, n_exemplars;
 	uint32_t n_starts; /* RW2: samples and histograms with a start timestamp of their own */

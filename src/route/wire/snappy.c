@@ -16,17 +16,12 @@
 
 #include <snappy-c.h>
 #include "route/wire/encoder.h"
+#include "route/wire/snappy-put.h"
 #include "route/wire/usual.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 #define LABELS_MAX 64 /* of a series; those behind are not looked at */
-#define STEP 32 /* bytes that are compared at a time */
-#define MARGIN (STEP + 16) /* of the body's end, where steps and copies may go too far */
+#define MARGIN (SNAPPY_STEP + 16) /* of the body's end, where steps and copies may go too far */
 #define COPY_MIN 4
-#define FAR 65536
 #define FAR_COPY_MIN 8
 #define PARTS 3
 #define PART_MIN 5
@@ -54,56 +49,6 @@ struct encode {
 	uint32_t tail_before;
 };
 
-static uint8_t *put_long_literal(uint8_t *out, const uint8_t *at, size_t len)
-{
-	size_t n = len - 1;
-
-	if (n < 60) {
-		*out++ = (uint8_t)(n << 2);
-	} else {
-		unsigned bytes = n < 1 << 8 ? 1 : n < 1 << 16 ? 2 : n < 1 << 24 ? 3 : 4;
-
-		*out++ = (uint8_t)((59 + bytes) << 2);
-		for (unsigned i = 0; i < bytes; i++)
-			*out++ = (uint8_t)(n >> 8 * i);
-	}
-	memcpy(out, at, len);
-	return out + len;
-}
-
-static uint8_t *put_far_copy(uint8_t *out, size_t len, uint32_t distance)
-{
-	for (; len; len -= MIN(len, 64)) {
-		*out++ = (uint8_t)((MIN(len, 64) - 1) << 2 | 3);
-		distance = htole32(distance);
-		memcpy(out, &distance, sizeof(distance));
-		distance = le32toh(distance);
-		out += sizeof(distance);
-	}
-	return out;
-}
-
-static inline void put32(uint8_t *out, uint32_t v)
-{
-	v = htole32(v);
-	memcpy(out, &v, sizeof(v));
-}
-
-static inline uint8_t *put_copy(uint8_t *out, uint32_t len, uint32_t distance)
-{
-	if (distance >= FAR)
-		return put_far_copy(out, len, distance);
-	for (; len > 64; len -= 64, out += 3)
-		put32(out, 63 << 2 | 2 | distance << 8);
-	if (len >= 4 && len < 12 && distance < 2048) {
-		*out++ = (uint8_t)(distance >> 8 << 5 | (len - 4) << 2 | 1);
-		*out++ = (uint8_t)distance;
-		return out;
-	}
-	put32(out, (len - 1) << 2 | 2 | distance << 8);
-	return out + 3;
-}
-
 static void flush(struct encode *e)
 {
 	uint32_t len = e->run - e->literal;
@@ -114,9 +59,9 @@ static void flush(struct encode *e)
 		memcpy(e->out + 1, at, 16);
 		e->out += len ? len + 1 : 0;
 	} else {
-		e->out = put_long_literal(e->out, at, len);
+		e->out = snappy_literal(e->out, at, len);
 	}
-	e->out = put_copy(e->out, e->run_len, e->run_distance);
+	e->out = snappy_copy(e->out, e->run_len, e->run_distance);
 	e->literal = e->run + e->run_len;
 }
 
@@ -127,7 +72,7 @@ static inline void copy(struct encode *e, uint32_t at, uint32_t len, uint32_t di
 		e->run_len += len;
 		return;
 	}
-	if (len < (distance >= FAR ? FAR_COPY_MIN : COPY_MIN))
+	if (len < (distance >= SNAPPY_FAR ? FAR_COPY_MIN : COPY_MIN))
 		return;
 	if (e->run_len)
 		flush(e);
@@ -136,36 +81,14 @@ static inline void copy(struct encode *e, uint32_t at, uint32_t len, uint32_t di
 	e->run_distance = distance;
 }
 
-/* A bit for each of STEP bytes that differs, at least for the first. */
-static inline uint64_t differing(const uint8_t *a, const uint8_t *b)
-{
-#ifdef __SSE2__
-	__m128i x = _mm_loadu_si128((const __m128i *)a), y = _mm_loadu_si128((const __m128i *)b);
-	__m128i x2 = _mm_loadu_si128((const __m128i *)a + 1);
-	__m128i y2 = _mm_loadu_si128((const __m128i *)b + 1);
-	unsigned low = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, y));
-	unsigned high = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x2, y2));
-
-	return (low | high << 16) ^ 0xffffffff;
-#else
-	for (unsigned i = 0; i < STEP; i += 8) {
-		uint64_t x = rw_load64(a + i) ^ rw_load64(b + i);
-
-		if (x)
-			return UINT64_C(1) << (i + (unsigned)__builtin_ctzll(x) / 8);
-	}
-	return 0;
-#endif
-}
-
-/* Equal bytes of @at and @distance before, at most @max; STEP bytes behind may be read. */
+/* Equal bytes of @at and @distance before, at most @max; SNAPPY_STEP bytes behind may be read. */
 static inline uint32_t equal(const struct encode *e, uint32_t at, uint32_t distance, uint32_t max)
 {
 	const uint8_t *b = e->body + at, *a = b - distance;
 	uint32_t n = 0;
 
-	for (; n < max; n += STEP) {
-		uint64_t differ = differing(a + n, b + n);
+	for (; n < max; n += SNAPPY_STEP) {
+		uint64_t differ = snappy_differing(a + n, b + n);
 
 		if (differ) {
 			n += (uint32_t)__builtin_ctzll(differ);
@@ -351,7 +274,7 @@ size_t rw_snappy_encode(struct rw_encoder *encoder, const uint8_t *body, size_t 
 		return by_library(body, len, out);
 	if (e.run_len)
 		flush(&e);
-	e.out = put_long_literal(e.out, body + e.literal, len - e.literal);
+	e.out = snappy_literal(e.out, body + e.literal, len - e.literal);
 	return (size_t)(e.out - out) <= len / 2 ? (size_t)(e.out - out)
 						: by_library(body, len, out);
 }

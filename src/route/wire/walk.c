@@ -178,13 +178,12 @@ static bool is_named(const uint8_t *at, const uint8_t *end)
 static __attribute__((noinline)) const uint8_t *
 usual_labels(struct rw_walk *w, const uint8_t *start, const uint8_t *end)
 {
-	const uint8_t *at = start, *last = NULL, *record = w->seen.data + w->seen.len;
-	const uint8_t *stop = MIN(end, w->usual_end);
-	uint8_t *lens = w->seen.data + w->seen.len + 1, *most = lens + 2 * w->seen_labels;
+	const uint8_t *at = start, *last = NULL, *stop = MIN(end, w->usual_end);
+	struct rw_label *x = w->labels, *most = x + w->labels_max;
 	bool good = true;
 	uint64_t last_key = 0;
 
-	for (; at < stop && lens < most; lens += 2) {
+	for (; at < stop && x < most; x++) {
 		uint64_t head = rw_load64(at), key;
 		uint32_t len = head >> 8 & 0xff, name_len = head >> 24 & 0xff;
 		uint32_t value_len = len - 4 - name_len;
@@ -197,24 +196,17 @@ usual_labels(struct rw_walk *w, const uint8_t *start, const uint8_t *end)
 			good = false;
 		last_key = key;
 		last = at;
-		lens[0] = (uint8_t)name_len;
-		lens[1] = (uint8_t)value_len;
+		*x = (struct rw_label){ (const char *)at + 4, (const char *)at + 6 + name_len,
+					name_len, value_len };
 		at += len + 2;
 	}
 	if (at > end || !rw_ascii(start, (size_t)(at - start)))
 		at = start;
 	good = good && at > start && (size_t)(at - start) <= w->limits->series_bytes &&
 	       (!w->limits->require_metric_name || is_named(start, at));
-	w->seen.data[w->seen.len] = good ? (uint8_t)((lens - record) / 2) : 0;
-	w->seen.len += good ? (size_t)(lens - record) : 1;
+	w->n_labels = good ? (uint32_t)(x - w->labels) : 0;
+	w->labels_end = at;
 	return at;
-}
-
-static bool seen_room(struct rw_walk *w)
-{
-	if (!w->seen_full && (w->seen.len >= RW_SEEN_MAX || !rw_buf_room(&w->seen, RW_SEEN_RECORD)))
-		w->seen_full = true;
-	return !w->seen_full;
 }
 
 static int check_message(struct rw_walk *w, enum message m, const uint8_t *at, const uint8_t *end)
@@ -222,7 +214,7 @@ static int check_message(struct rw_walk *w, enum message m, const uint8_t *at, c
 	int r = count(w, counted_as[m]);
 
 	if (m == SERIES1)
-		at = seen_room(w) ? usual_labels(w, at, end) : at;
+		at = usual_labels(w, at, end);
 	while (r == 0 && at < end) {
 		struct rw_field f;
 
@@ -239,16 +231,30 @@ static int check_message(struct rw_walk *w, enum message m, const uint8_t *at, c
 	return r;
 }
 
-int rw_walk(struct rw_walk *w, enum rw_version version, const uint8_t *body, size_t len)
+void rw_walk_begin(struct rw_walk *w, const uint8_t *body, size_t len)
 {
 	memset(w->count, 0, sizeof(w->count));
 	w->over = RW_OVER_NONE;
 	w->has_metadata = false;
-	w->seen.len = 0;
-	w->seen_full = false;
 	w->usual_end = len > USUAL_LABEL_MAX ? body + len - USUAL_LABEL_MAX : body;
-	w->seen_labels = 0; /* lengths are not looked at where a limit could be below a byte */
+	w->labels_max = 0; /* lengths are not looked at where a limit could be below a byte */
 	if (w->limits->name_bytes >= INT8_MAX && w->limits->value_bytes >= INT8_MAX)
-		w->seen_labels = MIN(w->limits->labels, (uint32_t)UINT8_MAX);
+		w->labels_max = MIN(w->limits->labels, (uint32_t)RW_USUAL_LABELS);
+}
+
+int rw_walk_series1(struct rw_walk *w, const uint8_t *at, const uint8_t *end)
+{
+	return check_message(w, SERIES1, at, end);
+}
+
+int rw_walk_metadata1(struct rw_walk *w, const uint8_t *at, const uint8_t *end)
+{
+	w->has_metadata = true;
+	return check_message(w, METADATA1, at, end);
+}
+
+int rw_walk(struct rw_walk *w, enum rw_version version, const uint8_t *body, size_t len)
+{
+	rw_walk_begin(w, body, len);
 	return check_message(w, version == RW1 ? WRITE1 : REQUEST2, body, body + len);
 }
