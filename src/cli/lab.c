@@ -166,13 +166,13 @@ static int prepare(struct lab *l)
 			l->source.why);
 		return LAB_CANNOT;
 	}
-	if (lab_base_make(l) < 0)
-		return refuse(
-			"may make no cgroup with memory below the root of the hierarchy, nor in or above its own");
-	current = l;
+	current = l; /* before there is anything to remove */
 	for (size_t i = 0; i < 3; i++)
 		(void)signal((const int[]){ SIGINT, SIGTERM, SIGHUP }[i], on_signal);
 	(void)signal(SIGPIPE, SIG_IGN);
+	if (lab_base_make(l) < 0)
+		return refuse(
+			"may make no cgroup with memory below the root of the hierarchy, nor in or above its own");
 	/* Children of hogs come to us when the hog dies, so that they can be reaped. */
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	return lab_bystander_start(l) < 0 ? refuse("cannot start the bystander") : 0;
