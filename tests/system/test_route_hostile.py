@@ -12,8 +12,8 @@ from conftest import wait_for
 from route_common import RW1, RW2, Gateway, Receiver, config, label1, now, one1, one2, sample1, snappy, sub, varint, zstd
 
 MIB = 1 << 20
-INFLIGHT = 64 * MIB
-LIMITS = f"receive: {{max_body: 32MiB, max_decompressed: 32MiB, max_inflight: {INFLIGHT // MIB}MiB}}\n"
+BUDGET = 64 * MIB
+LIMITS = f"receive: {{max_body: 32MiB, max_decompressed: 32MiB, max_inflight: {BUDGET // MIB}MiB}}\n"
 FRAMED = b"\xff\x06\x00\x00sNaPpY" + b"\x01\x05\x00\x00" + b"abcde"
 SLOW = 10_000
 HEAD = b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
@@ -98,7 +98,7 @@ def test_hostile_bodies(start):
         t.join()
     assert not wrong
     assert g.post(one2("good"), RW2).status == 204 and g.get("/-/healthy").status == 200
-    assert g.rss() <= INFLIGHT + 64 * MIB, g.rss() / MIB
+    assert g.rss() <= BUDGET + 64 * MIB, g.rss() / MIB
 
 
 def test_bodies_that_never_end_hold_no_more_than_the_budget(start):
@@ -120,7 +120,7 @@ def test_bodies_that_never_end_hold_no_more_than_the_budget(start):
         for t in threads:
             t.join(60)
         assert g.post(one1("refused", x="y" * 3000) * 1000).status in (204, 503)
-        assert g.rss() <= INFLIGHT + 64 * MIB, g.rss() / MIB
+        assert g.rss() <= BUDGET + 64 * MIB, g.rss() / MIB
     finally:
         for s in held:
             s.close()
@@ -157,7 +157,7 @@ def test_ten_thousand_slow_clients(start, capsys):
         wait_for("all of them", lambda: g.metric("telamon_route_connections") >= n * 0.75, 60)
         busy = measure(g)
         assert g.get("/-/healthy").status == 200
-        assert g.rss() <= INFLIGHT + 64 * MIB, g.rss() / MIB
+        assert g.rss() <= BUDGET + 64 * MIB, g.rss() / MIB
         with capsys.disabled():
             print(f"\n{n} slow clients" + ("" if n == SLOW else f" (RLIMIT_NOFILE is {hard})") +
                   f": p50, p99 of others {busy[0]:.1f}, {busy[1]:.1f} ms; before {quiet[0]:.1f}, {quiet[1]:.1f} ms; "
