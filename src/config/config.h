@@ -56,6 +56,7 @@ enum config_flags {
 	CONFIG_SECRET = 1 << 1, /* never printed */
 	CONFIG_REQUIRED = 1 << 2, /* of a list item: the key must be there */
 	CONFIG_ONE_OR_MANY = 1 << 3, /* strings: one value may stand without a list */
+	CONFIG_URL = 1 << 4, /* strings: what stands behind a question mark is never printed */
 };
 
 struct config_row {

@@ -4,10 +4,26 @@
 #include <string.h>
 #include "config/internal.h"
 
+/* Tokens may stand in a query. */
+static void format_url(const struct config_row *row, const char *url, struct strbuf *out)
+{
+	_cleanup_strbuf_ struct strbuf shown = STRBUF_INIT;
+	size_t len = strcspn(url, "?#");
+	const char *text;
+
+	strbuf_add(&shown, url, len);
+	if (url[len])
+		strbuf_addf(&shown, "%c<secret>", url[len]);
+	text = strbuf_str(&shown);
+	config_value_format(row, &text, out);
+}
+
 static void format(const struct config_row *row, const void *member, struct strbuf *out)
 {
 	if (row->flags & CONFIG_SECRET)
 		strbuf_addstr(out, "<secret>");
+	else if (row->flags & CONFIG_URL)
+		format_url(row, *(const char *const *)member, out);
 	else
 		config_value_format(row, member, out);
 }

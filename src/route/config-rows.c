@@ -493,7 +493,7 @@ static const struct config_row node_rows[] = {
 		   .flags = CONFIG_REQUIRED | CONFIG_RELOAD,
 		   .help = "Identity of the node and its queue, for ever."),
 	CONFIG_ROW("url", struct node_config, url, CONFIG_STRING,
-		   .flags = CONFIG_REQUIRED | CONFIG_RELOAD,
+		   .flags = CONFIG_REQUIRED | CONFIG_RELOAD | CONFIG_URL,
 		   .help = "Where it takes remote write."),
 	CONFIG_ROW("weight", struct node_config, weight, CONFIG_UINT, .def = "1", .max = "100",
 		   RELOAD, .help = "Share; 0 = no tasks, the queue is still sent."),

@@ -193,7 +193,7 @@ static void add_node(json_t *list, const struct destination *d, uint16_t node)
 	json_t *item = json_object();
 
 	(void)json_object_set_new(item, "node", json_string(c->name));
-	(void)json_object_set_new(item, "url", json_string(c->url));
+	(void)json_object_set_new(item, "url", json_stringn(c->url, strcspn(c->url, "?#")));
 	(void)json_object_set_new(item, "protocol", json_string(protocols[c->send.protocol]));
 	(void)json_array_append_new(list, item);
 }

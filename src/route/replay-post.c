@@ -179,6 +179,7 @@ static void set_access(struct post *p)
 /* Status; 0 = none, with @why. */
 static int perform(struct post *p, const struct post_body *b, char *why, size_t why_size)
 {
+	int shown = (int)strcspn(p->url, "?#"); /* tokens may stand behind */
 	struct curl_slist *list = NULL;
 	char reason[CURL_ERROR_SIZE] = "";
 	long status = 0;
@@ -213,9 +214,10 @@ static int perform(struct post *p, const struct post_body *b, char *why, size_t 
 	(void)curl_easy_getinfo(p->curl, CURLINFO_RESPONSE_CODE, &status);
 	curl_slist_free_all(list);
 	if (rc == CURLE_OK)
-		(void)snprintf(why, why_size, "%s answers %ld: %s", p->url, status, p->answer);
+		(void)snprintf(why, why_size, "%.*s answers %ld: %s", shown, p->url, status,
+			       p->answer);
 	else
-		(void)snprintf(why, why_size, "%s: %s", p->url,
+		(void)snprintf(why, why_size, "%.*s: %s", shown, p->url,
 			       *reason ? reason : curl_easy_strerror(rc));
 	return rc == CURLE_OK ? (int)status : 0;
 }

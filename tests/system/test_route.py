@@ -47,6 +47,22 @@ def test_relative_storage_path(start, tmp_path, monkeypatch):
     assert (tmp_path / "here/queue/d/n0/lock").exists()
 
 
+def test_gw_sc_2_no_secret_is_shown(start):
+    """Tokens may stand in the query of a URL: it is used, and shown nowhere."""
+    sink = start.receiver()
+    g = start(config(f"{sink.url}?token=hidden-word", destination="  basic_auth: {username: u, password: hidden-word}\n"))
+    assert g.post(one1("up", job="x")).status == 204
+    arrived(sink, "up")
+    assert all(q.path.endswith("?token=hidden-word") for q in sink.requests)
+    pages = [g.get(p).text for p in ("/api/v1/status/config", "/api/v1/explain?series=up", "/stats", "/metrics", "/api/v1/status/table?destination=d")]
+    assert "?<secret>" in pages[0] and sink.url in pages[1]
+    assert all("hidden-word" not in page for page in [*pages, g.log()])
+    sink.answer = 500
+    assert g.post(one1("again", job="x")).status == 204
+    wait_for("the failure", lambda: g.metric("telamon_route_send_requests_total", code="500") >= 1)
+    assert "hidden-word" not in g.log()
+
+
 # --- endpoints ---
 
 def test_gw_ep(start):
