@@ -386,6 +386,16 @@ static void assert_packed(struct world *w, struct rw_block *packed)
 
 static void unordered(struct world *w);
 
+/* splitmix64 */
+static uint64_t next_random(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}
+
 /*
  * Rows that are compressed as they come give the same body, whatever they are and however often some are taken back: usual ones in many windows, histograms,
  * series of the other version, metadata.
@@ -431,6 +441,60 @@ static void test_packed(void **state)
 	rw_buf_done(&usual);
 	rw_buf_done(&odd);
 	rw_buf_done(&rw2);
+}
+
+/* A row like its neighbours but for any byte of value, time and labels: some differ, some are equal by chance. */
+static void put_random(struct rw_out *o, uint64_t *random)
+{
+	static const char *const names[] = { "a", "bb", "cluster", "instance" };
+	static const char *const values[] = { "x",
+					      "yy",
+					      "10.0.0.1:9100",
+					      "10.0.0.12:9100",
+					      "checkout-0000000-00001",
+					      "checkout-0000000-00002-and-then-some-more" };
+	size_t open = rw_out_open(o, 1);
+	uint64_t bits = 0x3ff0000000000000, r;
+	int64_t ts = 1778573000123;
+
+	put_label(o, 1, "__name__", "up_with_a_usual_name");
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		r = next_random(random);
+		if (r % 8)
+			put_label(o, 1, names[i], values[(r >> 8) % ARRAY_SIZE(values)]);
+	}
+	r = next_random(random);
+	if (r % 4 == 0)
+		bits ^= (uint64_t)(r >> 8 & 0xff) << (r >> 16) % 64;
+	r = next_random(random);
+	if (r % 2)
+		ts ^= (int64_t)(r >> 8 & 0x7f) << (r >> 16) % 40;
+	put_sample_bits(o, bits, ts, 0);
+	rw_out_close(o, open);
+}
+
+static void test_packed_random(void **state)
+{
+	struct world *w = *state;
+	uint64_t random = 7;
+	struct rw_block *packed;
+
+	assert_int_equal(rw_block_new_packed(&(struct rw_convert_options){}, &packed), 0);
+	for (unsigned round = 0; round < 3000; round++) {
+		struct rw_block *both[] = { packed, w->blocks[RW1] };
+		struct rw_out o = { &w->body, false };
+
+		w->body.len = 0;
+		for (unsigned i = 0; i < 40; i++)
+			put_random(&o, &random);
+		for (size_t i = 0; i < 2; i++) {
+			if (round % 16 == 0)
+				rw_block_reset(both[i]);
+			fill(w, both[i], RW1, sample(w), round % 4);
+		}
+		assert_packed(w, packed);
+	}
+	rw_block_free(packed);
 }
 
 /* Series that are not canonical, out of order, and of both versions are part of the work. */
@@ -496,7 +560,7 @@ int main(void)
 		TEST(test_rollback),	   TEST(test_rollback_within_a_request),
 		TEST(test_changed_labels), TEST(test_edited_labels),
 		TEST(test_seal),	   TEST(test_no_allocation),
-		TEST(test_packed),
+		TEST(test_packed),	   TEST(test_packed_random),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

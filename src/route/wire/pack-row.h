@@ -108,7 +108,8 @@ ALWAYS_INLINE void pack_header(const struct rw_pack *p, struct cursor *c, uint32
 	uint32_t back = 0;
 
 	if (p->done < row) {
-		uint64_t differ = (rw_load64(tail) ^ rw_load64(tail - distance)) >> 8;
+		/* The first of the eight bytes is of the value. */
+		uint64_t differ = (rw_load64(tail) ^ rw_load64(tail - distance)) & ~UINT64_C(0xff);
 
 		back = differ ? (uint32_t)__builtin_clzll(differ) / 8 : TAIL;
 	}

@@ -37,7 +37,7 @@ struct rw_pack *rw_pack_new(void)
 	if (!p || !rw_buf_room(&p->out, HEAD))
 		return rw_pack_free(p);
 	p->out.len = HEAD;
-#ifdef __x86_64__
+#if defined(__x86_64__) && !defined(__clang__) /* clang does not set the macros by the pragma */
 	p->add = __builtin_cpu_supports("avx2") ? rw_pack_add_avx2 : rw_pack_add_plain;
 #else
 	p->add = rw_pack_add_plain;

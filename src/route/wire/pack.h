@@ -19,7 +19,7 @@ struct rw_pack;
 typedef void rw_pack_add(struct rw_pack *p, const struct rw_buf *data, uint32_t row, uint32_t first,
 			 const uint8_t *content, const struct rw_label *labels, uint32_t n);
 rw_pack_add rw_pack_add_plain;
-#ifdef __x86_64__
+#if defined(__x86_64__) && !defined(__clang__) /* clang does not set the macros by the pragma */
 rw_pack_add rw_pack_add_avx2;
 #endif
 
