@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz-sources: src/config/?*.c src/route/config*.c src/route/rules-file.c src/route/relabel/[abd-z]*.c src/route/relabel/casemap.c src/route/shard/?*.c src/route/wire/?*.c src/route/snapshot.c src/route/explain.c src/route/explain-text.c src/route/nodes.c src/route/send/?*.c src/route/queue/?*.c src/route/receive/window.c */
+/* fuzz-sources: src/config/?*.c src/route/config*.c src/route/rules-file.c src/route/relabel/[abd-z]*.c src/route/relabel/casemap.c src/route/shard/?*.c src/route/wire/?*.c src/route/snapshot.c src/route/move.c src/route/explain.c src/route/explain-text.c src/route/nodes.c src/route/send/?*.c src/route/queue/?*.c src/route/receive/window.c */
 /* fuzz-libs: -lyaml -lpcre2-8 -lxxhash -lnettle -ljansson -lsnappy -lzstd -lgnutls -lcurl */
 #include <assert.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz-sources: src/agent/oom/correlate*.c src/agent/oom/decode.c src/agent/oom/followed.c src/agent/oom/limit.c src/agent/oom/log-lines.c src/sys/identity*.c src/sys/cgname*.c */
+/* fuzz-sources: src/agent/oom/correlate*.c src/agent/oom/decode.c src/agent/oom/followed.c src/agent/oom/limit.c src/agent/oom/log-lines.c src/sys/identity*.c src/sys/confirm.c src/sys/podlist.c src/sys/quantity.c src/sys/cgname*.c */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

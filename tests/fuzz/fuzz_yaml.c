@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz-sources: src/config/config.c src/config/value.c src/config/print.c src/config/example.c src/agent/identity/config.c src/agent/events-config.c src/agent/oom/rows.c src/event/redact.c */
+/* fuzz-sources: src/config/?*.c src/agent/identity/config.c src/agent/events-config.c src/agent/oom/rows.c src/event/redact.c */
 /* fuzz-libs: -lyaml -lpcre2-8 */
 #include <assert.h>
 #include "agent/events-config.h"
