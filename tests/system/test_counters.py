@@ -3,6 +3,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -28,8 +29,11 @@ def told(agent, path):
 
 def known(agent, group):
     """The limit of `group` was found, so that what happens below it is told of it."""
-    wait_for("open files", lambda: any(os.path.dirname(os.path.realpath(f"/proc/{agent.pid}/fd/{fd}")) == group.directory
-                                       for fd in os.listdir(f"/proc/{agent.pid}/fd")))
+    def is_open():
+        return any(os.path.dirname(os.path.realpath(f"/proc/{agent.pid}/fd/{fd}")) == group.directory for fd in os.listdir(f"/proc/{agent.pid}/fd"))
+    wait_for("open files", is_open)
+    time.sleep(1.5)  # they may have been open for a look only; the next look has come by
+    wait_for("files that stay open", is_open)
 
 
 def test_kill_in_a_child_without_limit(blind, cgroup, own):

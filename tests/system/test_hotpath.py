@@ -172,9 +172,13 @@ def test_fewer_files_where_descriptors_are_refused(make_agent, cgroup, own):
     if "files of" not in agent.log():
         pytest.skip("the limit can be raised by right: CAP_SYS_RESOURCE is held")
     limited = [cgroup(f"{own}/{i}").limit(LIMIT) for i in range(12)]
-    refused = wait_for("refusals", lambda: agent.metric("telamon_oom_limit_refused_total"))
-    kept = agent.metric("telamon_oom_limit_cgroups")
-    assert 0 < kept < 12 and refused >= 12 - kept
+    wait_for("refusals", lambda: agent.metric("telamon_oom_limit_refused_total"))
+
+    def accounted():
+        """Cgroups are found one after the other: in the end each has its files or was refused."""
+        kept = agent.metric("telamon_oom_limit_cgroups")
+        return 0 < kept < 12 and agent.metric("telamon_oom_limit_refused_total") >= 12 - kept
+    wait_for("every cgroup", accounted)
     # The kill in one of the others is complete all the same, and from then on its files are open.
     open_ones = {g.path for g in limited if open_below(agent.pid, g.directory)}
     other = next(g for g in limited if g.path not in open_ones)
