@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metadata of families: forwarded, remembered for version 2, told once an interval for version 1 (GW-CV-5, GW-CV-7, GW-RX-7)."""
 
-import itertools
 import subprocess
 import time
 
-import pytest
-
 from conftest import free_port, need, wait_for
-from route_common import RW2, Body2, Gateway, Receiver, config, fields, number, now, one1, sub, unsnappy
+from route_common import RW2, Body2, config, fields, number, now, one1, sub, unsnappy
+from test_route import start  # noqa: F401  pylint: disable=unused-import
 
 COUNTER, GAUGE, HISTOGRAM = 1, 2, 3
 
@@ -30,31 +28,11 @@ def families(sink):
     return found
 
 
-@pytest.fixture
-def start(tmp_path):
-    """Starts gateways and receivers that end with the test."""
-    started, count = [], itertools.count()
-
-    def start_one(text, options=(), **more):
-        g = Gateway(tmp_path / f"g{next(count)}", text, options, **more).start()
-        started.append(g.clean_up)
-        return g
-
-    def receiver(*a, **k):
-        r = Receiver(*a, **k)
-        started.append(r.stop)
-        return r
-    start_one.receiver = receiver
-    yield start_one
-    for stop in started:
-        stop()
-
-
 BODY = metadata1("http_seconds", HISTOGRAM, "How long.", "seconds") + metadata1("requests_total", COUNTER, "How many.")
 TOLD = [(HISTOGRAM, "http_seconds", "How long.", "seconds"), (COUNTER, "requests_total", "How many.", "")]
 
 
-def test_gw_cv_7_replicate(start):
+def test_gw_cv_7_replicate(start):  # noqa: F811
     """To every node once an interval, whatever the senders repeat."""
     sinks = [start.receiver() for _ in range(3)]
     g = start(config(*sinks, top="metadata: {interval: 1s}").replace("name: n2,", "name: n2, weight: 0,"))
@@ -70,7 +48,7 @@ def test_gw_cv_7_replicate(start):
     assert not families(sinks[2])  # is being emptied
 
 
-def test_gw_cv_7_shard_and_drop(start):
+def test_gw_cv_7_shard_and_drop(start):  # noqa: F811
     sinks = [start.receiver() for _ in range(3)]
     many = b"".join(metadata1(f"family_{i}", GAUGE, "x") for i in range(60))
     g = start(config(*sinks, top="metadata: {mode: shard}"))
@@ -85,7 +63,7 @@ def test_gw_cv_7_shard_and_drop(start):
     assert not families(sink) and all(s.metadata is None for s in sink.series())
 
 
-def test_gw_cv_7_routes_without_metadata(start):
+def test_gw_cv_7_routes_without_metadata(start):  # noqa: F811
     a, b = start.receiver(), start.receiver()
     g = start(f"""destinations:
 - {{name: a, batch: {{linger: 5ms}}, nodes: [{{name: n, url: "{a.url}"}}]}}
@@ -102,7 +80,7 @@ routes:
     assert {s.metadata for s in a.series()} == {None, (1, "help", "")} and {s.metadata for s in b.series()} == {None}
 
 
-def test_gw_cv_5_version_1_to_2(start):
+def test_gw_cv_5_version_1_to_2(start):  # noqa: F811
     """By the name of the series, then less a suffix; the name that leaves counts, since that is the series' family there."""
     sink = start.receiver()
     g = start(config(sink, send="{protocol: rw2}", routes='- {name: all, destination: d, relabel_configs: [{source_labels: [__name__], regex: "old", target_label: __name__, replacement: requests_total}]}'))
@@ -115,7 +93,7 @@ def test_gw_cv_5_version_1_to_2(start):
     assert [got[str(i)] for i in range(len(names))] == [histogram] * 4 + [counter] * 2 + [None]
 
 
-def test_gw_cv_5_bounded(start):
+def test_gw_cv_5_bounded(start):  # noqa: F811
     sink = start.receiver()
     g = start(config(sink, send="{protocol: rw2}", top="metadata: {families: 2}"))
     assert g.post(b"".join(metadata1(n, GAUGE, n) for n in "abc")).status == 204
@@ -134,7 +112,7 @@ def body2(*names, kind=HISTOGRAM):
     return b.bytes()
 
 
-def test_gw_cv_5_version_2_to_1(start):
+def test_gw_cv_5_version_2_to_1(start):  # noqa: F811
     """One for a family and node, not one for a series; again after the interval."""
     sinks = [start.receiver() for _ in range(2)]
     g = start(config(*sinks, send="{protocol: rw1}", top="metadata: {interval: 1s}", destination="  shard: {key: {by: [i]}}\n"))
@@ -149,7 +127,7 @@ def test_gw_cv_5_version_2_to_1(start):
     assert {f for s in sinks for _, f, *_ in families(s)} == {"h", "h_bucket", "h_sum", "h_count", "c_total"}  # counters keep their names
 
 
-def test_gw_cv_5_refused_requests_tell_nothing(start):
+def test_gw_cv_5_refused_requests_tell_nothing(start):  # noqa: F811
     """Rows of a refused request are taken back; so is what it would have told."""
     sink = start.receiver(503)
     g = start(config(sink, send="{protocol: rw1, retry: {min: 5ms, max: 20ms}, breaker: {failures: 100}}", queue="{memory: 64KiB, disk: 0, ack: memory}", top="metadata: {interval: 1h}"))
@@ -162,7 +140,7 @@ def test_gw_cv_5_refused_requests_tell_nothing(start):
     wait_for("now", lambda: sorted(families(sink)) == sorted(TOLD))
 
 
-def test_gw_cv_5_a_node_that_turns_out_to_know_version_1(start):
+def test_gw_cv_5_a_node_that_turns_out_to_know_version_1(start):  # noqa: F811
     """Blocks that are converted on their way out keep to the interval; a block that is tried again says the same."""
     answers = iter([503])
     sink = start.receiver(lambda q: 415 if q.version == 2 else next(answers, 204))
@@ -175,7 +153,7 @@ def test_gw_cv_5_a_node_that_turns_out_to_know_version_1(start):
     assert len(families(sink)) == 1
 
 
-def test_gw_cv_5_tenants_have_families_of_their_own(start):
+def test_gw_cv_5_tenants_have_families_of_their_own(start):  # noqa: F811
     sink = start.receiver()
     g = start(config(sink, destination="  tenant: {from_request: true}\n"))
     for tenant in ("a", "b", "a"):
@@ -189,7 +167,7 @@ class Once:
         self.stored = [q]
 
 
-def test_gw_ts_5_prometheus_as_sender(start, tmp_path):
+def test_gw_ts_5_prometheus_as_sender(start, tmp_path):  # noqa: F811
     """Debian's Prometheus sends metadata on a connection of its own: it reaches nodes of both versions."""
     need("prometheus")
     one, two = start.receiver(), start.receiver()

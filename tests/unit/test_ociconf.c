@@ -1,45 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include "base/fs.h"
-#include "scratch.h"
-#include "sys/ociconf.h"
-#include "test.h"
-
-#define C "9f2c4e8d0b7a61539f2c4e8d0b7a61539f2c4e8d0b7a61539f2c4e8d0b7a6153"
-#define P "11ab22cd33ef44551122334455667788990011aabbccddeeff00112233445566"
-#define U "1f0e7a3c-55d2-4a8b-9c1d-0123456789ab"
-#define V "1f0e7a3c_55d2_4a8b_9c1d_0123456789ab"
-#define FIXTURES TESTS_DIR "/fixtures/runtime/"
-#define TASK "/run/containerd/io.containerd.runtime.v2.task/"
-#define STORAGE "/run/containers/storage/overlay-containers/"
-
-static const char *const keys[] = { "team", "nerdctl/namespace", NULL };
-
-static int read_tree(const char *root, const char *id, const char *namespace, uint32_t uid,
-		     struct oci_info *ret)
-{
-	struct oci_roots roots;
-	int r;
-
-	assert_int_equal(oci_roots_init(root, "/run", "/var/lib/containers", "/var/lib/docker",
-					"/var/log", &roots),
-			 0);
-	roots.label_keys = keys;
-	r = oci_read(&roots, id, namespace, uid, ret);
-	oci_roots_done(&roots);
-	return r;
-}
-
-static unsigned count_errors(const struct oci_info *i)
-{
-	unsigned n = 0;
-
-	for (int s = 0; s < _OCI_SOURCE_MAX; s++)
-		for (int e = 0; e < _OCI_ERROR_MAX; e++)
-			n += i->errors[s][e];
-	return n;
-}
+#include "oci_tree.h"
 
 /* One tree per runtime, laid out as on a node. */
 static void test_runtimes(void **state)
@@ -532,175 +495,6 @@ static void test_log_names(void **state)
 	}
 }
 
-/* --- files that are not what they should be --- */
-
-struct tree {
-	struct scratch s;
-	struct oci_info info;
-};
-
-static void make_dirs(const struct scratch *s, const char *name)
-{
-	assert_int_equal(fs_mkdir_p(scratch_path(s, name), 0755), 0);
-}
-
-static int setup(void **state)
-{
-	struct tree *t = calloc(1, sizeof(*t));
-
-	assert_non_null(t);
-	scratch_init(&t->s);
-	assert_int_equal(chmod(t->s.path, 0755), 0);
-	make_dirs(&t->s, "run/runc/" C);
-	*state = t;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct tree *t = *state;
-
-	scratch_done(&t->s);
-	free(t);
-	return 0;
-}
-
-#define FILE_OF_RUNC "run/runc/" C "/state.json"
-
-/* What reading says, and that exactly one error of that kind was counted. */
-static void expect_error(struct tree *t, enum oci_source source, enum oci_error e)
-{
-	assert_int_equal(read_tree(t->s.path, C, "", UINT32_MAX, &t->info), -ENOENT);
-	assert_int_equal(count_errors(&t->info), 1);
-	assert_int_equal(t->info.errors[source][e], 1);
-	assert_false(t->info.found);
-}
-
-static void test_bad_file(void **state)
-{
-	struct tree *t = *state;
-
-	scratch_write(&t->s, FILE_OF_RUNC, "{\"init_process_pid\":");
-	expect_error(t, OCI_RUNC, OCI_PARSE);
-	scratch_write(&t->s, FILE_OF_RUNC, "");
-	expect_error(t, OCI_RUNC, OCI_PARSE);
-	scratch_write(&t->s, FILE_OF_RUNC, "{\"pid\":\"x\"}");
-	assert_int_equal(read_tree(t->s.path, C, "", UINT32_MAX, &t->info), 0);
-	assert_int_equal(t->info.errors[OCI_RUNC][OCI_PARSE], 1);
-}
-
-static void test_too_large(void **state)
-{
-	struct tree *t = *state;
-
-	/* 4 MiB is the limit of runc's state, 1 MiB of all others. */
-	scratch_write(&t->s, FILE_OF_RUNC, "");
-	assert_int_equal(truncate(scratch_path(&t->s, FILE_OF_RUNC), 5 << 20), 0);
-	expect_error(t, OCI_RUNC, OCI_TOO_LARGE);
-	assert_int_equal(truncate(scratch_path(&t->s, FILE_OF_RUNC), 4 << 20), 0);
-	expect_error(t, OCI_RUNC, OCI_PARSE);
-	assert_int_equal(unlink(scratch_path(&t->s, FILE_OF_RUNC)), 0);
-	make_dirs(&t->s, "var/lib/docker/containers/" C);
-	scratch_write(&t->s, "var/lib/docker/containers/" C "/config.v2.json", "");
-	assert_int_equal(
-		truncate(scratch_path(&t->s, "var/lib/docker/containers/" C "/config.v2.json"),
-			 (1 << 20) + 1),
-		0);
-	expect_error(t, OCI_DOCKER, OCI_TOO_LARGE);
-}
-
-static void test_links(void **state)
-{
-	struct tree *t = *state;
-
-	scratch_write(&t->s, "outside.json", "{\"pid\":1,\"cgroup-path\":\"/x\"}");
-	assert_int_equal(
-		symlink(scratch_path(&t->s, "outside.json"), scratch_path(&t->s, FILE_OF_RUNC)), 0);
-	expect_error(t, OCI_RUNC, OCI_DENIED);
-	/* A link in the middle of the path. */
-	assert_int_equal(unlink(scratch_path(&t->s, FILE_OF_RUNC)), 0);
-	assert_int_equal(rmdir(scratch_path(&t->s, "run/runc/" C)), 0);
-	make_dirs(&t->s, "elsewhere");
-	scratch_write(&t->s, "elsewhere/state.json", "{\"pid\":1}");
-	assert_int_equal(
-		symlink(scratch_path(&t->s, "elsewhere"), scratch_path(&t->s, "run/runc/" C)), 0);
-	expect_error(t, OCI_RUNC, OCI_DENIED);
-	/* The roots themselves may be links: docker's storage often is. */
-	assert_int_equal(unlink(scratch_path(&t->s, "run/runc/" C)), 0);
-	make_dirs(&t->s, "disk/containers/" C);
-	make_dirs(&t->s, "var/lib");
-	scratch_write(&t->s, "disk/containers/" C "/config.v2.json",
-		      "{\"ID\":\"x\",\"Name\":\"/n\"}");
-	assert_int_equal(
-		symlink(scratch_path(&t->s, "disk"), scratch_path(&t->s, "var/lib/docker")), 0);
-	assert_int_equal(read_tree(t->s.path, C, "", UINT32_MAX, &t->info), 0);
-	assert_string_equal(t->info.name, "n");
-}
-
-static void test_no_file(void **state)
-{
-	struct tree *t = *state;
-
-	assert_int_equal(mkfifo(scratch_path(&t->s, FILE_OF_RUNC), 0644), 0);
-	expect_error(t, OCI_RUNC, OCI_DENIED); /* and did not wait for a writer */
-	assert_int_equal(unlink(scratch_path(&t->s, FILE_OF_RUNC)), 0);
-	assert_int_equal(mkdir(scratch_path(&t->s, FILE_OF_RUNC), 0755), 0);
-	expect_error(t, OCI_RUNC, OCI_DENIED);
-	assert_int_equal(rmdir(scratch_path(&t->s, FILE_OF_RUNC)), 0);
-	assert_int_equal(rmdir(scratch_path(&t->s, "run/runc/" C)), 0);
-	scratch_write(&t->s, "run/runc/" C, "a file where a directory should be");
-	expect_error(t, OCI_RUNC, OCI_DENIED);
-}
-
-static void test_unreadable(void **state)
-{
-	struct tree *t = *state;
-	bool root = geteuid() == 0;
-
-	scratch_write(&t->s, FILE_OF_RUNC, "{\"pid\":1}");
-	assert_int_equal(chmod(scratch_path(&t->s, FILE_OF_RUNC), 0), 0);
-	if (root)
-		assert_int_equal(seteuid(65534), 0);
-	expect_error(t, OCI_RUNC, OCI_DENIED);
-	if (root)
-		assert_int_equal(seteuid(0), 0);
-	make_dirs(&t->s, "run/k3s/containerd/io.containerd.runtime.v2.task");
-	assert_int_equal(unlink(scratch_path(&t->s, FILE_OF_RUNC)), 0);
-	assert_int_equal(
-		chmod(scratch_path(&t->s, "run/k3s/containerd/io.containerd.runtime.v2.task"), 0),
-		0);
-	if (root)
-		assert_int_equal(seteuid(65534), 0);
-	expect_error(t, OCI_CONTAINERD, OCI_DENIED);
-	if (root)
-		assert_int_equal(seteuid(0), 0);
-}
-
-/* Where the runtime's files cannot be read, the kubelet's links tell. */
-static void test_pods_log(void **state)
-{
-	struct tree *t = *state;
-	const char *link = "var/log/containers/search-7d9f8c6b5-x2lqp_shop_search-" C ".log";
-
-	make_dirs(&t->s, "var/log/containers");
-	scratch_write(&t->s, "var/log/containers/other_shop_other-" P ".log", "");
-	assert_int_equal(symlink("/var/log/pods/shop_search-7d9f8c6b5-x2lqp_" U "/search/0.log",
-				 scratch_path(&t->s, link)),
-			 0);
-	assert_int_equal(read_tree(t->s.path, C, "", UINT32_MAX, &t->info), 0);
-	assert_string_equal(t->info.pod_name, "search-7d9f8c6b5-x2lqp");
-	assert_string_equal(t->info.pod_namespace, "shop");
-	assert_string_equal(t->info.container_name, "search");
-	assert_string_equal(t->info.pod_uid, U);
-	assert_int_equal(count_errors(&t->info), 0);
-	/* No link but a file: the name is known, where it leads is not. */
-	assert_int_equal(unlink(scratch_path(&t->s, link)), 0);
-	scratch_write(&t->s, link, "");
-	assert_int_equal(read_tree(t->s.path, C, "", UINT32_MAX, &t->info), 0);
-	assert_string_equal(t->info.pod_uid, "");
-	assert_int_equal(t->info.errors[OCI_PODS_LOG][OCI_PARSE], 1);
-}
-
 static void test_names(void **state)
 {
 	(void)state;
@@ -708,25 +502,13 @@ static void test_names(void **state)
 	assert_string_equal(oci_error_name(OCI_TOO_LARGE), "too_large");
 }
 
-#define ON_TREE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_runtimes),
-		cmocka_unit_test(test_strangers),
-		cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_damaged),
-		cmocka_unit_test(test_fields),
-		cmocka_unit_test(test_nesting),
-		cmocka_unit_test(test_log_names),
-		ON_TREE(test_bad_file),
-		ON_TREE(test_too_large),
-		ON_TREE(test_links),
-		ON_TREE(test_no_file),
-		ON_TREE(test_unreadable),
-		ON_TREE(test_pods_log),
-		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_runtimes),  cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_truncated), cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_fields),	  cmocka_unit_test(test_nesting),
+		cmocka_unit_test(test_log_names), cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
