@@ -43,6 +43,8 @@ bench: build ## every benchmark; figures go to bench/results
 bench-route: build ## the gateway beside vmagent; figures go to bench/results
 	@tools/deps.sh test bench
 	@BUILD=$(BUILD) bench/route/run
+	@BUILD=$(BUILD) bench/route/edges
+	@$(BUILD)/bench/route/bench_relabel | tee bench/results/route-relabel.txt
 
 install: build ## install below DESTDIR
 	@meson install -C $(BUILD) --quiet

@@ -654,35 +654,6 @@ void rw_scan_begin_rw1(struct rw_scan *s, const struct rw_limits *l, const void 
 	rw_walk_begin(&s->walk, body, len);
 }
 
-static bool metadata_get(const struct rw_field *message, struct rw_metadata *m)
-{
-	const uint8_t *at = message->at, *end = at + message->len;
-	struct rw_field f;
-
-	while (at < end && (at = rw_field_get(at, end, &f))) {
-		struct rw_span text = { f.at, f.len };
-
-		switch (f.number) {
-		case 1:
-			m->type = (uint32_t)f.value;
-			break;
-		case 2:
-			m->family = text;
-			break;
-		case 4:
-			m->help = text;
-			break;
-		case 5:
-			m->unit = text;
-			break;
-		default:
-			break;
-		}
-	}
-	return m->family.len && rw_text_valid(m->family.at, m->family.len) &&
-	       rw_text_valid(m->help.at, m->help.len) && rw_text_valid(m->unit.at, m->unit.len);
-}
-
 /* Metadata without a family or that is no UTF-8 is left out: it decorates, nothing hangs on it. */
 int rw_scan_metadata(struct rw_scan *s, struct rw_metadata *ret)
 {
@@ -691,7 +662,7 @@ int rw_scan_metadata(struct rw_scan *s, struct rw_metadata *ret)
 		struct rw_field f;
 
 		s->metadata_at = rw_field_get(s->metadata_at, s->end, &f);
-		if (f.number != 3 || !metadata_get(&f, &m))
+		if (f.number != 3 || !rw_metadata_get(&f, &m))
 			continue;
 		*ret = m;
 		return 1;

@@ -5,6 +5,7 @@
 #include "base/macro.h"
 #include "route/wire/field.h"
 #include "route/wire/series.h"
+#include "route/wire/text.h"
 #include "route/wire/varint.h"
 
 const char *const rw_version_names[_RW_VERSION_MAX] = { "rw1", "rw2" };
@@ -136,4 +137,33 @@ bool rw_series_metadata(const struct rw_series *s, struct rw_metadata *ret)
 		m.family.len = rw_family_len(name->value, name->value_len);
 	*ret = m;
 	return true;
+}
+
+bool rw_metadata_get(const struct rw_field *message, struct rw_metadata *m)
+{
+	const uint8_t *at = message->at, *end = at + message->len;
+	struct rw_field f;
+
+	while (at < end && (at = rw_field_get(at, end, &f))) {
+		struct rw_span text = { f.at, f.len };
+
+		switch (f.number) {
+		case 1:
+			m->type = (uint32_t)f.value;
+			break;
+		case 2:
+			m->family = text;
+			break;
+		case 4:
+			m->help = text;
+			break;
+		case 5:
+			m->unit = text;
+			break;
+		default:
+			break;
+		}
+	}
+	return m->family.len && rw_text_valid(m->family.at, m->family.len) &&
+	       rw_text_valid(m->help.at, m->help.len) && rw_text_valid(m->unit.at, m->unit.len);
 }

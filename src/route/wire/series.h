@@ -61,6 +61,9 @@ struct rw_metadata { /* RW1: WriteRequest.metadata */
 	uint32_t type; /* 0 unspecified counter gauge histogram gaugehistogram summary info stateset */
 	struct rw_span family, help, unit;
 };
+struct rw_field;
+/* One WriteRequest.metadata. False: it has no family, or some text is no UTF-8. */
+bool rw_metadata_get(const struct rw_field *message, struct rw_metadata *m);
 /* What an RW2 series says of its family, as RW1 has it (GW-CV-5). False: nothing. */
 bool rw_series_metadata(const struct rw_series *s, struct rw_metadata *ret);
 
