@@ -11,27 +11,8 @@ import time
 import pytest
 
 from conftest import free_port, wait_for
-from route_common import RW2, Body2, Gateway, Receiver, config, histogram, now, one1, one2, series1
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Starts gateways and receivers that end with the test."""
-    started, count = [], itertools.count()
-
-    def start_one(text, options=(), **more):
-        g = Gateway(tmp_path / f"g{next(count)}", text, options, **more).start()
-        started.append(g.clean_up)
-        return g
-
-    def receiver(*a, **k):
-        r = Receiver(*a, **k)
-        started.append(r.stop)
-        return r
-    start_one.receiver = receiver
-    yield start_one
-    for stop in started:
-        stop()
+from route_common import RW2, Body2, config, histogram, now, one1, one2, series1
+from test_route import start  # noqa: F401  pylint: disable=unused-import
 
 
 def labels_of(g, name):
